@@ -1,0 +1,72 @@
+# re6st: a resilient IPv6 mesh. `make help` lists the targets.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO       ?= go
+ARCHES   := amd64 arm64 arm riscv64
+LDFLAGS  := -s -w
+# The binary of an arm64 edge box must fit its flash beside a system.
+SIZE_MAX_MB := 24
+FUZZTIME ?= 10s
+TESTFLAGS ?=
+# netlink and TUN need a kernel, the lab needs these two from Debian
+TOOLS    := ip:iproute2 nft:nftables
+
+.PHONY: help build demo test race test386 lint fuzz bench cross size tools clean
+
+help: ## show this list
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+build: ## bin/re6st for this machine
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/re6st ./cmd/re6st
+
+tools: ## install from Debian what the demo and the tests need, or say what is missing
+	@missing=; for t in $(TOOLS); do command -v $${t%%:*} >/dev/null || missing="$$missing $${t#*:}"; done; \
+	[ -z "$$missing" ] || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "installing$$missing"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+		else echo "missing Debian packages:$$missing; install them with: apt-get install$$missing" >&2; exit 1; fi; }
+
+demo: build tools ## 8 nodes in namespaces: converge, cut a link under a ping, heal
+	bin/re6st lab demo
+
+test: tools ## all tests; those that need root or a peer say so when they skip
+	$(GO) vet ./...
+	$(GO) test $(TESTFLAGS) ./...
+
+race: ## all tests under the race detector (needs gcc)
+	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) ./...
+
+test386: ## vet and all tests as 32-bit code
+	GOARCH=386 CGO_ENABLED=0 $(GO) vet ./...
+	GOARCH=386 CGO_ENABLED=0 $(GO) test $(TESTFLAGS) ./...
+
+lint: ## gofmt, modules, golangci-lint
+	@out=$$(git ls-files '*.go' | xargs -r gofmt -l); [ -z "$$out" ] || { echo "not gofmt-clean: $$out" >&2; exit 1; }
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+	GOBIN=$(CURDIR)/bin $(GO) -C .ci/tools install github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	bin/golangci-lint run ./...
+
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	.ci/fuzz $(FUZZTIME)
+
+bench: ## benchmarks with allocations
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+cross: ## bin/linux-ARCH/re6st for every target, without cgo
+	@for arch in $(ARCHES); do \
+		echo "linux/$$arch"; \
+		GOOS=linux GOARCH=$$arch GOARM=7 CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' \
+			-o bin/linux-$$arch/re6st ./cmd/re6st; done
+
+size: ## stripped sizes; fails above 24 MB for arm64
+	@for arch in $(ARCHES); do f=bin/linux-$$arch/re6st; \
+		[ -f $$f ] || { echo "no $$f: run make cross" >&2; exit 1; }; \
+		printf 'linux/%-8s %6.2f MB\n' $$arch $$(stat -c %s $$f | awk '{ print $$1 / 1e6 }'); done
+	@[ $$(stat -c %s bin/linux-arm64/re6st) -le $$(($(SIZE_MAX_MB) * 1000000)) ] || \
+		{ echo "linux/arm64 is above $(SIZE_MAX_MB) MB" >&2; exit 1; }
+
+clean: ## remove what was built
+	rm -rf bin
