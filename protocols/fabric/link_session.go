@@ -1,0 +1,219 @@
+package fabric
+
+import (
+	"crypto/cipher"
+	"crypto/subtle"
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+)
+
+// CounterLimit ends a key: counters at or above it are neither sent nor
+// accepted. At ten million frames a second it lasts 30 hours; rekeying is due
+// long before.
+const CounterLimit = 1 << 40
+
+const (
+	macLen    = HopHeaderLen - offMAC
+	nonceLen  = 12
+	hopAADLen = HopHeaderLen + SessionHeaderLen
+)
+
+// scratch is memory for what goes through an AEAD's interface, which would
+// otherwise be allocated per frame.
+type scratch struct {
+	aad [hopAADLen]byte
+	tag [TagLen]byte
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// sender counts what goes out under one root.
+type sender struct{ counter, bytes atomic.Uint64 }
+
+// next reserves a counter; ErrExhausted where there is none left.
+func (s *sender) next(size int) (uint64, error) {
+	// Load first: a key that is used up must not count on until it wraps.
+	if s.counter.Load() >= CounterLimit {
+		return 0, ErrExhausted
+	}
+	c := s.counter.Add(1) - 1
+	if c >= CounterLimit {
+		return 0, ErrExhausted
+	}
+	s.bytes.Add(uint64(size))
+	return c, nil
+}
+
+// receiver counts what came in under one root.
+type receiver struct {
+	window        *window
+	frames, bytes atomic.Uint64
+}
+
+// LinkSession is one set of keys of a link: it seals control frames and stamps
+// data frames on one side, opens and checks them on the other. Control and data
+// frames share the counter and the window, but not the key. Safe for concurrent
+// use.
+type LinkSession struct {
+	local, remote uint32
+
+	sendAEAD, receiveAEAD cipher.AEAD // control frames
+	sendMAC, receiveMAC   cipher.AEAD // hop MACs
+
+	sent     sender
+	received receiver
+}
+
+// NewLinkSession derives a link's keys from the handshake's roots. local is the
+// index that the peer writes into its frames for us, remote the one that it
+// chose; both are non-zero. It fails with ErrKeys, ErrIndex or ErrSuite.
+func NewLinkSession(suite Suite, keys Keys, local, remote uint32) (*LinkSession, error) {
+	if err := keys.check(local, remote); err != nil {
+		return nil, err
+	}
+	s := &LinkSession{local: local, remote: remote, received: receiver{window: newWindow(LinkWindow)}}
+	for _, k := range []struct {
+		to    *cipher.AEAD
+		root  [32]byte
+		label string
+	}{
+		{&s.sendAEAD, keys.Send, labelLinkAEAD}, {&s.sendMAC, keys.Send, labelHopMAC},
+		{&s.receiveAEAD, keys.Receive, labelLinkAEAD}, {&s.receiveMAC, keys.Receive, labelHopMAC},
+	} {
+		aead, err := suite.aead(k.root, k.label)
+		if err != nil {
+			return nil, err
+		}
+		*k.to = aead
+	}
+	return s, nil
+}
+
+// LocalIndex is what the peer's frames carry.
+func (s *LinkSession) LocalIndex() uint32 { return s.local }
+
+// RemoteIndex is what our frames carry.
+func (s *LinkSession) RemoteIndex() uint32 { return s.remote }
+
+// Usage is the sum of both directions since the keys were made: authentic
+// frames and their bytes without UDP and IP. It is what rekeying goes by.
+func (s *LinkSession) Usage() (bytes, frames uint64) {
+	return s.sent.bytes.Load() + s.received.bytes.Load(), s.sent.counter.Load() + s.received.frames.Load()
+}
+
+// SealControl appends one control frame to dst and returns the longer slice.
+// It allocates only where dst lacks ControlOverhead+len(body) bytes of room;
+// body must not lie in that room. It fails with ErrTooLong or ErrExhausted.
+func (s *LinkSession) SealControl(dst []byte, kind ControlKind, body []byte) ([]byte, error) {
+	size := ControlOverhead + len(body)
+	if size > MaxDatagram {
+		return nil, ErrTooLong
+	}
+	counter, err := s.sent.next(size)
+	if err != nil {
+		return nil, err
+	}
+	start := len(dst)
+	dst = append(dst, FirstByte(TypeControl), 0, 0, 0)
+	dst = binary.BigEndian.AppendUint32(dst, s.remote)
+	dst = binary.BigEndian.AppendUint64(dst, counter)
+	dst = append(dst, byte(kind))
+	dst = append(dst, body...)
+	header, plain := dst[start:start+ControlHeaderLen], dst[start+ControlHeaderLen:]
+	return s.sendAEAD.Seal(dst[:start+ControlHeaderLen], header[ControlHeaderLen-nonceLen:], plain, header), nil
+}
+
+// OpenControl authenticates, decrypts in place and returns the kind and the body
+// of a control frame; the body lies in datagram, which is spoilt on failure. It
+// fails with ErrShort, ErrVersion, ErrType, ErrReserved, ErrIndex, ErrReplay or
+// ErrAuth.
+func (s *LinkSession) OpenControl(datagram []byte) (ControlKind, []byte, error) {
+	index, counter, err := parseControlHeader(datagram)
+	switch {
+	case err != nil:
+		return 0, nil, err
+	case index != s.local:
+		return 0, nil, ErrIndex
+	case counter >= CounterLimit || !s.received.window.fresh(counter):
+		return 0, nil, ErrReplay
+	}
+	header, sealed := datagram[:ControlHeaderLen], datagram[ControlHeaderLen:]
+	plain, err := s.receiveAEAD.Open(sealed[:0], header[ControlHeaderLen-nonceLen:], sealed, header)
+	if err != nil {
+		return 0, nil, ErrAuth
+	}
+	if !s.received.accept(counter, len(datagram)) {
+		return 0, nil, ErrReplay
+	}
+	return ControlKind(plain[0]), plain[1:], nil
+}
+
+// StampHop makes a data frame ready for this link: it writes the receiver's link
+// index, the next counter and the MAC into the hop header, and nothing else. It
+// fails with ErrShort, ErrTooLong or ErrExhausted.
+func (s *LinkSession) StampHop(frame []byte) error {
+	if len(frame) < hopAADLen {
+		return ErrShort
+	}
+	if len(frame) > MaxDatagram {
+		return ErrTooLong
+	}
+	counter, err := s.sent.next(len(frame))
+	if err != nil {
+		return err
+	}
+	binary.BigEndian.PutUint32(frame[offLinkIndex:], s.remote)
+	binary.BigEndian.PutUint64(frame[offCounter:], counter)
+	sc := scratches.Get().(*scratch)
+	copy(frame[offMAC:HopHeaderLen], sc.hopMAC(s.sendMAC, frame))
+	scratches.Put(sc)
+	return nil
+}
+
+// CheckHop authenticates the hop header of a data frame that came by this link
+// and takes its counter, so the same frame fails the second time. It fails with
+// the errors of ParseHop, ErrIndex, ErrReplay or ErrAuth. It does not change
+// the frame.
+func (s *LinkSession) CheckHop(frame []byte) (HopHeader, error) {
+	if len(frame) < hopAADLen {
+		return HopHeader{}, ErrShort
+	}
+	h, err := ParseHop(frame)
+	switch {
+	case err != nil:
+		return HopHeader{}, err
+	case h.LinkIndex != s.local:
+		return HopHeader{}, ErrIndex
+	case h.Counter >= CounterLimit || !s.received.window.fresh(h.Counter):
+		return HopHeader{}, ErrReplay
+	}
+	sc := scratches.Get().(*scratch)
+	same := subtle.ConstantTimeCompare(sc.hopMAC(s.receiveMAC, frame), frame[offMAC:HopHeaderLen])
+	scratches.Put(sc)
+	if same != 1 {
+		return HopHeader{}, ErrAuth
+	}
+	if !s.received.accept(h.Counter, len(frame)) {
+		return HopHeader{}, ErrReplay
+	}
+	return h, nil
+}
+
+// hopMAC is the MAC of a data frame: the tag over no plaintext, with the hop
+// header and the end-to-end header as associated data. The frame's length stands
+// where the MAC will be; the nonce is the link index and counter, as they lie.
+func (sc *scratch) hopMAC(aead cipher.AEAD, frame []byte) []byte {
+	copy(sc.aad[:], frame[:hopAADLen])
+	binary.BigEndian.PutUint64(sc.aad[offMAC:], uint64(len(frame)))
+	return aead.Seal(sc.tag[:0], sc.aad[offLinkIndex:offEgress], nil, sc.aad[:])[:macLen]
+}
+
+func (r *receiver) accept(counter uint64, size int) bool {
+	if !r.window.accept(counter) {
+		return false
+	}
+	r.frames.Add(1)
+	r.bytes.Add(uint64(size))
+	return true
+}
