@@ -1,0 +1,18 @@
+// Package unit holds the systemd units that run re6st on a device
+// (systemd.unit(5), systemd.exec(5)).
+//
+//	re6st-node.service       joins at boot, after `re6st join LINE -d /var/lib/re6st`
+//	re6st-registry.service   serves a network from /var/lib/re6st-registry
+//
+// Packages install them as they are. The node runs with the capabilities for
+// its TUN, routes and sockets and no more; the registry with none but a low
+// port. Test: systemd-analyze must accept both, and their exposure score (lower
+// is better) must not rise.
+package unit
+
+import "embed"
+
+// Files are the units, by name.
+//
+//go:embed *.service
+var Files embed.FS

@@ -1,0 +1,59 @@
+package unit_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"re6st/firmware/unit"
+)
+
+// maxExposure is what `systemd-analyze security` may say at most (systemd 252).
+var maxExposure = map[string]float64{"re6st-node.service": 2.8, "re6st-registry.service": 1.6}
+
+var overall = regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+)`)
+
+func TestExposureDoesNotRise(t *testing.T) {
+	if _, err := exec.LookPath("systemd-analyze"); err != nil {
+		t.Skip("systemd-analyze is not installed (Debian: systemd)")
+	}
+	for name, most := range maxExposure {
+		out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager", write(t, name)).CombinedOutput()
+		found := overall.FindSubmatch(out)
+		if err != nil || found == nil {
+			t.Fatalf("%s: %v\n%s", name, err, out)
+		}
+		if score, _ := strconv.ParseFloat(string(found[1]), 64); score > most {
+			t.Errorf("%s: exposure %.1f, at most %.1f", name, score, most)
+		}
+	}
+}
+
+func TestUnitsStartWhatThisBinaryHas(t *testing.T) {
+	for name, want := range map[string]string{
+		"re6st-node.service":     "re6st node -d /var/lib/re6st",
+		"re6st-registry.service": "re6st registry serve -d /var/lib/re6st-registry",
+	} {
+		raw, err := unit.Files.ReadFile(name)
+		if err != nil || !strings.Contains(string(raw), "\nExecStart=/usr/bin/"+want) || !strings.Contains(string(raw), "\nType=notify\n") {
+			t.Errorf("%s: %v; it should run %q and be of type notify", name, err, want)
+		}
+	}
+}
+
+func write(t *testing.T, name string) string {
+	t.Helper()
+	raw, err := unit.Files.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, raw, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
