@@ -1,0 +1,121 @@
+package netlink
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	vnl "github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// longestLifetime in seconds, 68 years, stands for "for ever": vishvananda/netlink
+// sends lifetimes only if one of them is above 0, and an int may have 32 bits.
+const longestLifetime = 1<<31 - 1
+
+// Addr is one address of a link. Comparable.
+type Addr struct {
+	Link       int          // index
+	Prefix     netip.Prefix // the address with its on-link prefix length, not masked
+	Tentative  bool         // duplicate address detection still runs: not usable yet
+	Deprecated bool         // never chosen as a source by itself (RFC 4862 section 5.5.4)
+}
+
+func newAddr(link int, ip netip.Addr, bits, flags int) Addr {
+	return Addr{
+		Link: link, Prefix: netip.PrefixFrom(ip.Unmap(), bits),
+		Tentative: flags&unix.IFA_F_TENTATIVE != 0, Deprecated: flags&unix.IFA_F_DEPRECATED != 0,
+	}
+}
+
+// Addresses returns the addresses of all links, both families.
+func (c *Conn) Addresses() ([]Addr, error) {
+	addrs, err := dump(c.listAddresses)
+	if err != nil {
+		return nil, fmt.Errorf("netlink: list addresses: %w", err)
+	}
+	return addrs, nil
+}
+
+func (c *Conn) listAddresses() ([]Addr, error) {
+	var addrs []Addr
+	req := c.request(unix.RTM_GETADDR, unix.NLM_F_DUMP)
+	req.AddData(nl.NewIfAddrmsg(unix.AF_UNSPEC))
+	err := c.dumpInto(req, unix.RTM_NEWADDR, func(b []byte) error {
+		addr, err := decodeAddr(b)
+		addrs = append(addrs, addr)
+		return err
+	})
+	return addrs, err
+}
+
+// SetAddress gives a link an address, or changes the one it has: usable at once,
+// without duplicate address detection. A deprecated one has preferred lifetime 0:
+// it serves where a route or a socket names it as the source, and nowhere else.
+func (c *Conn) SetAddress(name string, prefix netip.Prefix, deprecated bool) error {
+	return c.change(name, "address "+prefix.String(), func(l vnl.Link) error {
+		addr := &vnl.Addr{IPNet: ipNet(prefix)}
+		if prefix.Addr().Is6() {
+			addr.Flags = unix.IFA_F_NODAD
+		}
+		if deprecated {
+			addr.ValidLft = longestLifetime
+		}
+		return c.handle.AddrReplace(l, addr)
+	})
+}
+
+// RemoveAddress takes an address from a link; one that is not there is no error.
+func (c *Conn) RemoveAddress(name string, prefix netip.Prefix) error {
+	return c.change(name, "remove address "+prefix.String(), func(l vnl.Link) error {
+		err := c.handle.AddrDel(l, &vnl.Addr{IPNet: ipNet(prefix)})
+		if errors.Is(err, unix.EADDRNOTAVAIL) {
+			return nil
+		}
+		return err
+	})
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// decodeAddr reads the payload of RTM_NEWADDR or RTM_DELADDR. The address is
+// IFA_LOCAL, which differs from IFA_ADDRESS on a point-to-point link, and is left
+// out in IPv6 elsewhere.
+func decodeAddr(b []byte) (Addr, error) {
+	if len(b) < unix.SizeofIfAddrmsg {
+		return Addr{}, fmt.Errorf("%w: ifaddrmsg of %d bytes", ErrMessage, len(b))
+	}
+	msg := nl.DeserializeIfAddrmsg(slices.Clone(b[:unix.SizeofIfAddrmsg]))
+	attrs, err := nl.ParseRouteAttr(b[unix.SizeofIfAddrmsg:])
+	if err != nil {
+		return Addr{}, fmt.Errorf("%w: address attributes: %v", ErrMessage, err)
+	}
+	var address, local netip.Addr
+	flags := uint32(msg.Flags)
+	for _, a := range attrs {
+		var err error
+		switch a.Attr.Type {
+		case unix.IFA_ADDRESS:
+			err = decodeIP(&address, a.Value)
+		case unix.IFA_LOCAL:
+			err = decodeIP(&local, a.Value)
+		case unix.IFA_FLAGS:
+			err = decodeUint32(&flags, a.Value)
+		}
+		if err != nil {
+			return Addr{}, err
+		}
+	}
+	if !local.IsValid() {
+		local = address
+	}
+	if !local.IsValid() || int(msg.Prefixlen) > local.BitLen() {
+		return Addr{}, fmt.Errorf("%w: address message without a usable address", ErrMessage)
+	}
+	return newAddr(int(msg.Index), local, int(msg.Prefixlen), int(flags)), nil
+}
