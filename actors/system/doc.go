@@ -1,0 +1,43 @@
+// Package system runs actors: one actor is one peer or resource that may fail on its own. It gives them
+// typed references, supervision, pumps for their blocking IO, timers, snapshots and events, and is the only
+// importer of protoactor, whose traps it defuses (see traps_test.go, one test for each).
+//
+// An actor package writes a sealed message interface and a Handler, which drives a pure protocol machine:
+//
+//	pump (goroutine, blocking IO)                  other actors
+//	  │ Offer / Deliver, credit                      │ Ref.Tell
+//	  ▼                                              ▼
+//	mailbox ──────────> Handler.Handle(ctx, m) ──> machine.Handle…(ctx.Now(), …)
+//	  ▲                        │                        │
+//	  └── Timer <── Rearm(machine.NextTimeout()) <──────┤
+//	                           ▼                        ▼
+//	             Publish (snapshot), Event        Drain(func(Event))
+//
+// The way of a fault:
+//
+//	Handle or Start returns an error ─> Fault{Op, Kind, Err}: as returned, else transient
+//	a panic, there or in a pump ──────> Fault of kind bug
+//	a pump returns an error ──────────> a message to its own incarnation: a second one is stale, and dropped
+//	        │
+//	        ▼  the actor is suspended, its queue waits; its pumps are cancelled, their closers closed
+//	supervisor (the parent's mailbox): EventFaulted, RestartPolicy
+//	        ├─ within the budget ─> first at once, then Base, 2 Base … Cap, ±20 % ─> restart:
+//	        │                       pumps joined, Handler.Stop, children stopped, a fresh Handler, Start,
+//	        │                       EventRestarted, then the queue
+//	        ├─ budget spent ─> Quarantine: closed, EventQuarantined, tried again after 1 min … 1 h
+//	        │               ─> Escalate: the parent fails with this fault; a root actor ends the System
+//	        │               ─> GiveUp: EventStopped
+//	        └─ BadConfig ────> stopped and reported; with Escalate, escalated
+//
+// Duties of an actor:
+//  1. Its message interface is sealed (an unexported marker method, //sumtype:decl); messages are immutable.
+//  2. Start, Handle and Stop never block, and never start goroutines: a Pump does, and is joined.
+//  3. Spec.New returns a new Handler; nothing of an incarnation outlives it but the mailbox, the last
+//     snapshot and what belongs to the parent. Start spawns the children again and reconciles with the kernel.
+//  4. Stop works after a Start that failed halfway.
+//  5. Errors are returned, never panicked; no actor asks another and waits.
+//
+// Stop or Poison: Poison queues behind the messages sent so far, Stop overtakes them and has them dropped.
+// Children are always stopped. System.Stop poisons the root actors and waits until all have stopped and
+// every pump has been joined.
+package system

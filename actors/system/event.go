@@ -1,0 +1,155 @@
+package system
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// EventKind names what happened. Actors add kinds of their own.
+type EventKind string
+
+// The kinds that the system raises.
+const (
+	EventStarted     EventKind = "started"     // the first incarnation runs
+	EventFaulted     EventKind = "faulted"     // it failed; what follows says what was done about it
+	EventRestarted   EventKind = "restarted"   // a later incarnation runs
+	EventQuarantined EventKind = "quarantined" // the budget is spent: it is closed, and tried again later
+	EventStopped     EventKind = "stopped"     // it is gone; its name is free
+	EventStuck       EventKind = "stuck"       // a pump ignores its cancellation
+)
+
+// Event is one thing that happened to an actor.
+type Event struct {
+	Seq   uint64    `json:"seq"` // from 1, without gaps
+	Time  time.Time `json:"time"`
+	Actor string    `json:"actor"`
+	Kind  EventKind `json:"kind"`
+	Text  string    `json:"text,omitempty"`
+	Fault *Fault    `json:"-"` // of EventFaulted
+}
+
+// ringSize is how many of the last events are kept.
+const ringSize = 256
+
+// feed keeps the last events and hands them to subscribers.
+type feed struct {
+	mu   sync.Mutex
+	ring [ringSize]Event
+	seq  uint64
+	subs map[*Subscription]struct{}
+}
+
+// Subscription receives the events raised after Subscribe. A slow reader loses events, which are counted;
+// Seq shows where.
+type Subscription struct {
+	C       <-chan Event
+	c       chan Event
+	feed    *feed
+	dropped atomic.Uint64
+}
+
+// Dropped counts the events that did not fit.
+func (s *Subscription) Dropped() uint64 { return s.dropped.Load() }
+
+// Close ends the subscription; C is not closed.
+func (s *Subscription) Close() {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	delete(s.feed.subs, s)
+}
+
+// Subscribe returns a subscription whose channel holds size events.
+func (s *System) Subscribe(size int) *Subscription {
+	c := make(chan Event, size)
+	sub := &Subscription{C: c, c: c, feed: &s.feed}
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	if s.feed.subs == nil {
+		s.feed.subs = map[*Subscription]struct{}{}
+	}
+	s.feed.subs[sub] = struct{}{}
+	return sub
+}
+
+// Events returns the last events, oldest first.
+func (s *System) Events() []Event {
+	f := &s.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := min(f.seq, ringSize)
+	events := make([]Event, 0, n)
+	for i := f.seq - n; i < f.seq; i++ {
+		events = append(events, f.ring[i%ringSize])
+	}
+	return events
+}
+
+// add numbers the event and hands it on, without ever waiting for a reader.
+func (f *feed) add(e Event) Event {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seq++
+	e.Seq = f.seq
+	f.ring[(f.seq-1)%ringSize] = e
+	for sub := range f.subs {
+		select {
+		case sub.c <- e:
+		default:
+			sub.dropped.Add(1)
+		}
+	}
+	return e
+}
+
+// emit raises an event: to the ring, the subscribers and the log.
+func (s *System) emit(c *cell, kind EventKind, text string, f *Fault) Event {
+	level := slog.LevelInfo
+	attrs := []any{"actor", c.path}
+	if text != "" {
+		attrs = append(attrs, "text", text)
+	}
+	if kind == EventFaulted || kind == EventQuarantined || kind == EventStuck {
+		level = slog.LevelWarn
+	}
+	if f != nil {
+		attrs = append(attrs, "kind", f.Kind.String())
+		if f.Stack != nil {
+			level = slog.LevelError
+			attrs = append(attrs, "stack", string(f.Stack))
+		}
+	}
+	s.log.Log(context.Background(), level, string(kind), attrs...)
+	return s.feed.add(Event{Time: s.cfg.Clock.Now(), Actor: c.path, Kind: kind, Text: text, Fault: f})
+}
+
+// lifecycle raises an event and tells it to the parent where that asked for it.
+func (s *System) lifecycle(c *cell, kind EventKind, text string, f *Fault) {
+	e := s.emit(c, kind, text, f)
+	if c.parent == nil {
+		return
+	}
+	if tell := c.parent.onChild.Load(); tell != nil {
+		(*tell)(e)
+	}
+}
+
+// running notes that an incarnation has started.
+func (c *cell) running(number uint64) {
+	c.enter(Running)
+	if number == 1 {
+		c.sys.lifecycle(c, EventStarted, "", nil)
+	} else {
+		c.sys.lifecycle(c, EventRestarted, "", nil)
+	}
+}
+
+// isolate begins a quarantine, with the last incarnation closed and its children stopped.
+func (c *cell) isolate() {
+	c.enter(Quarantined)
+	n := retry(c.faults)
+	c.arm(c.quarantine, func() { c.post(&envelope{msg: n}) })
+	c.sys.lifecycle(c, EventQuarantined, "for "+c.quarantine.String(), nil)
+}

@@ -1,0 +1,120 @@
+package system
+
+import (
+	"context"
+	"hash/fnv"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"re6st/hw/clock"
+)
+
+// Incarnation is one life of an actor, from Start to Stop; it owns the pumps and timers begun in it.
+// Its methods are promoted to Context.
+type Incarnation struct {
+	cell       *cell
+	ac         actor.Context
+	number     uint64 // from 1
+	rand       *rand.Rand
+	restarting bool
+
+	ctx     context.Context // ends with the incarnation
+	cancel  context.CancelFunc
+	ended   bool
+	pumps   sync.WaitGroup
+	closers []io.Closer
+	timers  map[*Timer]struct{} // the armed ones
+}
+
+func newIncarnation(c *cell, ac actor.Context) *Incarnation {
+	i := &Incarnation{cell: c, ac: ac, number: c.born(), timers: map[*Timer]struct{}{}}
+	i.ctx, i.cancel = context.WithCancel(context.Background())
+	c.interrupt = i.interrupt
+	return i
+}
+
+// Path is the actor's stable name, such as node/tunnel/2001:db8::1.
+func (i *Incarnation) Path() string { return i.cell.path }
+
+// Number counts the actor's incarnations, from 1.
+func (i *Incarnation) Number() uint64 { return i.number }
+
+// Restarting tells a handler's Stop that a new incarnation follows in a moment, so that what must survive
+// (kernel routes, a session's keys) can be left in place. It is false before a quarantine.
+func (i *Incarnation) Restarting() bool { return i.restarting }
+
+// Clock is the system's; a pump may use it.
+func (i *Incarnation) Clock() clock.Clock { return i.cell.sys.cfg.Clock }
+
+// Now is the system's time: what machines take as now. A pump may use it.
+func (i *Incarnation) Now() time.Time { return i.cell.sys.cfg.Clock.Now() }
+
+// Log is the system's logger with the actor's path. A pump may use it.
+func (i *Incarnation) Log() *slog.Logger { return i.cell.sys.log.With("actor", i.cell.path) }
+
+// Rand is for jitter and tie-breaks, never for keys: a generator seeded by the system's seed, the path
+// and the incarnation, so that one seed gives one run.
+func (i *Incarnation) Rand() *rand.Rand {
+	if i.rand == nil {
+		h := fnv.New64a()
+		h.Write([]byte(i.cell.path))
+		i.rand = rand.New(rand.NewPCG(i.cell.sys.cfg.Seed, h.Sum64()+i.number))
+	}
+	return i.rand
+}
+
+// Stop stops this actor after the message at hand. See Ref.Stop.
+func (i *Incarnation) Stop() { i.cell.stop() }
+
+// Publish replaces the actor's snapshot, which Read and Snapshots hand out without asking the actor.
+// v is immutable from now on, with all that it points to. It outlives restarts.
+func (i *Incarnation) Publish(v any) { i.cell.snapshot.Store(&v) }
+
+// Event reports something of the actor's own. kind is a short constant word, text is for people.
+func (i *Incarnation) Event(kind EventKind, text string) { i.cell.sys.emit(i.cell, kind, text, nil) }
+
+func (i *Incarnation) adopt(name string, care care, produce func(*cell) actor.Actor) (*cell, error) {
+	c := &cell{sys: i.cell.sys, path: i.cell.path + "/" + name, parent: i.cell, care: care}
+	return c.spawn(name, produce, func(p *actor.Props) error {
+		if i.ended {
+			return ErrStopping
+		}
+		_, err := i.ac.SpawnNamed(p, name)
+		return err
+	})
+}
+
+// interrupt cancels the pumps' context and closes what they block on, once.
+func (i *Incarnation) interrupt() {
+	i.cancel()
+	for _, c := range i.closers {
+		if err := closeQuietly(c); err != nil {
+			i.Log().Debug("closing for a pump", "error", err)
+		}
+	}
+	i.closers = nil
+}
+
+func closeQuietly(c io.Closer) (err error) {
+	defer rescue("close", &err)
+	return c.Close()
+}
+
+// end interrupts and joins the pumps and stops the timers.
+func (i *Incarnation) end() {
+	i.ended = true
+	i.interrupt()
+	slow := i.Clock().AfterFunc(stuckAfter, func() {
+		i.Event(EventStuck, "a pump does not end; its Closer must unblock it")
+	})
+	i.pumps.Wait() // without a deadline: two incarnations must never share a resource
+	slow.Stop()
+	for t := range i.timers {
+		t.Stop()
+	}
+}

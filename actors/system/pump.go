@@ -1,0 +1,111 @@
+package system
+
+import (
+	"context"
+	"io"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// DefaultCredit is how many messages of one pump may wait for, or be in, its actor's Handle.
+	DefaultCredit = 64
+	// stuckAfter is how long a pump may take to end before an event says so.
+	stuckAfter = 5 * time.Second
+)
+
+// Pump is a pump's way to its actor, bound to one incarnation and bounded by a credit.
+type Pump[M any] struct {
+	inc     *Incarnation
+	credit  chan struct{} // holds one element for each message not yet handled
+	dropped atomic.Uint64
+}
+
+// PumpOption changes how a pump runs.
+type PumpOption func(*pumpOptions)
+
+type pumpOptions struct {
+	credit int
+	closer io.Closer
+}
+
+// WithCredit sets how many unhandled messages the pump may have, in place of DefaultCredit.
+func WithCredit(n int) PumpOption { return func(o *pumpOptions) { o.credit = max(n, 1) } }
+
+// WithCloser has c closed when the pump is to end, to unblock a Read or Accept that knows no context.
+// It is closed once, also where the pump has ended by itself.
+func WithCloser(c io.Closer) PumpOption { return func(o *pumpOptions) { o.closer = c } }
+
+// Pump runs blocking work on a goroutine of its own. A panic in it fails the actor as a Bug, an error as
+// Transient (or as the Fault it is); nil ends it in peace. When the incarnation ends ctx is cancelled, the
+// closer closed and the goroutine joined; what it returns or sends after that is dropped. run uses ctx,
+// p and what it was handed, nothing of the handler.
+func (c *Context[M]) Pump(name string, run func(ctx context.Context, p *Pump[M]) error, opts ...PumpOption) {
+	o := pumpOptions{credit: DefaultCredit}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	p := &Pump[M]{inc: c.Incarnation, credit: make(chan struct{}, o.credit)}
+	c.pump(name, o.closer, func(ctx context.Context) error { return run(ctx, p) })
+}
+
+func (i *Incarnation) pump(name string, closer io.Closer, run func(context.Context) error) {
+	if closer != nil {
+		i.closers = append(i.closers, closer)
+	}
+	if i.ended {
+		i.interrupt()
+		return
+	}
+	op := "pump " + name
+	i.pumps.Go(func() {
+		err := func() (err error) {
+			defer rescue(op, &err)
+			return run(i.ctx)
+		}()
+		if err == nil {
+			return
+		}
+		f := classify(op, err)
+		if i.ctx.Err() == nil {
+			i.cell.post(&envelope{msg: f, life: i.number})
+		} else if f.Kind == Bug {
+			i.Log().Error("a pump panicked while it was ending", "error", f, "stack", string(f.Stack))
+		}
+	})
+}
+
+// Offer sends m to the actor, or drops and counts it: false where the credit is spent or the incarnation
+// has ended. For what the next packet replaces.
+func (p *Pump[M]) Offer(m M) bool {
+	if p.inc.ctx.Err() == nil {
+		select {
+		case p.credit <- struct{}{}:
+			p.send(m)
+			return true
+		default:
+		}
+	}
+	p.dropped.Add(1)
+	p.inc.cell.dropped.Add(1)
+	return false
+}
+
+// Deliver sends m to the actor and waits for credit. It returns the error of the incarnation's context
+// where that ends first. For what must not be lost, from a source that can wait.
+func (p *Pump[M]) Deliver(m M) error {
+	select {
+	case p.credit <- struct{}{}:
+		p.send(m)
+		return nil
+	case <-p.inc.ctx.Done():
+		return p.inc.ctx.Err()
+	}
+}
+
+// Dropped counts the messages that Offer dropped.
+func (p *Pump[M]) Dropped() uint64 { return p.dropped.Load() }
+
+func (p *Pump[M]) send(m M) {
+	p.inc.cell.post(&envelope{msg: m, life: p.inc.number, ack: p.credit})
+}
