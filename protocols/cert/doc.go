@@ -1,0 +1,30 @@
+// Package cert is the identity of a re6st network: its certificate authority,
+// the certificates of its nodes and of its registry server (X.509, RFC 5280),
+// certificate requests (PKCS #10, RFC 2986) and the binding of a node's static
+// X25519 key to its certificate.
+//
+//	CA certificate                       node certificate, signed by the CA
+//	  serial number = 1 || network         common name  N/len: the node's prefix
+//	  self-signed, may sign certificates   URI          re6st:node:<16 hex digits>: the node id
+//	        |                              usage        digitalSignature; client and server of TLS
+//	        |                                   |
+//	        | SHA-256 of the DER                | its key signs
+//	        v                                   v
+//	   fingerprint ------------------->  label || fingerprint || static X25519 key = the binding
+//
+// The registry's server certificate carries the URI re6st:registry and no common
+// name of the form N/len: so a node is never taken for the registry, nor the
+// registry for a node.
+//
+// Keys are ECDSA on a NIST curve (P-256 by default), RSA of 2048 to 8192 bits, or
+// Ed25519. Everything here is pure and safe for concurrent use.
+//
+// What the caller has to do:
+//
+//  1. Give the time to every verification. A device without a clock passes the
+//     newest time it has proof of to VerifyFloor.
+//  2. Compare the fingerprint of a CA certificate received over the network with
+//     one that a person handed over, before ParseAuthority's result is used.
+//  3. Verify a binding before a static key is believed to be a node's.
+//  4. See to it that node ids and prefixes are unique: the registry does.
+package cert
