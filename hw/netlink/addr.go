@@ -91,25 +91,21 @@ func decodeAddr(b []byte) (Addr, error) {
 		return Addr{}, fmt.Errorf("%w: ifaddrmsg of %d bytes", ErrMessage, len(b))
 	}
 	msg := nl.DeserializeIfAddrmsg(slices.Clone(b[:unix.SizeofIfAddrmsg]))
-	attrs, err := nl.ParseRouteAttr(b[unix.SizeofIfAddrmsg:])
-	if err != nil {
-		return Addr{}, fmt.Errorf("%w: address attributes: %v", ErrMessage, err)
-	}
 	var address, local netip.Addr
 	flags := uint32(msg.Flags)
-	for _, a := range attrs {
-		var err error
-		switch a.Attr.Type {
+	err := attributes(b[unix.SizeofIfAddrmsg:], func(kind uint16, value []byte) error {
+		switch kind {
 		case unix.IFA_ADDRESS:
-			err = decodeIP(&address, a.Value)
+			return decodeIP(&address, value)
 		case unix.IFA_LOCAL:
-			err = decodeIP(&local, a.Value)
+			return decodeIP(&local, value)
 		case unix.IFA_FLAGS:
-			err = decodeUint32(&flags, a.Value)
+			return decodeUint32(&flags, value)
 		}
-		if err != nil {
-			return Addr{}, err
-		}
+		return nil
+	})
+	if err != nil {
+		return Addr{}, err
 	}
 	if !local.IsValid() {
 		local = address

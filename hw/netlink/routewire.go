@@ -94,14 +94,11 @@ func decodeRoute(b []byte) (held, error) {
 		dst = netip.IPv4Unspecified()
 	}
 	src := dst
-	attrs, err := nl.ParseRouteAttr(b[unix.SizeofRtMsg:])
+	err := attributes(b[unix.SizeofRtMsg:], func(kind uint16, value []byte) error {
+		return decodeRouteAttr(&h, kind, value, &dst, &src)
+	})
 	if err != nil {
-		return held{}, fmt.Errorf("%w: route attributes: %v", ErrMessage, err)
-	}
-	for _, a := range attrs {
-		if err := decodeRouteAttr(&h, a.Attr.Type, a.Value, &dst, &src); err != nil {
-			return held{}, err
-		}
+		return held{}, err
 	}
 	if r.Dst, err = dst.Prefix(int(msg.Dst_len)); err != nil {
 		return held{}, fmt.Errorf("%w: destination: %v", ErrMessage, err)
@@ -144,37 +141,15 @@ func decodeRouteAttr(h *held, kind uint16, value []byte, dst, src *netip.Addr) e
 		r.Link = int(int32(index))
 		return err
 	case unix.RTA_METRICS:
-		metrics, err := nl.ParseRouteAttr(value)
-		if err != nil {
-			return fmt.Errorf("%w: RTA_METRICS: %v", ErrMessage, err)
-		}
-		for _, m := range metrics {
+		return attributes(value, func(kind uint16, value []byte) error {
+			if kind != unix.RTAX_MTU {
+				return nil
+			}
 			var mtu uint32
-			if m.Attr.Type != unix.RTAX_MTU {
-				continue
-			}
-			if err := decodeUint32(&mtu, m.Value); err != nil {
-				return err
-			}
+			err := decodeUint32(&mtu, value)
 			r.MTU = int(int32(mtu))
-		}
+			return err
+		})
 	}
-	return nil
-}
-
-func decodeIP(to *netip.Addr, value []byte) error {
-	a, ok := netip.AddrFromSlice(value)
-	if !ok {
-		return fmt.Errorf("%w: address of %d bytes", ErrMessage, len(value))
-	}
-	*to = a
-	return nil
-}
-
-func decodeUint32(to *uint32, value []byte) error {
-	if len(value) < 4 {
-		return fmt.Errorf("%w: number of %d bytes", ErrMessage, len(value))
-	}
-	*to = nl.NativeEndian().Uint32(value)
 	return nil
 }

@@ -47,35 +47,12 @@ func (c *Conn) Watch(ctx context.Context, report func(Event)) error {
 		return err
 	}
 	defer conn.Close()
-	socket, err := nl.SubscribeAt(c.ns, netns.None(), unix.NETLINK_ROUTE,
-		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
-	if err != nil {
-		return fmt.Errorf("netlink: subscribe: %w", err)
-	}
-	stop := context.AfterFunc(ctx, socket.Close)
-	defer func() {
-		if stop() {
-			socket.Close()
-		}
-	}()
 	w := watcher{conn: conn, report: report, links: map[int]Link{}, addrs: map[addrKey]Addr{}}
-	if err := w.resync(); err != nil {
-		return err
-	}
 	for {
-		messages, _, err := socket.Receive()
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, unix.ENOBUFS): // the kernel dropped messages
-			err = w.resync()
-		case err == nil:
-			for _, m := range messages {
-				err = errors.Join(err, w.handle(m))
-			}
-		}
-		if err != nil {
-			return fmt.Errorf("netlink: watch: %w", err)
+		// After an overflow the socket still holds messages older than those that it lost. A new
+		// one is empty: whatever comes by it is newer than the dump, or in the dump already.
+		if err := w.follow(ctx, c.ns); !errors.Is(err, unix.ENOBUFS) {
+			return err
 		}
 	}
 }
@@ -98,6 +75,39 @@ type watcher struct {
 	report func(Event)
 	links  map[int]Link
 	addrs  map[addrKey]Addr
+}
+
+// follow subscribes, dumps, and then handles messages until ctx ends or the socket
+// fails; with ENOBUFS messages were lost.
+func (w *watcher) follow(ctx context.Context, ns netns.NsHandle) error {
+	socket, err := nl.SubscribeAt(ns, netns.None(), unix.NETLINK_ROUTE,
+		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
+	if err != nil {
+		return fmt.Errorf("netlink: subscribe: %w", err)
+	}
+	stop := context.AfterFunc(ctx, socket.Close)
+	defer func() {
+		if stop() {
+			socket.Close()
+		}
+	}()
+	if err := w.resync(); err != nil {
+		return err
+	}
+	for {
+		messages, _, err := socket.Receive()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return fmt.Errorf("netlink: watch: %w", err)
+		}
+		for _, m := range messages {
+			if err := w.handle(m); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 func (w *watcher) handle(m syscall.NetlinkMessage) error {
