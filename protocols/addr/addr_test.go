@@ -23,7 +23,10 @@ func bits(t *testing.T, s string) addr.Bits {
 
 func TestCommonNameAndBitsAreOneThing(t *testing.T) {
 	for _, c := range []struct{ bits, cn string }{
-		{"", "0/0"}, {"0", "0/1"}, {"1", "1/1"}, {"0000000000000101", "5/16"},
+		{"", "0/0"},
+		{"0", "0/1"},
+		{"1", "1/1"},
+		{"0000000000000101", "5/16"},
 		{strings.Repeat("1", 16), "65535/16"},
 		{strings.Repeat("1", 128), "340282366920938463463374607431768211455/128"},
 		{strings.Repeat("0", 79) + "1", "1/80"},
@@ -73,7 +76,9 @@ func TestPrefixesSortBeforeWhatExtendsThem(t *testing.T) {
 
 func TestNetworkIsTheSerialNumber(t *testing.T) {
 	for _, c := range []struct{ serial, network string }{
-		{"120010db80042", "2001:db8:42::/48"}, {"1", "::/0"}, {"3", "8000::/1"},
+		{"120010db80042", "2001:db8:42::/48"},
+		{"1", "::/0"},
+		{"3", "8000::/1"},
 		{"1fd00000000000000000000000000000a", "fd00::a/128"},
 	} {
 		serial, _ := new(big.Int).SetString(c.serial, 16)

@@ -88,9 +88,15 @@ func TestSinceIsKeptWhileTheWayStays(t *testing.T) {
 func TestLookupTakesDestinationThenSource(t *testing.T) { // RFC 9079 section 4
 	tab := rib.NewTable(locators)
 	for i, c := range []struct{ dst, src string }{
-		{"::/0", ""}, {"::/0", "2001:db8:1::/48"}, {"2001:db8:2::/48", ""}, {"2001:db8:2::/48", "2001:db8:1::/48"},
-		{"2001:db8:2::/48", "2001:db8:1:1::/64"}, {"2001:db8:3::/48", "2001:db8:1::/48"}, {"2001:db8:2:3::/64", ""},
-		{"10.0.0.0/8", ""}, {"10.1.0.0/16", ""},
+		{"::/0", ""},
+		{"::/0", "2001:db8:1::/48"},
+		{"2001:db8:2::/48", ""},
+		{"2001:db8:2::/48", "2001:db8:1::/48"},
+		{"2001:db8:2::/48", "2001:db8:1:1::/64"},
+		{"2001:db8:3::/48", "2001:db8:1::/48"},
+		{"2001:db8:2:3::/64", ""},
+		{"10.0.0.0/8", ""},
+		{"10.1.0.0/16", ""},
 	} {
 		offer(t, tab, rib.OriginBabel, rib.Route{Prefix: pfx(c.dst), Source: pfx(c.src), Metric: uint16(i), NextHop: rib.NextHop{Link: 1}})
 	}
@@ -99,13 +105,18 @@ func TestLookupTakesDestinationThenSource(t *testing.T) { // RFC 9079 section 4
 		src, dst string
 		metric   int // -1: none
 	}{
-		{"fd00::1", "2001:db8:9::1", 0}, {"2001:db8:1::1", "2001:db8:9::1", 1},
-		{"fd00::1", "2001:db8:2::1", 2}, {"2001:db8:1:2::1", "2001:db8:2::1", 3}, {"2001:db8:1:1::1", "2001:db8:2::1", 4},
+		{"fd00::1", "2001:db8:9::1", 0},
+		{"2001:db8:1::1", "2001:db8:9::1", 1},
+		{"fd00::1", "2001:db8:2::1", 2},
+		{"2001:db8:1:2::1", "2001:db8:2::1", 3},
+		{"2001:db8:1:1::1", "2001:db8:2::1", 4},
 		{"2001:db8:1::1", "2001:db8:3::1", 5},
 		{"fd00::1", "2001:db8:3::1", 0},           // no source fits there: the shorter destination
 		{"2001:db8:1:1::1", "2001:db8:2:3::1", 6}, // destination before source
 		{"", "2001:db8:2:3:4::1", 6},              // other topologies are not looked up
-		{"10.9.9.9", "10.1.2.3", 8}, {"10.9.9.9", "10.2.2.3", 7}, {"10.9.9.9", "11.0.0.1", -1},
+		{"10.9.9.9", "10.1.2.3", 8},
+		{"10.9.9.9", "10.2.2.3", 7},
+		{"10.9.9.9", "11.0.0.1", -1},
 	} {
 		var src netip.Addr
 		if c.src != "" {
@@ -123,8 +134,10 @@ func TestRelayFindsLocatorsOfEachTopologyAndLookupDoesNot(t *testing.T) {
 	offer(t, tab, rib.OriginBabel, rib.Route{Prefix: pfx("::/0"), NextHop: rib.NextHop{Link: 9}})
 	locator := func(topology rib.Topology, n uint64) rib.Route {
 		id := addr.NodeIDFromUint64(n)
-		return rib.Route{Topology: topology, Prefix: netip.PrefixFrom(addr.Locator(locators, id), 128), Egress: id,
-			NextHop: rib.NextHop{Link: rib.LinkID(n%7 + 1 + 10*uint64(topology))}}
+		return rib.Route{
+			Topology: topology, Prefix: netip.PrefixFrom(addr.Locator(locators, id), 128), Egress: id,
+			NextHop: rib.NextHop{Link: rib.LinkID(n%7 + 1 + 10*uint64(topology))},
+		}
 	}
 	for n := uint64(1); n <= 2000; n++ {
 		offer(t, tab, rib.OriginBabel, locator(rib.Topology(n%3), n))
@@ -250,8 +263,10 @@ func likeItsModel(t *testing.T, rnd *rand.Rand) {
 			tab.Withdraw(origin, k)
 			delete(m[k], origin)
 		} else {
-			r := rib.Route{Topology: k.Topology, Prefix: k.Prefix, Source: k.Source, Metric: uint16(rnd.Intn(3)), Origin: origin,
-				NextHop: rib.NextHop{Link: rib.LinkID(1 + rnd.Intn(3))}, Since: epoch}
+			r := rib.Route{
+				Topology: k.Topology, Prefix: k.Prefix, Source: k.Source, Metric: uint16(rnd.Intn(3)), Origin: origin,
+				NextHop: rib.NextHop{Link: rib.LinkID(1 + rnd.Intn(3))}, Since: epoch,
+			}
 			offer(t, tab, origin, r)
 			if m[k] == nil {
 				m[k] = map[rib.Origin]rib.Route{}
