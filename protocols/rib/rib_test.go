@@ -184,6 +184,19 @@ func TestBadOffersAreNamed(t *testing.T) {
 	}
 }
 
+func TestUnreachableHidesShorterPrefixesButNoOtherOffer(t *testing.T) { // RFC 8966 section 2.8
+	tab, dst := rib.NewTable(locators), netip.MustParseAddr("2001:db8:1::1")
+	offer(t, tab, rib.OriginBabel, rib.Route{Prefix: pfx("::/0"), NextHop: rib.NextHop{Link: 9}})
+	offer(t, tab, rib.OriginBabel, rib.Route{Prefix: pfx("2001:db8:1::/48"), Unreachable: true})
+	if r, ok := tab.View().Lookup(netip.Addr{}, dst); ok {
+		t.Errorf("found %+v", r)
+	}
+	offer(t, tab, rib.OriginBGP, rib.Route{Prefix: pfx("2001:db8:1::/48"), NextHop: rib.NextHop{Link: 2}})
+	if r, ok := tab.View().Lookup(netip.Addr{}, dst); !ok || r.NextHop.Link != 2 {
+		t.Errorf("a route of a worse origin lost to no route at all: %+v, %v", r, ok)
+	}
+}
+
 func TestFullTableTakesNoNewKey(t *testing.T) {
 	tab := rib.NewTable(locators)
 	nth := func(i int) rib.Route {

@@ -95,7 +95,12 @@ type Route struct {
 	NextHop  NextHop
 	Metric   uint16 // 0 to 65534, comparable within one Origin only
 	Origin   Origin
-	Since    time.Time // when the table began to use this next hop and egress
+	// Unreachable marks a prefix whose way was lost a moment ago: packets to it
+	// are dropped, lest a shorter prefix leads them in circles (RFC 8966 section
+	// 2.8). Lookup does not find it, the kernel needs a route of type unreachable.
+	// Any other offer for the key is preferred to it.
+	Unreachable bool
+	Since       time.Time // when the table began to use this next hop and egress
 }
 
 // Key is what the route is for.

@@ -86,8 +86,15 @@ func (t *Table) WithdrawAll(origin Origin) []Change {
 	return changes
 }
 
-// preference orders the offers of one key: origin first, then metric.
+// preference orders the offers of one key: what leads somewhere first, then
+// origin, then metric.
 func preference(a, b Route) int {
+	if a.Unreachable != b.Unreachable {
+		if a.Unreachable {
+			return 1
+		}
+		return -1
+	}
 	return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Metric, b.Metric))
 }
 

@@ -22,8 +22,8 @@ type topologyTrie struct {
 }
 
 // Lookup is the route of topology "any" for a packet from src to dst. A src
-// that is not valid takes routes that are for all sources only. It does not
-// allocate. Locators are never found: see Relay.
+// that is not valid takes routes that are for all sources only. It is false too
+// where the longest prefix is unreachable. It does not allocate. Locators are never found: see Relay.
 func (v *View) Lookup(src, dst netip.Addr) (Route, bool) {
 	if v == nil || len(v.tries) == 0 || v.tries[0].topology != 0 || !dst.IsValid() {
 		return Route{}, false
@@ -36,7 +36,7 @@ func (v *View) Lookup(src, dst netip.Addr) (Route, bool) {
 		return Route{}, false
 	}
 	r := root.lookup(src.Unmap(), addrKey(dst))
-	if r == nil {
+	if r == nil || r.Unreachable {
 		return Route{}, false
 	}
 	return *r, true
