@@ -74,19 +74,17 @@ func (r Ref[M]) Poison() {
 
 // Context is what a handler works with, for one incarnation. Only that handler's methods may use it, unless
 // a method says otherwise.
-type Context[M any] struct{ *Incarnation }
+type Context[M any] struct {
+	*Incarnation
+	onChild func(Event) M // nil: it does not care
+}
 
 // Self is the actor's own address. A pump does not Tell it, but Offers.
 func (c *Context[M]) Self() Ref[M] { return Ref[M]{c.cell} }
 
-// OnChild has the life of the children (started, faulted, restarted, quarantined, stopped) sent to this
-// actor as messages of its own, made by translate, which runs on any goroutine and must only convert.
-// Call it in Start, before the first Spawn.
-func (c *Context[M]) OnChild(translate func(Event) M) {
-	life := c.number
-	f := func(e Event) { c.cell.post(&envelope{msg: translate(e), life: life}) }
-	c.cell.onChild.Store(&f)
-}
+// OnChild has the life of the children (started, faulted, restarted, quarantined, stopped) handled as
+// messages of this actor, made by translate. The children that stop with it are not among them.
+func (c *Context[M]) OnChild(translate func(Event) M) { c.onChild = translate }
 
 // shell is the protoactor actor around a handler; upstream makes a new one for each restart.
 type shell[M any] struct {
@@ -109,20 +107,20 @@ func (s *shell[M]) Receive(ac actor.Context) {
 		s.end(s.cell.quarantine == 0)
 	case *actor.Stopping:
 		s.end(false)
-	case *actor.Stopped:
-		s.cell.gone()
+	case *actor.Terminated:
+		s.cell.sys.lookup(m.Who.Id).gone()
 	case *envelope:
 		s.deliver(ac, m)
 	}
 }
 
 func (s *shell[M]) start(ac actor.Context) {
-	s.ctx = &Context[M]{newIncarnation(s.cell, ac)}
-	check("start", s.attempt("start", func() error {
+	s.ctx = &Context[M]{Incarnation: newIncarnation(s.cell, ac)}
+	check("start", attempt(func() error {
 		s.handler = s.create()
 		return s.handler.Start(s.ctx)
 	}))
-	s.cell.running(s.ctx.number)
+	s.cell.running()
 }
 
 // end closes the incarnation. A panic in the handler's Stop is reported and goes no further: upstream would
@@ -134,16 +132,11 @@ func (s *shell[M]) end(restarting bool) {
 	s.ctx.restarting = restarting
 	s.ctx.end()
 	if s.handler != nil {
-		if err := s.attempt("stop", func() error { s.handler.Stop(s.ctx); return nil }); err != nil {
+		if err := attempt(func() error { s.handler.Stop(s.ctx); return nil }); err != nil {
 			s.cell.sys.lifecycle(s.cell, EventFaulted, err.Error(), classify("stop", err))
 		}
 	}
 	s.ctx, s.handler = nil, nil
-}
-
-func (s *shell[M]) attempt(op string, f func() error) (err error) {
-	defer rescue(op, &err)
-	return f()
 }
 
 // check panics with the fault of err, the one way to fail an actor in protoactor.
@@ -153,6 +146,7 @@ func check(op string, err error) {
 	}
 }
 
+// deliver sorts out what is stale and hands the rest to the handler.
 func (s *shell[M]) deliver(ac actor.Context, e *envelope) {
 	if e.ack != nil {
 		defer func() { <-e.ack }()
@@ -165,7 +159,7 @@ func (s *shell[M]) deliver(ac actor.Context, e *envelope) {
 		return
 	}
 	if s.ctx == nil || e.life != 0 && e.life != s.ctx.number {
-		s.cell.dropped.Add(1)
+		s.cell.drop(e)
 		return
 	}
 	if e.timer != nil && !e.timer.fired(e.arm) {
@@ -175,7 +169,11 @@ func (s *shell[M]) deliver(ac actor.Context, e *envelope) {
 	case *Fault:
 		panic(m)
 	case Injection:
-		check("injected", s.attempt("injected", func() error { return m.strike(s.ctx.Incarnation) }))
+		check("injected", attempt(func() error { return m.strike(s.ctx.Incarnation) }))
+	case Event:
+		if s.ctx.onChild != nil {
+			check("child "+m.Actor, attempt(func() error { return s.handler.Handle(s.ctx, s.ctx.onChild(m)) }))
+		}
 	default:
 		if err := s.handle(m.(M)); err != nil {
 			check(fmt.Sprintf("handle %T", m), err)
@@ -183,7 +181,8 @@ func (s *shell[M]) deliver(ac actor.Context, e *envelope) {
 	}
 }
 
+// handle is attempt without its closure, for it runs for each message.
 func (s *shell[M]) handle(m M) (err error) {
-	defer rescue("handle", &err)
+	defer rescue(&err)
 	return s.handler.Handle(s.ctx, m)
 }

@@ -1,7 +1,6 @@
 package system
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -18,17 +17,18 @@ import (
 type cell struct {
 	sys    *System
 	path   string
-	parent *cell // nil: a root actor
 	care   care
 	mb     actor.Mailbox
+	parent *cell  // nil: a root actor
+	life   uint64 // the parent's incarnation that spawned it
 
 	state    atomic.Int32 // State
 	poisoned atomic.Bool
 	dropped  atomic.Uint64
 	snapshot atomic.Pointer[any]
-	onChild  atomic.Pointer[func(Event)]
 
 	// Owned by the goroutine that runs the mailbox.
+	lives      uint64 // incarnations so far
 	faults     uint64 // numbers the faults: an answer to an older one is stale
 	failing    bool   // suspended, waiting for the supervisor's answer
 	stopping   bool   // Stop was taken: nothing is delivered, no restart happens
@@ -37,13 +37,10 @@ type cell struct {
 
 	history history // owned by the supervisor
 
-	mu        sync.Mutex // guards what follows
-	births    uint64     // incarnations so far
-	since     time.Time  // when state was entered
-	lastFault *Fault
-	faultAt   time.Time
-	fatal     bool        // lastFault stops it for good
-	timer     clock.Timer // of the backoff or of the quarantine
+	mu    sync.Mutex  // guards what follows
+	rec   Record      // without what record reads live
+	fatal bool        // rec.LastFault stops it for good
+	timer clock.Timer // of the backoff or of the quarantine
 }
 
 // care is the part of a Spec that does not depend on the message type.
@@ -59,7 +56,7 @@ const maxSuspended = 16384
 
 // envelope is every user message. Wrapped, no message can be mistaken for one of upstream's magic ones.
 type envelope struct {
-	msg   any             // an M, a *Fault of a pump, an Injection, or retry
+	msg   any             // an M; else a *Fault of a pump, an Event of a child, an Injection, or retry
 	life  uint64          // the incarnation it is for; 0: any
 	ack   <-chan struct{} // where the pump's credit is given back
 	timer *Timer
@@ -72,7 +69,7 @@ type order struct {
 	quarantine time.Duration // 0: restart now; else keep it closed for so long
 }
 
-// retry ends a quarantine; it holds the number of the fault that began it.
+// retry ends a quarantine; it is the number of the fault that began it.
 type retry uint64
 
 // failure is the reason of a protoactor Failure.
@@ -81,8 +78,6 @@ type failure struct {
 	fault *Fault
 	n     uint64
 }
-
-func (f *failure) String() string { return f.cell.path + ": " + f.fault.Error() }
 
 // Parent is where an actor can be spawned: a System, or the Context of an actor.
 type Parent interface {
@@ -97,12 +92,12 @@ func (s *System) adopt(name string, care care, produce func(*cell) actor.Actor) 
 	})
 }
 
-// spawn registers c and starts its actor by start.
+// spawn registers c and has start start its actor.
 func (c *cell) spawn(name string, produce func(*cell) actor.Actor, start func(*actor.Props) error) (*cell, error) {
 	if name == "" || strings.Contains(name, "/") {
 		return nil, fmt.Errorf("spawn %q: %w", c.path, ErrName)
 	}
-	c.since = c.sys.cfg.Clock.Now()
+	c.rec = Record{Path: c.path, Kind: c.care.kind, Since: c.sys.cfg.Clock.Now()}
 	c.mb = mailbox{actor.Unbounded()(), c}
 	if err := c.sys.enroll(c); err != nil {
 		return nil, fmt.Errorf("spawn %q: %w", c.path, err)
@@ -115,18 +110,18 @@ func (c *cell) spawn(name string, produce func(*cell) actor.Actor, start func(*a
 	))
 	if err != nil {
 		c.sys.bury(c, false)
-		return nil, fmt.Errorf("spawn %q: %w", c.path, errors.Join(ErrExists, err))
+		return nil, fmt.Errorf("spawn %q: %w", c.path, err)
 	}
 	return c, nil
 }
 
 func (c *cell) State() State { return State(c.state.Load()) }
 
-// enter moves to a state and notes when. It leaves Stopped to bury.
+// enter moves to a state and notes when.
 func (c *cell) enter(s State) {
 	c.mu.Lock()
-	c.since = c.sys.cfg.Clock.Now()
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	c.rec.Since = c.sys.cfg.Clock.Now()
 	c.state.Store(int32(s))
 }
 
@@ -142,24 +137,30 @@ func (c *cell) tell(msg any) {
 	}
 }
 
-// stop stops the actor after the message at hand: it overtakes the queue, which is dropped and counted.
+// drop counts a message that nobody takes; those of the system itself are no loss.
+func (c *cell) drop(msg any) {
+	if e, ok := msg.(*envelope); ok && (e.life == 0 || e.ack != nil) {
+		c.dropped.Add(1)
+	}
+}
+
+// stop stops the actor after the message at hand: it overtakes the queue.
 func (c *cell) stop() { c.mb.PostSystemMessage(&actor.Stop{}) }
 
 // poison stops the actor after the messages queued so far. A suspended one takes none of them: it stops now.
 func (c *cell) poison() {
-	c.poisoned.Store(true) // before State is read: a failure after this finds it and stops
+	c.poisoned.Store(true) // before State is read: a fault after this finds it, and stops the actor
 	c.mb.PostUserMessage(&actor.PoisonPill{})
 	if c.State() == Restarting {
 		c.stop()
 	}
 }
 
-// arm has f called after d, in place of what was armed before.
-func (c *cell) arm(d time.Duration, f func()) {
-	t := c.sys.cfg.Clock.AfterFunc(d, f)
+// after has f called once, d from now; gone takes it back.
+func (c *cell) after(d time.Duration, f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.timer = t
+	c.timer = c.sys.cfg.Clock.AfterFunc(d, f)
 }
 
 // fail suspends the actor's own work and makes the failure that its supervisor gets.
@@ -173,28 +174,39 @@ func (c *cell) fail(f *Fault) *failure {
 	return &failure{c, f, c.faults}
 }
 
-// born notes that an incarnation begins, and returns its number, from 1.
-func (c *cell) born() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.births++
-	return c.births
+// running notes that the incarnation has started.
+func (c *cell) running() {
+	c.enter(Running)
+	kind := EventStarted
+	if c.lives > 1 {
+		kind = EventRestarted
+	}
+	c.sys.lifecycle(c, kind, "", nil)
 }
 
-// gone is the last thing that happens to an actor.
+// isolate begins a quarantine: the last incarnation is closed, its children are stopped.
+func (c *cell) isolate() {
+	c.enter(Quarantined)
+	n := retry(c.faults)
+	c.after(c.quarantine, func() { c.post(&envelope{msg: n, life: c.lives}) })
+	c.sys.lifecycle(c, EventQuarantined, "for "+c.quarantine.String(), nil)
+}
+
+// gone is the last thing that happens to an actor: its parent has taken note. Not earlier, for upstream
+// forgets a child by name: one spawned anew before that would be forgotten, and outlive its parent.
 func (c *cell) gone() {
 	c.mu.Lock()
-	c.since = c.sys.cfg.Clock.Now()
+	c.rec.Since = c.sys.cfg.Clock.Now()
 	if c.timer != nil {
 		c.timer.Stop()
 	}
 	text, fatal := "", c.fatal
 	if fatal {
-		text = "by a fault: " + c.lastFault.Error()
+		text = "by a fault: " + c.rec.LastFault
 	}
 	c.mu.Unlock()
-	c.sys.lifecycle(c, EventStopped, text, nil)
 	c.sys.bury(c, fatal)
+	c.sys.lifecycle(c, EventStopped, text, nil)
 }
 
 // mailbox is upstream's, with a guard between it and the actor.
@@ -216,7 +228,7 @@ type guard struct {
 
 func (g guard) InvokeUserMessage(msg any) {
 	if g.cell.stopping {
-		g.cell.dropped.Add(1)
+		g.cell.drop(msg)
 		return
 	}
 	g.next.InvokeUserMessage(msg)
@@ -240,7 +252,7 @@ func (g guard) InvokeSystemMessage(msg any) {
 func (g guard) EscalateFailure(reason, _ any) {
 	f, ok := reason.(*Fault)
 	if !ok {
-		f = panicked("actor shell", reason)
+		f = classify("actor shell", panicked(reason))
 	}
 	g.next.EscalateFailure(g.cell.fail(f), nil) // not the message: the failure would retain it
 }

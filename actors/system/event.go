@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,9 +38,9 @@ const ringSize = 256
 // feed keeps the last events and hands them to subscribers.
 type feed struct {
 	mu   sync.Mutex
-	ring [ringSize]Event
+	ring []Event // oldest first
 	seq  uint64
-	subs map[*Subscription]struct{}
+	subs []*Subscription
 }
 
 // Subscription receives the events raised after Subscribe. A slow reader loses events, which are counted;
@@ -58,7 +59,7 @@ func (s *Subscription) Dropped() uint64 { return s.dropped.Load() }
 func (s *Subscription) Close() {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
-	delete(s.feed.subs, s)
+	s.feed.subs = slices.DeleteFunc(s.feed.subs, func(sub *Subscription) bool { return sub == s })
 }
 
 // Subscribe returns a subscription whose channel holds size events.
@@ -67,24 +68,15 @@ func (s *System) Subscribe(size int) *Subscription {
 	sub := &Subscription{C: c, c: c, feed: &s.feed}
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
-	if s.feed.subs == nil {
-		s.feed.subs = map[*Subscription]struct{}{}
-	}
-	s.feed.subs[sub] = struct{}{}
+	s.feed.subs = append(s.feed.subs, sub)
 	return sub
 }
 
 // Events returns the last events, oldest first.
 func (s *System) Events() []Event {
-	f := &s.feed
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n := min(f.seq, ringSize)
-	events := make([]Event, 0, n)
-	for i := f.seq - n; i < f.seq; i++ {
-		events = append(events, f.ring[i%ringSize])
-	}
-	return events
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	return slices.Clone(s.feed.ring)
 }
 
 // add numbers the event and hands it on, without ever waiting for a reader.
@@ -93,8 +85,8 @@ func (f *feed) add(e Event) Event {
 	defer f.mu.Unlock()
 	f.seq++
 	e.Seq = f.seq
-	f.ring[(f.seq-1)%ringSize] = e
-	for sub := range f.subs {
+	f.ring = append(f.ring[max(0, len(f.ring)-ringSize+1):], e)
+	for _, sub := range f.subs {
 		select {
 		case sub.c <- e:
 		default:
@@ -121,35 +113,14 @@ func (s *System) emit(c *cell, kind EventKind, text string, f *Fault) Event {
 			attrs = append(attrs, "stack", string(f.Stack))
 		}
 	}
-	s.log.Log(context.Background(), level, string(kind), attrs...)
+	s.cfg.Logger.Log(context.Background(), level, string(kind), attrs...)
 	return s.feed.add(Event{Time: s.cfg.Clock.Now(), Actor: c.path, Kind: kind, Text: text, Fault: f})
 }
 
-// lifecycle raises an event and tells it to the parent where that asked for it.
+// lifecycle raises an event and sends it to the incarnation of the parent that spawned c. See OnChild.
 func (s *System) lifecycle(c *cell, kind EventKind, text string, f *Fault) {
 	e := s.emit(c, kind, text, f)
-	if c.parent == nil {
-		return
+	if c.parent != nil {
+		c.parent.post(&envelope{msg: e, life: c.life})
 	}
-	if tell := c.parent.onChild.Load(); tell != nil {
-		(*tell)(e)
-	}
-}
-
-// running notes that an incarnation has started.
-func (c *cell) running(number uint64) {
-	c.enter(Running)
-	if number == 1 {
-		c.sys.lifecycle(c, EventStarted, "", nil)
-	} else {
-		c.sys.lifecycle(c, EventRestarted, "", nil)
-	}
-}
-
-// isolate begins a quarantine, with the last incarnation closed and its children stopped.
-func (c *cell) isolate() {
-	c.enter(Quarantined)
-	n := retry(c.faults)
-	c.arm(c.quarantine, func() { c.post(&envelope{msg: n}) })
-	c.sys.lifecycle(c, EventQuarantined, "for "+c.quarantine.String(), nil)
 }

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -41,27 +42,29 @@ func (f *Fault) Unwrap() error { return f.Err }
 // classify makes a Fault of what a handler or pump returned; op is used where err names none.
 func classify(op string, err error) *Fault {
 	f, ok := errors.AsType[*Fault](err)
-	switch {
-	case !ok:
+	if !ok {
 		return &Fault{Op: op, Kind: Transient, Err: err}
-	case f.Op == "":
-		return &Fault{Op: op, Kind: f.Kind, Err: f.Err, Stack: f.Stack}
-	default:
-		return f
 	}
+	return &Fault{Op: cmp.Or(f.Op, op), Kind: f.Kind, Err: f.Err, Stack: f.Stack}
 }
 
-// rescue, deferred, turns a panic into a Bug in *err.
-func rescue(op string, err *error) {
+// attempt calls f and turns a panic of it into a Bug.
+func attempt(f func() error) (err error) {
+	defer rescue(&err)
+	return f()
+}
+
+// rescue, deferred, turns a panic into a Bug without an Op.
+func rescue(err *error) {
 	if r := recover(); r != nil {
-		*err = panicked(op, r)
+		*err = panicked(r)
 	}
 }
 
-func panicked(op string, r any) *Fault {
+func panicked(r any) *Fault {
 	err, ok := r.(error)
 	if !ok {
 		err = fmt.Errorf("%v", r)
 	}
-	return &Fault{Op: op, Kind: Bug, Err: fmt.Errorf("panic: %w", err), Stack: debug.Stack()}
+	return &Fault{Kind: Bug, Err: fmt.Errorf("panic: %w", err), Stack: debug.Stack()}
 }

@@ -32,7 +32,11 @@ type Incarnation struct {
 }
 
 func newIncarnation(c *cell, ac actor.Context) *Incarnation {
-	i := &Incarnation{cell: c, ac: ac, number: c.born(), timers: map[*Timer]struct{}{}}
+	c.lives++
+	c.mu.Lock()
+	c.rec.Restarts = c.lives - 1
+	c.mu.Unlock()
+	i := &Incarnation{cell: c, ac: ac, number: c.lives, timers: map[*Timer]struct{}{}}
 	i.ctx, i.cancel = context.WithCancel(context.Background())
 	c.interrupt = i.interrupt
 	return i
@@ -55,7 +59,7 @@ func (i *Incarnation) Clock() clock.Clock { return i.cell.sys.cfg.Clock }
 func (i *Incarnation) Now() time.Time { return i.cell.sys.cfg.Clock.Now() }
 
 // Log is the system's logger with the actor's path. A pump may use it.
-func (i *Incarnation) Log() *slog.Logger { return i.cell.sys.log.With("actor", i.cell.path) }
+func (i *Incarnation) Log() *slog.Logger { return i.cell.sys.cfg.Logger.With("actor", i.cell.path) }
 
 // Rand is for jitter and tie-breaks, never for keys: a generator seeded by the system's seed, the path
 // and the incarnation, so that one seed gives one run.
@@ -79,7 +83,7 @@ func (i *Incarnation) Publish(v any) { i.cell.snapshot.Store(&v) }
 func (i *Incarnation) Event(kind EventKind, text string) { i.cell.sys.emit(i.cell, kind, text, nil) }
 
 func (i *Incarnation) adopt(name string, care care, produce func(*cell) actor.Actor) (*cell, error) {
-	c := &cell{sys: i.cell.sys, path: i.cell.path + "/" + name, parent: i.cell, care: care}
+	c := &cell{sys: i.cell.sys, path: i.cell.path + "/" + name, care: care, parent: i.cell, life: i.number}
 	return c.spawn(name, produce, func(p *actor.Props) error {
 		if i.ended {
 			return ErrStopping
@@ -93,16 +97,11 @@ func (i *Incarnation) adopt(name string, care care, produce func(*cell) actor.Ac
 func (i *Incarnation) interrupt() {
 	i.cancel()
 	for _, c := range i.closers {
-		if err := closeQuietly(c); err != nil {
+		if err := attempt(c.Close); err != nil {
 			i.Log().Debug("closing for a pump", "error", err)
 		}
 	}
 	i.closers = nil
-}
-
-func closeQuietly(c io.Closer) (err error) {
-	defer rescue("close", &err)
-	return c.Close()
 }
 
 // end interrupts and joins the pumps and stops the timers.

@@ -57,16 +57,12 @@ func (i *Incarnation) pump(name string, closer io.Closer, run func(context.Conte
 		i.interrupt()
 		return
 	}
-	op := "pump " + name
 	i.pumps.Go(func() {
-		err := func() (err error) {
-			defer rescue(op, &err)
-			return run(i.ctx)
-		}()
+		err := attempt(func() error { return run(i.ctx) })
 		if err == nil {
 			return
 		}
-		f := classify(op, err)
+		f := classify("pump "+name, err)
 		if i.ctx.Err() == nil {
 			i.cell.post(&envelope{msg: f, life: i.number})
 		} else if f.Kind == Bug {

@@ -48,14 +48,10 @@ func (s *System) Actors() []Record {
 }
 
 func (c *cell) record() Record {
-	r := Record{Path: c.path, Kind: c.care.kind, State: c.State(), Mailbox: c.mb.UserMessageCount(), Dropped: c.dropped.Load()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r.Since, r.FaultAt = c.since, c.faultAt
-	r.Restarts = max(c.births, 1) - 1
-	if c.lastFault != nil {
-		r.LastFault, r.FaultKind = c.lastFault.Error(), c.lastFault.Kind.String()
-	}
+	r := c.rec
+	r.State, r.Mailbox, r.Dropped = c.State(), c.mb.UserMessageCount(), c.dropped.Load()
 	return r
 }
 
@@ -100,12 +96,11 @@ const (
 
 // Inject has the actor of a path fail, as its next message. The error is ErrNoActor.
 func (s *System) Inject(path string, i Injection) error {
-	c := s.lookup(path)
-	if c == nil || c.State() == Stopped {
-		return fmt.Errorf("inject into %q: %w", path, ErrNoActor)
+	if c := s.lookup(path); c != nil && c.State() < Quarantined {
+		c.tell(i)
+		return nil
 	}
-	c.tell(i)
-	return nil
+	return fmt.Errorf("inject into %q: %w", path, ErrNoActor)
 }
 
 func (j Injection) strike(i *Incarnation) error {

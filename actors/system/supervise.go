@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -41,18 +42,12 @@ type RestartPolicy struct {
 var DefaultRestart = RestartPolicy{Base: 100 * time.Millisecond, Cap: 5 * time.Second, Budget: 5, Window: time.Minute}
 
 func (p RestartPolicy) withDefaults() RestartPolicy {
-	orDefault := func(v *time.Duration, d time.Duration) {
-		if *v <= 0 {
-			*v = d
-		}
+	return RestartPolicy{
+		Base:   cmp.Or(p.Base, DefaultRestart.Base),
+		Cap:    cmp.Or(p.Cap, DefaultRestart.Cap),
+		Budget: cmp.Or(p.Budget, DefaultRestart.Budget),
+		Window: cmp.Or(p.Window, DefaultRestart.Window),
 	}
-	orDefault(&p.Base, DefaultRestart.Base)
-	orDefault(&p.Cap, DefaultRestart.Cap)
-	orDefault(&p.Window, DefaultRestart.Window)
-	if p.Budget <= 0 {
-		p.Budget = DefaultRestart.Budget
-	}
-	return p
 }
 
 // backoff is the wait before the nth restart of a window, n from 1. jitter(span) is in [-span, span].
@@ -101,7 +96,7 @@ func (h *history) judge(now time.Time, kind Kind, c care, jitter func(int64) int
 		return halt, 0
 	}
 	d := QuarantineMin
-	for i := 0; i < h.level && d < QuarantineMax; i++ {
+	for range h.level {
 		d = min(2*d, QuarantineMax)
 	}
 	h.level++
@@ -122,7 +117,7 @@ func (s supervisor) HandleFailure(_ *actor.ActorSystem, up actor.Supervisor, _ *
 	c, now := fl.cell, s.sys.cfg.Clock.Now()
 	what, d := c.history.judge(now, fl.fault.Kind, c.care, s.sys.jitter)
 	c.mu.Lock()
-	c.lastFault, c.faultAt, c.fatal = fl.fault, now, what == halt
+	c.rec.LastFault, c.rec.FaultKind, c.rec.FaultAt, c.fatal = fl.fault.Error(), fl.fault.Kind.String(), now, what == halt
 	c.mu.Unlock()
 	s.sys.lifecycle(c, EventFaulted, fl.fault.Error(), fl.fault)
 	if c.poisoned.Load() {
@@ -140,7 +135,7 @@ func (s supervisor) HandleFailure(_ *actor.ActorSystem, up actor.Supervisor, _ *
 		if d == 0 {
 			again()
 		} else {
-			c.arm(d, again)
+			c.after(d, again)
 		}
 	}
 }
@@ -148,7 +143,7 @@ func (s supervisor) HandleFailure(_ *actor.ActorSystem, up actor.Supervisor, _ *
 // escalate fails the parent with its child's fault; the child stays suspended until the parent stops it.
 func (s supervisor) escalate(up actor.Supervisor, c *cell, f *Fault) {
 	if s.parent == nil {
-		s.sys.fail(fmt.Errorf("actor %s: %w", c.path, f))
+		s.sys.quit(fmt.Errorf("actor %s: %w", c.path, f), (*cell).stop)
 		return
 	}
 	if s.parent.failing || s.parent.stopping {

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -18,11 +19,13 @@ import (
 // systemtest.Queue runs one at a time, in an order fixed by its seed.
 type Dispatcher interface {
 	Schedule(run func())
-	Throughput() int // messages that one run handles before it yields
+	Throughput() int // messages that one run handles before it yields the processor
 }
 
-// throughput is the default dispatcher's: messages handled before it yields the processor.
-const throughput = 300
+const (
+	throughput = 300 // of the default dispatcher
+	maxGraves  = 64  // records kept of actors that a fault stopped
+)
 
 // Config is what a System is made of. The zero Config is a good one.
 type Config struct {
@@ -37,71 +40,53 @@ type System struct {
 	cfg  Config
 	as   *actor.ActorSystem
 	root *root
-	log  *slog.Logger
 	feed feed
+	done chan struct{}
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards what follows
 	rand     *rand.Rand
 	cells    map[string]*cell // by path: the living, and the last maxGraves that a fault stopped
 	graves   []*cell          // the latter, oldest first
-	tops     []*cell          // the living root actors
 	stopping bool
 	err      error
-	done     chan struct{}
 }
-
-// maxGraves bounds the records kept of actors that a fault stopped.
-const maxGraves = 64
 
 // New returns an empty system. Whoever calls it calls Stop.
 func New(cfg Config) *System {
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Clock == nil {
-		cfg.Clock = clock.Real{}
-	}
-	if cfg.Seed == 0 {
-		cfg.Seed = rand.Uint64()
-	}
-	if cfg.Dispatcher == nil {
-		cfg.Dispatcher = actor.NewDefaultDispatcher(throughput)
-	}
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	cfg.Clock = cmp.Or[clock.Clock](cfg.Clock, clock.Real{})
+	cfg.Seed = cmp.Or(cfg.Seed, rand.Uint64())
+	cfg.Dispatcher = cmp.Or[Dispatcher](cfg.Dispatcher, actor.NewDefaultDispatcher(throughput))
 	s := &System{
 		cfg:   cfg,
-		log:   cfg.Logger,
+		done:  make(chan struct{}),
 		rand:  rand.New(rand.NewPCG(cfg.Seed, 0)),
 		cells: map[string]*cell{},
-		done:  make(chan struct{}),
 	}
-	// What protoactor has to tell, events tell better; only its errors are news.
-	quiet := slog.New(errorsOnly{cfg.Logger.Handler()})
-	s.as = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return quiet }))
+	// What protoactor would log of actors, events say better; what it calls errors belongs to parts unused here.
+	mute := func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }
+	s.as = actor.NewActorSystem(actor.WithLoggerFactory(mute))
 	flatten(s.as.ProcessRegistry.LocalPIDs)
 	s.root = &root{RootContext: s.as.Root, sys: s}
-	s.root.pid, _ = s.as.ProcessRegistry.Add(s.root, "/") // no actor's path is "/": names have no slash
+	s.root.pid, _ = s.as.ProcessRegistry.Add(s.root, "/") // no actor's path is "/"
 	return s
 }
 
 // flatten leaves the process registry one bucket. Upstream's bucket index is a signed remainder:
 // negative, and a panic, for half of all names where int has 32 bits. With one bucket it is 0.
 func flatten(m *actor.SliceMap) {
-	first := m.LocalPIDs[0]
 	for _, bucket := range m.LocalPIDs[1:] {
-		if bucket.IsEmpty() {
-			continue
-		}
-		for id, process := range bucket.Items() {
-			first.Set(id, process)
+		if !bucket.IsEmpty() {
+			m.LocalPIDs[0].MSet(bucket.Items())
 		}
 	}
-	m.LocalPIDs = slices.Clone(m.LocalPIDs[:1]) // the clone lets the other 1023 go
+	m.LocalPIDs = slices.Clone(m.LocalPIDs[:1]) // a clone, so that the other 1023 can go
 }
 
 // Done is closed when the system has ended: every actor stopped, every pump joined.
 func (s *System) Done() <-chan struct{} { return s.done }
 
-// Err is why the system ended by itself: the fault that a root actor escalated. main turns it into a
+// Err is why the system ended by itself: the fault that a root actor escalated, which main turns into a
 // non-zero exit. It is nil while all is well and after a Stop.
 func (s *System) Err() error {
 	s.mu.Lock()
@@ -110,44 +95,59 @@ func (s *System) Err() error {
 }
 
 // Quit asks the root actors to finish their queues and stop, and returns at once. See Done.
-func (s *System) Quit() {
-	for _, c := range s.quit(nil) {
-		c.poison()
-	}
-}
+func (s *System) Quit() { s.quit(nil, (*cell).poison) }
 
-// Stop is Quit, then waits for Done. Where ctx ends first, it names the actors that have not stopped.
+// Stop is Quit, then waits for Done. Where ctx ends first, the error names the actors that have not stopped.
 func (s *System) Stop(ctx context.Context) error {
 	s.Quit()
 	select {
 	case <-s.done:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("stop of the actor system: %w, waiting for %s", ctx.Err(), strings.Join(s.alive(), ", "))
 	}
-}
-
-// fail ends the system, at once, with the first error given to it.
-func (s *System) fail(err error) {
-	for _, c := range s.quit(err) {
-		c.stop()
-	}
-}
-
-// quit enters the stopping state and returns the root actors that are left.
-func (s *System) quit(err error) []*cell {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.stopping {
-		s.stopping = true
-		if len(s.tops) == 0 {
-			close(s.done)
+	var left []string
+	for _, c := range s.sorted() {
+		if c.State() != Stopped {
+			left = append(left, c.path)
 		}
 	}
-	if s.err == nil {
-		s.err = err
+	return fmt.Errorf("stop of the actors: %w, waiting for %s", ctx.Err(), strings.Join(left, ", "))
+}
+
+// quit ends the system: every root actor is told how. err is the reason, nil where somebody asked for it.
+func (s *System) quit(err error, how func(*cell)) {
+	s.mu.Lock()
+	s.stopping = true
+	s.err = cmp.Or(s.err, err)
+	roots := s.roots()
+	s.closeIfEmpty(roots)
+	s.mu.Unlock()
+	for _, c := range roots {
+		how(c)
 	}
-	return slices.Clone(s.tops)
+}
+
+// roots are the living root actors. The caller holds mu.
+func (s *System) roots() (roots []*cell) {
+	for _, c := range s.cells {
+		if c.parent == nil && c.State() != Stopped {
+			roots = append(roots, c)
+		}
+	}
+	slices.SortFunc(roots, byPath)
+	return roots
+}
+
+// closeIfEmpty closes done once the last root actor of a stopping system is gone. The caller holds mu.
+func (s *System) closeIfEmpty(roots []*cell) {
+	if !s.stopping || len(roots) > 0 {
+		return
+	}
+	select {
+	case <-s.done:
+	default:
+		close(s.done)
+	}
 }
 
 // enroll makes c known, or refuses: its path is taken, or it is a root actor of a stopping system.
@@ -164,37 +164,23 @@ func (s *System) enroll(c *cell) error {
 		s.graves = slices.DeleteFunc(s.graves, func(g *cell) bool { return g == old })
 	}
 	s.cells[c.path] = c
-	if c.parent == nil {
-		s.tops = append(s.tops, c)
-	}
 	return nil
 }
 
-// bury forgets a stopped actor; one that a fault stopped stays in the records for a while.
-// The last root actor closes done.
+// bury frees the path of a stopped actor. With keep, its record stays until maxGraves later ones.
 func (s *System) bury(c *cell, keep bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.state.Store(int32(Stopped)) // under mu, so that enroll either refuses the path or finds it free
-	switch {
-	case !keep:
+	c.state.Store(int32(Stopped)) // under mu: enroll refuses the path or finds it free
+	if !keep {
 		delete(s.cells, c.path)
-	case len(s.graves) == maxGraves:
+	} else if s.graves = append(s.graves, c); len(s.graves) > maxGraves {
 		delete(s.cells, s.graves[0].path)
-		s.graves = append(s.graves[1:], c)
-	default:
-		s.graves = append(s.graves, c)
-	}
-	if c.parent != nil {
-		return
-	}
-	s.tops = slices.DeleteFunc(s.tops, func(top *cell) bool { return top == c })
-	if s.stopping && len(s.tops) == 0 {
-		close(s.done)
+		s.graves = s.graves[1:]
 	}
 }
 
-// sorted returns the cells in the order of their paths.
+// sorted returns the known cells in the order of their paths.
 func (s *System) sorted() []*cell {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -202,18 +188,11 @@ func (s *System) sorted() []*cell {
 	for _, c := range s.cells {
 		cells = append(cells, c)
 	}
-	slices.SortFunc(cells, func(a, b *cell) int { return strings.Compare(a.path, b.path) })
+	slices.SortFunc(cells, byPath)
 	return cells
 }
 
-func (s *System) alive() (paths []string) {
-	for _, c := range s.sorted() {
-		if c.State() != Stopped {
-			paths = append(paths, c.path)
-		}
-	}
-	return paths
-}
+func byPath(a, b *cell) int { return strings.Compare(a.path, b.path) }
 
 func (s *System) lookup(path string) *cell {
 	s.mu.Lock()
@@ -229,7 +208,7 @@ func (s *System) jitter(span int64) int64 {
 }
 
 // root is the parent of the root actors, as a bare process: upstream's guardians crash the process
-// on an escalation, and its default for orphans stops them silently.
+// on an escalation, and what it does for orphans stops them silently.
 type root struct {
 	*actor.RootContext
 	sys *System
@@ -243,18 +222,13 @@ func (r *root) SendUserMessage(*actor.PID, any) {}
 func (r *root) Stop(*actor.PID) {}
 
 func (r *root) SendSystemMessage(_ *actor.PID, msg any) {
-	if f, ok := msg.(*actor.Failure); ok {
-		supervisor{r.sys, nil}.HandleFailure(r.sys.as, nil, f.Who, nil, f.Reason, nil)
+	switch m := msg.(type) {
+	case *actor.Failure:
+		supervisor{r.sys, nil}.HandleFailure(r.sys.as, nil, m.Who, nil, m.Reason, nil)
+	case *actor.Terminated:
+		r.sys.lookup(m.Who.Id).gone()
+		r.sys.mu.Lock()
+		defer r.sys.mu.Unlock()
+		r.sys.closeIfEmpty(r.sys.roots())
 	}
 }
-
-// errorsOnly passes errors on and nothing else.
-type errorsOnly struct{ slog.Handler }
-
-func (h errorsOnly) Enabled(ctx context.Context, l slog.Level) bool {
-	return l >= slog.LevelError && h.Handler.Enabled(ctx, l)
-}
-
-func (h errorsOnly) WithAttrs(a []slog.Attr) slog.Handler { return errorsOnly{h.Handler.WithAttrs(a)} }
-
-func (h errorsOnly) WithGroup(name string) slog.Handler { return errorsOnly{h.Handler.WithGroup(name)} }

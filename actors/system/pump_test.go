@@ -1,0 +1,246 @@
+package system_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"re6st/actors/system"
+	"re6st/actors/system/systemtest"
+)
+
+// withPump starts a pump in the first incarnation only.
+func withPump(run func(ctx context.Context, p *system.Pump[message]) error, opts ...system.PumpOption) func(*system.Context[message]) error {
+	return func(ctx *system.Context[message]) error {
+		if ctx.Number() == 1 {
+			ctx.Pump("reader", run, opts...)
+		}
+		return nil
+	}
+}
+
+func TestPumpErrorIsATransientFault(t *testing.T) {
+	h := systemtest.New(t, 0)
+	spawn(t, h, "node", spec(probe{onStart: withPump(func(context.Context, *system.Pump[message]) error { return errBoom })}))
+	h.Await("the restart", func() bool { return h.Record("node").Restarts == 1 })
+	if r := h.Record("node"); r.FaultKind != "transient" || r.LastFault != "pump reader: boom" {
+		t.Errorf("record %+v", r)
+	}
+}
+
+func TestPumpFaultKeepsItsKind(t *testing.T) {
+	h := systemtest.New(t, 0)
+	spawn(t, h, "node", spec(probe{onStart: withPump(func(context.Context, *system.Pump[message]) error {
+		return &system.Fault{Kind: system.BadConfig, Err: errBoom}
+	})}))
+	h.Await("the stop", func() bool { return h.State("node") == system.Stopped })
+	if r := h.Record("node"); r.FaultKind != "config" || r.LastFault != "pump reader: boom" {
+		t.Errorf("record %+v", r)
+	}
+}
+
+func TestPumpThatReturnsNilEndsInPeace(t *testing.T) {
+	h := systemtest.New(t, 0)
+	log := new(systemtest.Collector[string])
+	spawn(t, h, "node", spec(probe{log: log, onStart: withPump(func(_ context.Context, p *system.Pump[message]) error {
+		return p.Deliver(text("dialled"))
+	})}))
+	h.Await("the message", func() bool { return log.Len() == 2 })
+	h.Advance(time.Minute)
+	wantLog(t, log, "start 1", "dialled")
+}
+
+func TestPumpCloserUnblocksARead(t *testing.T) {
+	h := systemtest.New(t, 0)
+	conn, err := net.ListenPacket("udp", "[::1]:0")
+	if err != nil {
+		t.Skip("no IPv6 loopback: ", err)
+	}
+	var ended error
+	ref := spawn(t, h, "node", spec(probe{onStart: withPump(func(context.Context, *system.Pump[message]) error {
+		_, _, ended = conn.ReadFrom(make([]byte, 1)) // knows no context
+		return ended
+	}, system.WithCloser(conn))}))
+	h.Run()
+	ref.Tell(do(boom))
+	h.Run() // joins the pump: ended is ours to read
+	if !errors.Is(ended, net.ErrClosed) {
+		t.Errorf("the read ended with %v, want net.ErrClosed", ended)
+	}
+	if r := h.Record("node"); r.Restarts != 1 {
+		t.Errorf("record %+v, want one restart", r)
+	}
+}
+
+func TestPumpIsCancelledWhenItsActorFaultsNotAfterTheBackoff(t *testing.T) {
+	h := systemtest.New(t, 0)
+	ended := make(chan struct{})
+	ref := spawn(t, h, "node", spec(probe{onStart: func(ctx *system.Context[message]) error {
+		if ctx.Number() == 2 {
+			ctx.Pump("reader", func(ctx context.Context, _ *system.Pump[message]) error {
+				defer close(ended)
+				<-ctx.Done()
+				return nil
+			})
+		}
+		return nil
+	}}))
+	ref.Tell(do(boom))
+	ref.Tell(do(boom)) // this one has to wait for its restart
+	h.Run()
+	<-ended
+	if s := h.State("node"); s != system.Restarting {
+		t.Errorf("state %v, want restarting", s)
+	}
+}
+
+func TestPumpIsJoinedBeforeStopAndTheNextStart(t *testing.T) {
+	h := systemtest.New(t, 0)
+	log := new(systemtest.Collector[string])
+	ref := spawn(t, h, "node", spec(probe{log: log, onStart: withPump(func(ctx context.Context, _ *system.Pump[message]) error {
+		<-ctx.Done()
+		log.Emit("pump ended")
+		return nil
+	})}))
+	ref.Tell(do(boom))
+	h.Run()
+	wantLog(t, log, "start 1", "pump ended", "stop 1", "start 2")
+}
+
+func TestPumpCloserThatPanicsOrFailsIsNoFault(t *testing.T) {
+	h := systemtest.New(t, 0)
+	idle := func(ctx context.Context, _ *system.Pump[message]) error { <-ctx.Done(); return nil }
+	ref := spawn(t, h, "node", spec(probe{onStart: func(ctx *system.Context[message]) error {
+		ctx.Pump("a", idle, system.WithCloser(closer(func() error { panic("closer") })))
+		ctx.Pump("b", idle, system.WithCloser(closer(func() error { return errBoom })))
+		return nil
+	}}))
+	h.Run()
+	ref.Stop()
+	h.Run()
+	if got := h.Trace(); len(got) != 2 {
+		t.Errorf("trace %q, want started and stopped", got)
+	}
+}
+
+type closer func() error
+
+func (c closer) Close() error { return c() }
+
+var _ io.Closer = closer(nil)
+
+func TestPumpThatDoesNotEndIsReported(t *testing.T) {
+	h := systemtest.New(t, 0)
+	release := make(chan struct{})
+	sub := h.Subscribe(16)
+	defer sub.Close()
+	ref := spawn(t, h, "node", spec(probe{onStart: withPump(func(context.Context, *system.Pump[message]) error {
+		<-release
+		return nil
+	})}))
+	h.Run()
+	ref.Stop()
+	stopped := make(chan struct{})
+	go func() { h.Run(); close(stopped) }() // blocks in the join
+	for len(sub.C) < 2 {
+		h.Clock.Advance(time.Second)
+	}
+	await(t, sub, "node", system.EventStuck)
+	close(release)
+	<-stopped
+}
+
+func TestOfferIsBoundedByTheCredit(t *testing.T) {
+	h := systemtest.New(t, 0)
+	log := new(systemtest.Collector[string])
+	offered := make(chan [2]int)
+	more := make(chan struct{})
+	spawn(t, h, "node", spec(probe{log: log, onStart: withPump(func(ctx context.Context, p *system.Pump[message]) error {
+		for range 2 {
+			taken := 0
+			for range 10 {
+				if p.Offer(text("packet")) {
+					taken++
+				}
+			}
+			offered <- [2]int{taken, int(p.Dropped())}
+			<-more
+		}
+		return nil
+	}, system.WithCredit(3))}))
+	h.Queue.Step() // the start
+	for i, want := range [][2]int{{3, 7}, {3, 14}} {
+		if got := <-offered; got != want {
+			t.Errorf("round %d: %d taken and %d dropped, want %d and %d", i, got[0], got[1], want[0], want[1])
+		}
+		h.Run() // handles what was taken, and so gives the credit back
+		more <- struct{}{}
+	}
+	wantLog(t, log, "start 1", "packet", "packet", "packet", "packet", "packet", "packet")
+	if n := h.Record("node").Dropped; n != 14 {
+		t.Errorf("%d messages counted as dropped, want 14", n)
+	}
+}
+
+func TestDeliverWaitsForCreditAndLosesNothing(t *testing.T) {
+	h := systemtest.New(t, 0)
+	log := new(systemtest.Collector[string])
+	spawn(t, h, "node", spec(probe{log: log, onStart: withPump(func(_ context.Context, p *system.Pump[message]) error {
+		for range 100 {
+			if err := p.Deliver(text("chunk")); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, system.WithCredit(1))}))
+	h.Await("all chunks", func() bool { return log.Len() == 101 })
+}
+
+func TestDeliverEndsWithTheIncarnation(t *testing.T) {
+	h := systemtest.New(t, 0)
+	var result error
+	var late bool
+	offered := make(chan struct{})
+	ref := spawn(t, h, "node", spec(probe{onStart: withPump(func(_ context.Context, p *system.Pump[message]) error {
+		p.Offer(text("takes the credit"))
+		close(offered)
+		result = p.Deliver(text("blocks"))
+		late = p.Offer(text("late"))
+		return nil
+	}, system.WithCredit(1))}))
+	ref.Tell(do(func(*system.Context[message]) error { <-offered; ref.Stop(); return nil }))
+	h.Run() // joins the pump: result and late are ours to read
+	if !errors.Is(result, context.Canceled) || late {
+		t.Errorf("Deliver = %v, Offer = %v after the end, want context.Canceled and false", result, late)
+	}
+}
+
+func TestInjectedFaults(t *testing.T) {
+	for _, c := range []struct {
+		inject system.Injection
+		op     string
+		kind   system.Kind
+	}{
+		{system.InjectPanic, "injected", system.Bug},
+		{system.InjectError, "injected", system.Transient},
+		{system.InjectPumpPanic, "pump injected", system.Bug},
+	} {
+		h := systemtest.New(t, 0)
+		spawn(t, h, "node", spec(probe{}))
+		if err := h.Inject("node", c.inject); err != nil {
+			t.Fatal(err)
+		}
+		h.Await("the restart", func() bool { return h.Record("node").Restarts == 1 })
+		for _, e := range h.Events() {
+			if e.Kind == system.EventFaulted && (e.Fault.Op != c.op || e.Fault.Kind != c.kind) {
+				t.Errorf("injection %d made fault %+v, want %q of kind %v", c.inject, e.Fault, c.op, c.kind)
+			}
+		}
+		if err := h.Inject("nobody", c.inject); !errors.Is(err, system.ErrNoActor) {
+			t.Errorf("Inject into nobody = %v, want ErrNoActor", err)
+		}
+	}
+}
