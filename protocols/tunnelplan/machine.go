@@ -1,0 +1,345 @@
+package tunnelplan
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"re6st/protocols/addr"
+)
+
+// LinkUse is what routing makes of the link to a peer.
+type LinkUse struct {
+	Peer addr.NodeID
+	// Destinations is how many nodes are routed through the link, the peer included.
+	Destinations int
+	// Sole is how many of them have no other feasible route.
+	Sole int
+}
+
+// Routing is what routing knows at one time.
+type Routing struct {
+	Reachable []addr.NodeID // nodes with a route
+	Adjacent  []addr.NodeID // neighbors by other interfaces than links
+	Links     []LinkUse     // of the links that are up; one that is missing carries nothing
+}
+
+// DownReason is why a link went down.
+type DownReason uint8
+
+// The reasons of HandleDown.
+const (
+	Lost    DownReason = iota + 1 // silence, or an error
+	Closed                        // by this node
+	Drained                       // the peer has no more use for the link
+	Leaving                       // the peer stops
+)
+
+// Planner chooses the peers of one node. It has a single owner.
+type Planner struct {
+	self   addr.NodeID
+	limits Limits
+	rand   *rand.Rand
+	peers  table
+	gone   map[addr.NodeID]bool // revoked
+
+	events []Event
+	wake   time.Time // when to plan again; zero: no need
+
+	asking        bool // the registry owes an answer
+	registryTries int
+	registryNext  time.Time
+
+	repairFails int
+	repairNext  time.Time
+	refreshNext time.Time
+	trimNext    time.Time // zero: nothing is beyond the limits
+	storeNext   time.Time // zero: nothing to remember
+}
+
+// New is the planner of the node self. It keeps r, which nobody else may use.
+func New(now time.Time, self addr.NodeID, limits Limits, r *rand.Rand) *Planner {
+	p := &Planner{self: self, limits: limits, rand: r, gone: map[addr.NodeID]bool{}, registryNext: now}
+	p.restartRefresh(now)
+	return p
+}
+
+// NextTimeout is when HandleTimeout is due.
+func (p *Planner) NextTimeout() (time.Time, bool) { return p.wake, !p.wake.IsZero() }
+
+// HandleTimeout does what is due at now.
+func (p *Planner) HandleTimeout(now time.Time) { p.plan(now) }
+
+// Drain hands over the events since the last call, in order.
+func (p *Planner) Drain(yield func(Event)) {
+	events := p.events
+	p.events = nil
+	for _, e := range events {
+		yield(e)
+	}
+}
+
+func (p *Planner) emit(e Event) { p.events = append(p.events, e) }
+
+// HandlePeers takes in what source tells of other nodes. From Registry it is
+// also the answer to AskRegistry, be it empty.
+func (p *Planner) HandlePeers(now time.Time, source Source, peers []Peer) {
+	for _, in := range peers {
+		if in.ID.IsZero() || in.ID == p.self || p.gone[in.ID] {
+			continue
+		}
+		if q := p.peers.add(in.ID, source, in.Seen); q != nil {
+			q.learn(now, source, in)
+		}
+	}
+	if source == Registry {
+		p.asking = false
+		p.waitForRegistry(now)
+	}
+	p.plan(now)
+}
+
+// HandleRegistryFailed is the registry's missing answer to AskRegistry.
+func (p *Planner) HandleRegistryFailed(now time.Time) {
+	p.asking = false
+	p.waitForRegistry(now)
+	p.plan(now)
+}
+
+// Admit tells whether a handshake from id may become a link: nil, or ErrFull,
+// ErrRevoked or ErrSelf. It changes nothing; the link counts from HandleUp on.
+func (p *Planner) Admit(now time.Time, id addr.NodeID) error {
+	if id == p.self {
+		return ErrSelf
+	}
+	if p.gone[id] {
+		return ErrRevoked
+	}
+	c, q := p.census(now), p.peers.get(id)
+	lan := q != nil && now.Before(q.lanUntil)
+	switch {
+	case q != nil && q.state != idle:
+		return nil // instead of the old link, or of the one that is being dialled
+	case c.links() >= MaxLinks:
+		return ErrFull
+	case lan && c.lan < MaxLANLinks, c.accepted < p.limits.MaxClients:
+		return nil
+	case p.limits.MaxClients > 0 && (q == nil || !q.reachable) && c.spareAccepted(p.limits) < RepairSlots:
+		return nil
+	}
+	return ErrFull
+}
+
+// HandleUp notes that a link to id is up. remote is the address it was dialled at.
+func (p *Planner) HandleUp(now time.Time, id addr.NodeID, role Role, remote netip.AddrPort) {
+	refused := p.Admit(now, id)
+	q := p.peers.add(id, Direct, now)
+	if q == nil || refused == ErrSelf || refused == ErrRevoked {
+		p.emit(Close{ID: id, Reason: NotAdmitted})
+		return
+	}
+	c, fresh, repair := p.census(now), !q.linked(), q.state == dialing && q.repair
+	if fresh {
+		q.lan = now.Before(q.lanUntil) && c.lan < MaxLANLinks
+	}
+	q.state, q.since, q.role = up, now, role
+	q.use, q.drainSince, q.keepUntil = LinkUse{}, time.Time{}, time.Time{}
+	q.failures, q.notBefore, q.lost = 0, time.Time{}, time.Time{}
+	q.proven, q.Seen, q.vouched, q.reachable = now, now, true, true
+	if role == Opened {
+		q.worked = remote
+		q.Endpoints = mergeEndpoints([]netip.AddrPort{remote}, q.Endpoints)
+		p.restartRefresh(now)
+	}
+	if repair {
+		p.repairFails = 0
+	}
+	p.registryTries = 0
+	p.repairNext = later(p.repairNext, now.Add(RepairDelay))
+	p.rememberSoon(now)
+	switch {
+	case q.lan, !fresh:
+	case role == Accepted && refused != nil:
+		p.close(now, q, NotAdmitted)
+	case role == Opened && c.opened >= p.limits.ClientCount && !repair:
+		p.close(now, q, Excess)
+	}
+	p.plan(now)
+}
+
+// HandleDown notes that the link to id, which was up, is down.
+func (p *Planner) HandleDown(now time.Time, id addr.NodeID, reason DownReason) {
+	q := p.peers.get(id)
+	if q == nil || !q.linked() {
+		return
+	}
+	q.proven, q.Seen = now, now
+	q.state, q.since, q.repair, q.lan = idle, now, false, false
+	q.use, q.drainSince, q.failures = LinkUse{}, time.Time{}, 0
+	switch reason {
+	case Lost:
+		q.lost = now
+		q.notBefore = now.Add(spread(p.rand, BackoffMin, 1))
+	case Leaving:
+		q.notBefore = now.Add(backoff(p.rand, RefusedMin, BackoffMax, 0))
+	case Closed, Drained:
+		// Not the same peer again at once, or a refresh changes nothing.
+		q.notBefore = now.Add(max(p.limits.TunnelRefresh, RefusedMin))
+	}
+	if c := p.census(now); c.links() == 0 {
+		p.registryNext = earlier(p.registryNext, now.Add(spread(p.rand, RegistryMin, 4)))
+	}
+	p.rememberSoon(now)
+	p.plan(now)
+}
+
+// HandleFailed notes that the dial to id ended without a link.
+func (p *Planner) HandleFailed(now time.Time, id addr.NodeID) {
+	if q := p.peers.get(id); q != nil && q.state == dialing {
+		p.fail(now, q)
+		p.plan(now)
+	}
+}
+
+func (p *Planner) fail(now time.Time, q *peer) {
+	most := BackoffMax
+	if !q.reachable && !q.lost.IsZero() && now.Before(q.lost.Add(LostFor)) {
+		most = LostMax
+	}
+	q.notBefore = now.Add(backoff(p.rand, BackoffMin, most, q.failures))
+	q.failures++
+	q.state, q.since = idle, now
+	if q.repair {
+		p.repairNext = now.Add(backoff(p.rand, RepairMin, RepairMax, p.repairFails))
+		p.repairFails++
+		q.repair = false
+	}
+}
+
+// HandleRefused notes that the peer answered, and has no place. Its address is
+// good: only this peer is left alone for a while.
+func (p *Planner) HandleRefused(now time.Time, id addr.NodeID) {
+	q := p.peers.get(id)
+	if q == nil || q.state != dialing {
+		return
+	}
+	q.Seen = now
+	q.notBefore = now.Add(backoff(p.rand, RefusedMin, BackoffMax, q.failures))
+	q.failures++
+	q.state, q.since, q.repair = idle, now, false
+	p.plan(now)
+}
+
+// HandleRouting takes in what routing knows; it replaces what it knew before.
+func (p *Planner) HandleRouting(now time.Time, r Routing) {
+	reachable, adjacent := set(r.Reachable), set(r.Adjacent)
+	use := make(map[addr.NodeID]LinkUse, len(r.Links))
+	for _, u := range r.Links {
+		use[u.Peer] = u
+	}
+	for _, q := range p.peers {
+		was := q.reachable
+		q.adjacent = adjacent[q.ID]
+		q.reachable = reachable[q.ID] || q.adjacent || q.linked()
+		q.use = use[q.ID]
+		if q.reachable {
+			q.Seen, q.vouched = now, true
+		} else if was && q.state == idle {
+			p.cutOff(now, q)
+		}
+	}
+	p.plan(now)
+}
+
+// cutOff makes a fresh start with a peer that routes led to until now.
+func (p *Planner) cutOff(now time.Time, q *peer) {
+	q.failures = 0
+	q.notBefore = earlier(q.notBefore, now.Add(spread(p.rand, BackoffMin, 1)))
+	p.repairFails = 0
+	p.repairNext = earlier(p.repairNext, now.Add(RepairDelay))
+}
+
+// HandleTraffic takes in the nodes with which this one exchanges the most
+// traffic, heaviest first. A link to them is preferred to one to others.
+func (p *Planner) HandleTraffic(now time.Time, heaviest []addr.NodeID) {
+	for _, q := range p.peers {
+		q.wanted = 1 + slices.Index(heaviest, q.ID)
+	}
+	p.plan(now)
+}
+
+// HandleLimits changes the limits. Links beyond them are drained one by one.
+func (p *Planner) HandleLimits(now time.Time, limits Limits) {
+	p.limits = limits
+	p.restartRefresh(now)
+	p.plan(now)
+}
+
+// HandleRevoked closes the links to ids, and refuses them from now on.
+func (p *Planner) HandleRevoked(now time.Time, ids []addr.NodeID) {
+	for _, id := range ids {
+		p.gone[id] = true
+		i, ok := p.peers.find(id)
+		if !ok {
+			continue
+		}
+		switch p.peers[i].state {
+		case dialing:
+			p.emit(Cancel{ID: id})
+		case up:
+			p.emit(Close{ID: id, Reason: Revoked})
+		}
+		p.peers = slices.Delete(p.peers, i, i+1)
+	}
+	p.rememberSoon(now)
+	p.plan(now)
+}
+
+// HandleNetworkChange notes that the underlay changed, such as an address or an
+// interface that came: what failed before may work now.
+func (p *Planner) HandleNetworkChange(now time.Time) {
+	for _, q := range p.peers {
+		if q.failures > 0 {
+			q.failures, q.notBefore = 0, now.Add(spread(p.rand, BackoffMin, 1))
+		}
+	}
+	p.repairFails, p.repairNext, p.registryTries = 0, now, 0
+	p.registryNext = earlier(p.registryNext, now)
+	p.plan(now)
+}
+
+// Known is at most n of the known peers that can be dialled, those last seen
+// alive first: what to tell others.
+func (p *Planner) Known(n int) []Peer {
+	var out []Peer
+	for _, q := range p.peers {
+		if q.vouched && len(q.Endpoints) > 0 {
+			out = append(out, q.public())
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Peer) int { return b.Seen.Compare(a.Seen) })
+	return out[:min(n, len(out))]
+}
+
+func set(ids []addr.NodeID) map[addr.NodeID]bool {
+	m := make(map[addr.NodeID]bool, len(ids))
+	for _, id := range ids {
+		m[id] = true
+	}
+	return m
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,561 @@
+package tunnelplan_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"re6st/protocols/addr"
+	"re6st/protocols/tunnelplan"
+)
+
+// bench is one planner, the clock and what it asked for.
+type bench struct {
+	t    *testing.T
+	now  time.Time
+	plan *tunnelplan.Planner
+}
+
+func newBench(t *testing.T, limits tunnelplan.Limits) *bench {
+	self := addr.NodeIDFromUint64(1 << 40)
+	return &bench{t, epoch, tunnelplan.New(epoch, self, limits, rand.New(rand.NewPCG(1, 2)))}
+}
+
+func (b *bench) events() (out []tunnelplan.Event) {
+	b.t.Helper()
+	b.plan.Drain(func(e tunnelplan.Event) { out = append(out, e) })
+	if next, ok := b.plan.NextTimeout(); ok && !next.After(b.now) {
+		b.t.Fatalf("at %v the next timeout is %v", b.now, next)
+	}
+	return out
+}
+
+// pass lets time pass, and returns what was asked for meanwhile.
+func (b *bench) pass(d time.Duration) (out []tunnelplan.Event) {
+	end := b.now.Add(d)
+	for range 10000 {
+		next, ok := b.plan.NextTimeout()
+		if !ok || next.After(end) {
+			b.now = end
+			return out
+		}
+		b.now = next
+		b.plan.HandleTimeout(b.now)
+		out = append(out, b.events()...)
+	}
+	b.t.Fatal("the planner does not come to rest")
+	return nil
+}
+
+func of[E tunnelplan.Event](events []tunnelplan.Event) (out []E) {
+	for _, e := range events {
+		if e, ok := e.(E); ok {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func peers(n int) (out []tunnelplan.Peer) {
+	for i := range n {
+		out = append(out, known(i))
+	}
+	return out
+}
+
+// reach tells that all of ids are routed, through the links in use.
+func (b *bench) reach(use []tunnelplan.LinkUse, ids ...int) {
+	r := tunnelplan.Routing{Links: use}
+	for _, i := range ids {
+		r.Reachable = append(r.Reachable, id(i))
+	}
+	b.plan.HandleRouting(b.now, r)
+}
+
+func limits(opened, accepted int) tunnelplan.Limits {
+	return tunnelplan.Limits{ClientCount: opened, MaxClients: accepted}
+}
+
+func TestStartDialsSeveralAtOnceAndAsksTheRegistry(t *testing.T) {
+	b := newBench(t, limits(3, 6))
+	b.plan.HandlePeers(b.now, tunnelplan.Remembered, peers(20))
+	got := b.events()
+	if n := len(of[tunnelplan.Open](got)); n != 3+tunnelplan.DialAhead {
+		t.Errorf("%d dials, want %d", n, 3+tunnelplan.DialAhead)
+	}
+	if n := len(of[tunnelplan.AskRegistry](got)); n != 1 {
+		t.Errorf("the registry was asked %d times, want once", n)
+	}
+}
+
+func TestNextDialStartsWhenOneFails(t *testing.T) {
+	b := newBench(t, limits(1, 0))
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(20))
+	tried := map[addr.NodeID]bool{}
+	open := of[tunnelplan.Open](b.events())
+	for len(open) > 0 {
+		if tried[open[0].Peer.ID] {
+			t.Fatalf("%s was dialled twice before all were dialled once", open[0].Peer.ID)
+		}
+		tried[open[0].Peer.ID] = true
+		b.plan.HandleFailed(b.now, open[0].Peer.ID)
+		open = append(open[1:], of[tunnelplan.Open](b.events())...)
+	}
+	if len(tried) != 20 {
+		t.Errorf("%d peers were dialled at once one after the other, want 20", len(tried))
+	}
+}
+
+func TestSilentDialDoesNotHoldUpOthers(t *testing.T) {
+	b := newBench(t, limits(1, 0))
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(200))
+	b.events()
+	if n := len(of[tunnelplan.Open](b.pass(2 * tunnelplan.SlowDial))); n != 6 {
+		t.Errorf("%d more dials in two seconds of silence, want 6", n)
+	}
+	b.pass(10 * time.Second)
+	if n := len(of[tunnelplan.Open](b.pass(5 * time.Second))); n != 0 {
+		t.Errorf("%d dials beyond MaxDials in flight", n)
+	}
+	if n := len(of[tunnelplan.Cancel](b.pass(tunnelplan.DialTimeout))); n < tunnelplan.MaxDials/2 {
+		t.Errorf("%d dials were given up, want most of %d", n, tunnelplan.MaxDials)
+	}
+}
+
+func TestBackoffDoublesFromHalfASecondToFiveMinutes(t *testing.T) {
+	b := newBench(t, limits(1, 0))
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(1))
+	if n := len(of[tunnelplan.Open](b.events())); n != 1 {
+		t.Fatalf("%d dials", n)
+	}
+	want := tunnelplan.BackoffMin
+	for range 14 {
+		b.plan.HandleFailed(b.now, id(0))
+		b.events()
+		from := b.now
+		for len(of[tunnelplan.Open](b.pass(0))) == 0 {
+			next, _ := b.plan.NextTimeout()
+			b.now = next
+			b.plan.HandleTimeout(b.now)
+			if len(of[tunnelplan.Open](b.events())) > 0 {
+				break
+			}
+		}
+		if waited := b.now.Sub(from); waited < want*3/4 || waited > want*5/4 {
+			t.Errorf("waited %v, want %v and a quarter either way", waited, want)
+		}
+		want = min(2*want, tunnelplan.BackoffMax)
+	}
+}
+
+func TestEverySecondAttemptForgetsTheStaticKey(t *testing.T) {
+	b := newBench(t, limits(1, 0))
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(1))
+	open := of[tunnelplan.Open](b.events())
+	for i := range 4 {
+		if has := open[0].Peer.Static != [32]byte{}; has != (i%2 == 0) {
+			t.Errorf("attempt %d: key known %v", i, has)
+		}
+		b.plan.HandleFailed(b.now, id(0))
+		open = of[tunnelplan.Open](b.pass(10 * time.Second))
+	}
+}
+
+func TestRefusalLeavesOnlyThatPeerAlone(t *testing.T) {
+	b := newBench(t, limits(1, 0))
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(2))
+	b.events()
+	b.plan.HandleRefused(b.now, id(0))
+	if n := len(of[tunnelplan.Open](b.pass(3 * time.Second))); n != 0 {
+		t.Errorf("%d dials to a full peer within three seconds", n)
+	}
+	again := of[tunnelplan.Open](b.pass(5 * time.Second))
+	if len(again) != 1 || again[0].Peer.ID != id(0) || again[0].Peer.Endpoints[0] != known(0).Endpoints[0] {
+		t.Errorf("a full peer is dialled again by %v", again)
+	}
+}
+
+func TestUnreachableFirstThenDistantNeverAdjacent(t *testing.T) {
+	b := newBench(t, limits(0, 9))
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(8))
+	b.plan.HandleUp(b.now, id(7), tunnelplan.Accepted, netip.AddrPort{})
+	r := tunnelplan.Routing{Adjacent: []addr.NodeID{id(6)}}
+	for _, i := range []int{2, 3, 4, 5, 7} {
+		r.Reachable = append(r.Reachable, id(i))
+	}
+	b.plan.HandleRouting(b.now, r)
+	b.plan.HandleTraffic(b.now, []addr.NodeID{id(4)})
+	b.events()
+	b.plan.HandleLimits(b.now, limits(4, 9))
+	var order []int
+	for _, o := range of[tunnelplan.Open](b.events()) {
+		order = append(order, index(o.Peer.ID))
+	}
+	if len(order) != 4 || order[0]+order[1] != 1 || order[2] != 4 || slices.Contains(order, 6) {
+		t.Errorf("dialled %v, want 0 and 1, which nothing reaches, then 4, which has traffic, then another", order)
+	}
+}
+
+func TestHalfOfTheDialsAreForReachablePeers(t *testing.T) {
+	b := newBench(t, limits(0, 9))
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(40))
+	b.plan.HandleUp(b.now, id(39), tunnelplan.Accepted, netip.AddrPort{})
+	b.reach(nil, 30, 31, 32, 33, 34, 35, 39)
+	b.events()
+	b.plan.HandleLimits(b.now, limits(6, 9))
+	dead := 0
+	for _, o := range of[tunnelplan.Open](b.events()) {
+		if index(o.Peer.ID) < 30 {
+			dead++
+		}
+	}
+	if dead != 3 {
+		t.Errorf("%d of 6 dials go to peers that may be off, want 3", dead)
+	}
+}
+
+func TestHearsayOfTheUnreachableComesLast(t *testing.T) {
+	b := newBench(t, limits(0, 9))
+	b.plan.HandlePeers(b.now, tunnelplan.Gossip, peers(30))
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, []tunnelplan.Peer{known(40)})
+	b.plan.HandleUp(b.now, id(29), tunnelplan.Accepted, netip.AddrPort{})
+	b.reach(nil, 28, 29)
+	b.events()
+	b.plan.HandleLimits(b.now, limits(2, 9))
+	open := of[tunnelplan.Open](b.events())
+	if len(open) != 2 || open[0].Peer.ID != id(40) || open[1].Peer.ID != id(28) {
+		t.Errorf("dialled %v, want what the registry names, then what is reachable", open)
+	}
+	if k := b.plan.Known(10); len(k) != 3 {
+		t.Errorf("%d peers are told to others, want the three that are more than hearsay", len(k))
+	}
+}
+
+func TestAdmit(t *testing.T) {
+	b := newBench(t, limits(0, 2))
+	admit := func(i int) error { return b.plan.Admit(b.now, id(i)) }
+	for i := range 2 {
+		if err := admit(i); err != nil {
+			t.Fatalf("peer %d: %v", i, err)
+		}
+		b.plan.HandleUp(b.now, id(i), tunnelplan.Accepted, netip.AddrPort{})
+	}
+	b.plan.HandlePeers(b.now, tunnelplan.Gossip, peers(8))
+	b.reach(nil, 0, 1, 2)
+	if err := admit(2); !errors.Is(err, tunnelplan.ErrFull) {
+		t.Errorf("a reachable peer beyond the limit: %v", err)
+	}
+	if err := admit(0); err != nil {
+		t.Errorf("a peer that is linked already: %v", err)
+	}
+	for i := 3; i < 3+tunnelplan.RepairSlots; i++ {
+		if err := admit(i); err != nil {
+			t.Errorf("unreachable peer %d: %v", i, err)
+		}
+		b.plan.HandleUp(b.now, id(i), tunnelplan.Accepted, netip.AddrPort{})
+	}
+	if err := admit(6); !errors.Is(err, tunnelplan.ErrFull) {
+		t.Errorf("beyond the repair slots: %v", err)
+	}
+	b.reach([]tunnelplan.LinkUse{{Peer: id(3), Destinations: 3, Sole: 3}}, 0, 1, 2, 3, 4)
+	if err := admit(6); err != nil {
+		t.Errorf("a link that is the only way takes a repair slot: %v", err)
+	}
+	b.events()
+	b.plan.HandleUp(b.now, id(2), tunnelplan.Accepted, netip.AddrPort{})
+	if c := of[tunnelplan.Close](b.events()); len(c) != 1 || c[0].Reason != tunnelplan.NotAdmitted {
+		t.Errorf("a link that was not admitted came up: %v", c)
+	}
+	if err := b.plan.Admit(b.now, addr.NodeIDFromUint64(1<<40)); !errors.Is(err, tunnelplan.ErrSelf) {
+		t.Errorf("itself: %v", err)
+	}
+}
+
+func TestZeroLimitsLeaveOnlyTheLAN(t *testing.T) {
+	b := newBench(t, limits(0, 0))
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(5))
+	if got := b.events(); len(got) != 0 {
+		t.Errorf("client_count 0: %v", got)
+	}
+	if err := b.plan.Admit(b.now, id(0)); !errors.Is(err, tunnelplan.ErrFull) {
+		t.Errorf("max_clients 0: %v", err)
+	}
+	b.plan.HandlePeers(b.now, tunnelplan.LAN, peers(12))
+	if n := len(of[tunnelplan.Open](b.events())); n != tunnelplan.MaxLANLinks {
+		t.Errorf("%d dials to the LAN, want %d", n, tunnelplan.MaxLANLinks)
+	}
+	if err := b.plan.Admit(b.now, id(0)); err != nil {
+		t.Errorf("a peer of the LAN: %v", err)
+	}
+	b.pass(tunnelplan.LANLifetime + time.Minute)
+	if err := b.plan.Admit(b.now, id(0)); !errors.Is(err, tunnelplan.ErrFull) {
+		t.Errorf("a peer that left the LAN: %v", err)
+	}
+}
+
+// filled is a node whose two links are up and settled, and which knows others.
+func filled(t *testing.T, refresh time.Duration) *bench {
+	b := newBench(t, tunnelplan.Limits{ClientCount: 2, MaxClients: 4, TunnelRefresh: refresh})
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(2))
+	for i := range 2 {
+		b.plan.HandleUp(b.now, id(i), tunnelplan.Opened, known(i).Endpoints[0])
+	}
+	b.plan.HandlePeers(b.now, tunnelplan.Gossip, peers(6))
+	b.events()
+	return b
+}
+
+func use(i, destinations, sole int) tunnelplan.LinkUse {
+	return tunnelplan.LinkUse{Peer: id(i), Destinations: destinations, Sole: sole}
+}
+
+func TestRefreshDrainsTheLeastUsefulLinkThenOpensAnother(t *testing.T) {
+	b := filled(t, 300*time.Second)
+	b.reach([]tunnelplan.LinkUse{use(0, 4, 0), use(1, 2, 0)}, 0, 1, 2, 3, 4, 5)
+	var got []tunnelplan.Event
+	for len(of[tunnelplan.Drain](got)) == 0 && b.now.Before(epoch.Add(345*time.Second)) {
+		got = append(got, b.pass(5*time.Second)...)
+	}
+	if d := of[tunnelplan.Drain](got); len(d) != 1 || d[0].ID != id(1) {
+		t.Fatalf("drained %v, want the link to 1", d)
+	}
+	if c := of[tunnelplan.Close](got); len(c) != 0 {
+		t.Fatalf("closed %v while routes use it", c)
+	}
+	b.reach([]tunnelplan.LinkUse{use(0, 6, 0), use(1, 0, 0)}, 0, 1, 2, 3, 4, 5)
+	got = append(b.events(), b.pass(tunnelplan.DrainMin)...)
+	if c := of[tunnelplan.Close](got); len(c) != 1 || c[0].ID != id(1) || c[0].Reason != tunnelplan.Refresh {
+		t.Fatalf("closed %v, want the drained link", c)
+	}
+	b.plan.HandleDown(b.now, id(1), tunnelplan.Closed)
+	open := of[tunnelplan.Open](b.events())
+	if len(open) != 1 || open[0].Peer.ID == id(1) || open[0].Peer.ID == id(0) {
+		t.Errorf("dialled %v, want one that is neither linked nor just closed", open)
+	}
+}
+
+func TestDrainThatRoutesDoNotLeaveIsUndone(t *testing.T) {
+	b := filled(t, 300*time.Second)
+	b.reach([]tunnelplan.LinkUse{use(0, 4, 0), use(1, 2, 0)}, 0, 1, 2, 3, 4, 5)
+	got := b.pass(400 * time.Second)
+	if u := of[tunnelplan.Undrain](got); len(u) != 1 || u[0].ID != id(1) || len(of[tunnelplan.Close](got)) != 0 {
+		t.Errorf("got %v, want an Undrain and no Close", got)
+	}
+}
+
+func TestLinkThatIsTheOnlyWayIsNeverDrained(t *testing.T) {
+	b := filled(t, 300*time.Second)
+	b.reach([]tunnelplan.LinkUse{use(0, 4, 4), use(1, 1, 1)}, 0, 1, 2, 3, 4, 5)
+	if d := of[tunnelplan.Drain](b.pass(time.Hour)); len(d) != 0 {
+		t.Errorf("drained %v", d)
+	}
+}
+
+func TestNoRefreshWithoutAnybodyElse(t *testing.T) {
+	b := newBench(t, tunnelplan.Limits{ClientCount: 2, MaxClients: 4, TunnelRefresh: time.Minute})
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(2))
+	for i := range 2 {
+		b.plan.HandleUp(b.now, id(i), tunnelplan.Opened, known(i).Endpoints[0])
+	}
+	b.reach([]tunnelplan.LinkUse{use(0, 1, 0), use(1, 1, 0)}, 0, 1)
+	if d := of[tunnelplan.Drain](b.pass(time.Hour)); len(d) != 0 {
+		t.Errorf("drained %v for nobody", d)
+	}
+}
+
+func TestLateLinkBeyondTheLimitIsClosed(t *testing.T) {
+	b := filled(t, 0)
+	b.plan.HandleUp(b.now, id(4), tunnelplan.Opened, known(4).Endpoints[0])
+	if c := of[tunnelplan.Close](b.events()); len(c) != 1 || c[0].ID != id(4) || c[0].Reason != tunnelplan.Excess {
+		t.Errorf("got %v, want the third link closed", c)
+	}
+}
+
+func TestDialsAreCancelledOnceThePlacesAreFilled(t *testing.T) {
+	b := newBench(t, limits(2, 4))
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(9))
+	open := of[tunnelplan.Open](b.events())
+	for _, o := range open[:2] {
+		b.plan.HandleUp(b.now, o.Peer.ID, tunnelplan.Opened, o.Peer.Endpoints[0])
+	}
+	if c := of[tunnelplan.Cancel](b.events()); len(c) != tunnelplan.DialAhead {
+		t.Errorf("cancelled %v of %v", c, open)
+	}
+}
+
+func TestRepairDialsGoBeyondTheLimitWithBackoff(t *testing.T) {
+	b := filled(t, 0)
+	b.reach(nil, 0, 1, 2, 3, 4, 5)
+	b.events()
+	b.reach(nil, 0, 1)
+	if n := len(of[tunnelplan.Open](b.events())); n != 0 {
+		t.Fatalf("%d dials before routes could settle", n)
+	}
+	open := of[tunnelplan.Open](b.pass(tunnelplan.RepairDelay))
+	if len(open) != tunnelplan.RepairSlots {
+		t.Fatalf("%d repair dials, want %d", len(open), tunnelplan.RepairSlots)
+	}
+	dials := 0
+	for range 600 {
+		for _, o := range open {
+			dials++
+			b.plan.HandleFailed(b.now, o.Peer.ID)
+		}
+		open = append(of[tunnelplan.Open](b.events()), of[tunnelplan.Open](b.pass(time.Second))...)
+	}
+	if dials < 20 || dials > 80 {
+		t.Errorf("%d repair dials in ten minutes, want about two each half minute", dials)
+	}
+}
+
+func TestLostPeerThatNothingReachesIsTriedEachFewSeconds(t *testing.T) {
+	b := newBench(t, limits(2, 4))
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(1))
+	b.plan.HandleUp(b.now, id(0), tunnelplan.Opened, known(0).Endpoints[0])
+	b.plan.HandleDown(b.now, id(0), tunnelplan.Lost)
+	b.reach(nil)
+	b.events()
+	dials := 0
+	for range 300 {
+		for _, o := range of[tunnelplan.Open](b.pass(time.Second)) {
+			dials++
+			b.plan.HandleFailed(b.now, o.Peer.ID)
+			b.events()
+		}
+	}
+	if dials < 40 {
+		t.Errorf("%d dials in five minutes, want one each five seconds", dials)
+	}
+}
+
+func TestRegistryIsAskedWithBackoffWhileThereIsNoLink(t *testing.T) {
+	b := newBench(t, limits(2, 4))
+	b.plan.HandleTimeout(b.now)
+	asked := len(of[tunnelplan.AskRegistry](b.events()))
+	for owed := asked; b.now.Before(epoch.Add(10 * time.Minute)); asked += owed {
+		if owed > 0 {
+			b.plan.HandleRegistryFailed(b.now)
+		}
+		owed = len(of[tunnelplan.AskRegistry](append(b.events(), b.pass(time.Second)...)))
+	}
+	if asked < 12 || asked > 22 {
+		t.Errorf("asked %d times in ten minutes, want about six and then once a minute", asked)
+	}
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(3))
+	for i := range 2 {
+		b.plan.HandleUp(b.now, id(i), tunnelplan.Opened, known(i).Endpoints[0])
+	}
+	b.events()
+	if n := len(of[tunnelplan.AskRegistry](b.pass(24 * time.Hour))); n != 0 {
+		t.Errorf("a node with all its links asked %d times in a day", n)
+	}
+	b.plan.HandleDown(b.now, id(0), tunnelplan.Lost)
+	b.plan.HandleDown(b.now, id(1), tunnelplan.Lost)
+	if n := len(of[tunnelplan.AskRegistry](b.pass(2 * time.Second))); n != 1 {
+		t.Errorf("a node that lost its links asked %d times within two seconds, want once", n)
+	}
+}
+
+func TestRememberedAreThoseThatWorkedAtTheAddressThatWorked(t *testing.T) {
+	b := newBench(t, limits(9, 9))
+	other := netip.MustParseAddrPort("198.51.100.7:4000")
+	two := known(3)
+	two.Endpoints = append(two.Endpoints, other)
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, []tunnelplan.Peer{known(1), known(2), two})
+	b.plan.HandleUp(b.now, id(2), tunnelplan.Opened, known(2).Endpoints[0])
+	b.now = b.now.Add(500 * time.Millisecond)
+	b.plan.HandleUp(b.now, id(3), tunnelplan.Opened, other)
+	b.events()
+	r := of[tunnelplan.Remember](b.pass(time.Second))
+	if len(r) != 1 {
+		t.Fatalf("%d lists, want one for both", len(r))
+	}
+	got := r[0].Peers
+	if len(got) != 2 || got[0].ID != id(3) || got[1].ID != id(2) || got[0].Endpoints[0] != other || len(got[0].Endpoints) != 2 {
+		t.Errorf("remembered %v", got)
+	}
+	if len(of[tunnelplan.Remember](b.pass(time.Hour))) != 0 {
+		t.Error("the list is stored again without news")
+	}
+}
+
+func TestRememberedListIsBounded(t *testing.T) {
+	b := newBench(t, limits(0, tunnelplan.MaxLinks))
+	for i := range 300 {
+		b.plan.HandleUp(b.now, id(i), tunnelplan.Accepted, netip.AddrPort{})
+		b.plan.HandlePeers(b.now, tunnelplan.Direct, []tunnelplan.Peer{known(i)})
+	}
+	b.events()
+	r := of[tunnelplan.Remember](b.pass(time.Minute))
+	if len(r) != 1 || len(r[0].Peers) != tunnelplan.MaxRemembered {
+		t.Errorf("remembered %d lists", len(r))
+	}
+}
+
+func TestHearsayNeverDisplacesBetterKnowledge(t *testing.T) {
+	b := newBench(t, limits(0, 9))
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(4))
+	lie := known(0)
+	lie.Endpoints = []netip.AddrPort{netip.MustParseAddrPort("203.0.113.1:1")}
+	lie.Static = [32]byte{99}
+	flood := []tunnelplan.Peer{lie}
+	for i := range 3 * tunnelplan.MaxPeers {
+		flood = append(flood, tunnelplan.Peer{ID: id(1000 + i), Endpoints: known(1).Endpoints})
+	}
+	b.plan.HandlePeers(b.now.Add(time.Second), tunnelplan.Gossip, flood)
+	k := b.plan.Known(10)
+	if len(k) != 4 {
+		t.Fatalf("%d peers of the registry are left, want 4", len(k))
+	}
+	i := slices.IndexFunc(k, func(p tunnelplan.Peer) bool { return p.ID == id(0) })
+	if k[i].Static != known(0).Static || k[i].Endpoints[0] != known(0).Endpoints[0] || len(k[i].Endpoints) != 2 {
+		t.Errorf("peer 0 is %v", k[i])
+	}
+}
+
+func TestRevokedPeerIsClosedForgottenAndRefused(t *testing.T) {
+	b := filled(t, 0)
+	b.plan.HandleRevoked(b.now, []addr.NodeID{id(0), id(5)})
+	if c := of[tunnelplan.Close](b.events()); len(c) != 1 || c[0].ID != id(0) || c[0].Reason != tunnelplan.Revoked {
+		t.Errorf("closed %v", c)
+	}
+	b.plan.HandleDown(b.now, id(0), tunnelplan.Closed)
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(6))
+	for _, p := range b.plan.Known(100) {
+		if p.ID == id(0) || p.ID == id(5) {
+			t.Errorf("%s is known again", p.ID)
+		}
+	}
+	if err := b.plan.Admit(b.now, id(5)); !errors.Is(err, tunnelplan.ErrRevoked) {
+		t.Errorf("admission: %v", err)
+	}
+}
+
+func TestNetworkChangeForgetsBackoffs(t *testing.T) {
+	b := newBench(t, limits(1, 0))
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(1))
+	b.events()
+	for range 12 {
+		b.plan.HandleFailed(b.now, id(0))
+		b.events()
+		b.pass(6 * time.Minute)
+	}
+	b.plan.HandleFailed(b.now, id(0))
+	b.events()
+	b.plan.HandleNetworkChange(b.now)
+	if n := len(of[tunnelplan.Open](append(b.events(), b.pass(time.Second)...))); n != 1 {
+		t.Errorf("%d dials within a second of the change, want one", n)
+	}
+}
+
+func TestLoweredLimitsDrainOneLinkAtATime(t *testing.T) {
+	b := filled(t, 0)
+	b.reach([]tunnelplan.LinkUse{use(0, 1, 0), use(1, 1, 0)}, 0, 1)
+	b.plan.HandleLimits(b.now, limits(0, 0))
+	if d := of[tunnelplan.Drain](b.pass(55 * time.Second)); len(d) != 1 {
+		t.Errorf("drained %v at once, want one", d)
+	}
+}

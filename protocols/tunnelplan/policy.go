@@ -1,0 +1,78 @@
+package tunnelplan
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Limits of the planner.
+const (
+	MaxPeers      = 1024 // peers known
+	MaxRemembered = 200  // peers stored for the next start
+	MaxEndpoints  = 8    // addresses kept for one peer
+	MaxLANLinks   = 8    // links to peers of local networks, beside the limits
+	MaxLinks      = 512  // links of any kind, whatever routes they save
+	RepairSlots   = 2    // links beyond each limit, for peers that no route reaches
+	DialAhead     = 2    // dials in flight beyond the free places, while there is no link
+	MaxDials      = 32   // dials in flight
+)
+
+// Times of the planner. Backoffs double from their minimum to their maximum and
+// are spread by a quarter either way.
+const (
+	BackoffMin = 500 * time.Millisecond // after a dial failed
+	BackoffMax = 5 * time.Minute
+	RefusedMin = 5 * time.Second // after a peer was full
+	LostMax    = 5 * time.Second // instead of BackoffMax, for LostFor after a link was lost, while no route reaches its peer
+	LostFor    = 10 * time.Minute
+
+	RegistryMin  = time.Second // between questions to the registry, while there is no link
+	RegistryMax  = time.Minute
+	RegistryIdle = time.Hour // while there are links, but fewer than wanted and nobody to dial
+
+	RepairDelay = 2 * time.Second        // for routes to settle, before a repair
+	RepairMin   = 500 * time.Millisecond // between repair dials that fail
+	RepairMax   = 30 * time.Second
+	RecentPeer  = 24 * time.Hour // repairs are for peers that were seen alive since
+
+	SlowDial      = time.Second      // then a dial no longer keeps others from starting
+	DialTimeout   = 30 * time.Second // a dial of which nothing is heard has failed
+	DrainMin      = 2 * time.Second  // for the other end to move its routes
+	DrainTimeout  = time.Minute      // then the link is kept
+	SettleTime    = 30 * time.Second // a younger link is not judged
+	RememberDelay = time.Second      // to store several peers at once
+	LANLifetime   = 2 * time.Minute  // a peer is on the LAN until that long after it was heard there
+)
+
+// Limits are the network's parameters for tunnels.
+type Limits struct {
+	// ClientCount is how many links to open; 0: none but to the LAN.
+	ClientCount int
+	// MaxClients is how many links to accept; 0: none but from the LAN.
+	MaxClients int
+	// TunnelRefresh is the time after which the least useful opened link is replaced; 0: never.
+	TunnelRefresh time.Duration
+}
+
+// DefaultLimits are the defaults of a re6st network.
+var DefaultLimits = Limits{ClientCount: 10, MaxClients: 20, TunnelRefresh: 300 * time.Second}
+
+func backoff(r *rand.Rand, least, most time.Duration, failures int) time.Duration {
+	d := least
+	for range failures {
+		if d *= 2; d >= most {
+			d = most
+			break
+		}
+	}
+	return spread(r, d, 4)
+}
+
+// spread is d, by up to 1/part more or less.
+func spread(r *rand.Rand, d time.Duration, part int64) time.Duration {
+	n := int64(d) / part
+	if n <= 0 {
+		return d
+	}
+	return d - time.Duration(n) + time.Duration(r.Int64N(2*n+1))
+}
