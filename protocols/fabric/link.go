@@ -1,0 +1,361 @@
+package fabric
+
+import (
+	"bytes"
+	"io"
+	"net/netip"
+	"slices"
+	"time"
+
+	"re6st/protocols/addr"
+)
+
+// LinkConfig is what a Link works with. Credentials, Rand and NewIndex are needed.
+type LinkConfig struct {
+	Credentials *Credentials
+	Rand        io.Reader
+	NewIndex    func() uint32 // random, not zero, not in use
+
+	Peer   addr.NodeID // zero: whoever of the network answers
+	Static *[32]byte   // the peer's key, from an earlier Up; nil where not known
+
+	// How far apart the probes of an idle link are: at first and at last.
+	// Zero: IdleProbeFirst and IdleProbeLast.
+	IdleFirst, IdleLast time.Duration
+}
+
+// rekeyRetry is how long a failed handshake for new keys rests.
+const rekeyRetry = 10 * time.Second
+
+// Link is one link with one peer, from the first handshake to its end:
+//
+//	     Dial             agreement or first frame            silence, Close,
+//	new ------> dialling ------------------------> up ------> refusal, close
+//	 |                       ^                    |  ^   |
+//	 '---- HandleAccepted ---'                    '--'   '--> down
+//	                                             new keys
+//
+// It keeps the link's keys new, probes the peer and measures the round trip. Not
+// safe for concurrent use.
+type Link struct {
+	party
+	peer   addr.NodeID
+	static *[keyLen]byte
+	boot   BootID
+	remote netip.AddrPort
+	up     bool
+	done   bool
+
+	dial  *dialer
+	kept  keptCookie // of the last agreement with remote
+	ring  keyring[*LinkSession]
+	rekey time.Time // not before; zero: by age
+
+	liveness liveness
+	out      outbox
+}
+
+// NewLink makes a Link; Dial or HandleAccepted begins it.
+func NewLink(c LinkConfig) *Link {
+	l := &Link{
+		party: newParty(c.Credentials, purposeLink, c.Rand, c.NewIndex), peer: c.Peer, static: c.Static,
+		liveness: newLiveness(c.IdleFirst, c.IdleLast),
+	}
+	l.ring = keyring[*LinkSession]{
+		self:    l.self(),
+		install: func(s *LinkSession) { l.out.put(Install{s}) },
+		retire:  func(index uint32) { l.out.put(Retire{index}) },
+		use: func(k *sealing[*LinkSession]) {
+			if l.remote != k.agreed.with.addr {
+				l.kept = keptCookie{} // it was for another way
+			}
+			l.remote = k.agreed.with.addr
+			l.out.put(Use{k.session, l.remote})
+		},
+	}
+	return l
+}
+
+// SetCredentials has later handshakes show a renewed certificate.
+func (l *Link) SetCredentials(c *Credentials) { l.credentials = c }
+
+// Peer is the other end; zero before it is known.
+func (l *Link) Peer() addr.NodeID { return l.peer }
+
+// BootID is the peer's; zero before Up.
+func (l *Link) BootID() BootID { return l.boot }
+
+// Remote is the address of the peer that is used; not valid before Up.
+func (l *Link) Remote() netip.AddrPort { return l.remote }
+
+// IsUp tells whether Up was said, and not Down.
+func (l *Link) IsUp() bool { return l.up && !l.done }
+
+// IsDown tells whether the Link has ended.
+func (l *Link) IsDown() bool { return l.done }
+
+// Drops counts handshake messages that were dropped in silence.
+func (l *Link) Drops() Drops { return *l.drops }
+
+// Dial begins a handshake with the peer at all of these addresses, of which the
+// first MaxEndpoints count. It does nothing where one is under way or the link is
+// up.
+func (l *Link) Dial(now time.Time, endpoints []netip.AddrPort) {
+	if l.done || l.up || l.dial != nil {
+		return
+	}
+	if len(endpoints) == 0 {
+		l.down(CloseNoAnswer, false)
+		return
+	}
+	l.call(now, endpoints)
+}
+
+func (l *Link) call(now time.Time, endpoints []netip.AddrPort) {
+	targets := make([]source, len(endpoints))
+	for i, e := range endpoints {
+		targets[i] = source{addr: e}
+	}
+	l.dial = &dialer{
+		party: &l.party, expect: l.peer, static: l.static,
+		send: func(to source, b []byte) { l.out.put(Send{To: to.addr, Datagram: slices.Clone(b)}) },
+		listen: func(index uint32, on bool) {
+			if on {
+				l.out.put(Expect{index})
+				return
+			}
+			l.out.put(Forget{index})
+		},
+	}
+	l.dial.start(now, targets, l.kept)
+}
+
+func (l *Link) hangUp() {
+	if l.dial != nil {
+		l.dial.stop()
+		l.dial = nil
+	}
+}
+
+// HandleHandshake takes a handshake datagram whose HandshakeIndex is one of
+// Expect.
+func (l *Link) HandleHandshake(now time.Time, from netip.AddrPort, datagram []byte) {
+	if l.done || l.dial == nil {
+		l.drops.add(dropIndex)
+		return
+	}
+	o := l.dial.handle(now, source{addr: from}, datagram)
+	if t := l.dial.twin; t != nil {
+		l.dial.twin = nil
+		l.out.put(Duplicate{Peer: t.peer.ID, BootID: t.boot, From: from})
+	}
+	switch {
+	case o == nil:
+	case o.agreed == nil:
+		l.hangUp()
+		l.down(o.refused, true)
+	default:
+		l.hangUp()
+		l.agree(now, o.agreed)
+	}
+}
+
+// agree takes the keys of a handshake that this end began.
+func (l *Link) agree(now time.Time, a *agreement) {
+	if l.up && a.boot != l.boot {
+		// Restarted, or a second one: the silence of the first will tell.
+		l.out.put(Duplicate{Peer: a.peer.ID, BootID: a.boot, From: a.with.addr})
+		l.rekey = now.Add(rekeyRetry)
+		l.Verify(now)
+		return
+	}
+	session, err := a.link()
+	if err != nil {
+		l.drops.add(dropAuth)
+		return
+	}
+	l.rekey = time.Time{}
+	l.ring.adopt(now, session, a)
+	if l.remote == a.with.addr {
+		l.kept = a.kept
+	}
+	l.rise(now, a, a.rtt)
+	l.probe(now) // shows the peer that this end has the keys
+}
+
+// rise takes the link up, once.
+func (l *Link) rise(now time.Time, a *agreement, rtt time.Duration) {
+	l.static = &a.static
+	if l.up {
+		return
+	}
+	l.up, l.boot, l.peer = true, a.boot, a.peer.ID
+	l.ring.forgetOthers(a.boot)
+	l.liveness.start(now, rtt)
+	l.out.put(Up{
+		Peer: a.peer, BootID: a.boot, Static: a.static, Remote: a.with.addr, RTT: rtt, Initiator: a.initiator,
+	})
+}
+
+// HandleAccepted takes a handshake of the peer from the Acceptor. It returns false
+// where it is of another peer, or of one that restarted: then the Link is down,
+// and a new one is to take it.
+func (l *Link) HandleAccepted(now time.Time, a Accepted) bool {
+	switch {
+	case l.done || !l.peer.IsZero() && a.Peer.ID != l.peer:
+		return false
+	case l.up && a.BootID != l.boot:
+		l.down(CloseReplaced, false)
+		return false
+	}
+	l.peer = a.Peer.ID
+	l.ring.offer(now, a.Session, a.agreed)
+	for _, b := range a.reply {
+		l.out.put(Send{To: a.From, Datagram: slices.Clone(b)})
+	}
+	return true
+}
+
+// HandleControl takes a control frame of the kinds ControlKeepAlive, ControlProbe,
+// ControlProbeAck and ControlClose, and may take any other, which then only shows
+// that the peer lives. index is the local index of the session that opened it, at the
+// time of its receipt by the socket.
+func (l *Link) HandleControl(now, at time.Time, index uint32, kind ControlKind, body []byte) {
+	if l.done {
+		return
+	}
+	l.confirm(now, index)
+	if l.done {
+		return
+	}
+	switch kind {
+	case ControlProbe:
+		l.liveness.heard(now)
+		if len(body) >= probeLen {
+			l.out.put(SendControl{ControlProbeAck, bytes.Clone(body[:probeLen])})
+		}
+	case ControlProbeAck:
+		l.handleAck(now, at, body)
+	case ControlClose:
+		reason := CloseShutdown
+		if len(body) > 0 {
+			reason = CloseReason(body[0])
+		}
+		l.down(reason, true)
+	default:
+		l.liveness.heard(now)
+	}
+}
+
+// confirm takes a frame as the proof that the peer has the keys that opened it.
+func (l *Link) confirm(now time.Time, index uint32) {
+	if l.ring.confirm(now, index) {
+		l.settle(now)
+	}
+}
+
+// settle follows a change of the current keys that the peer made.
+func (l *Link) settle(now time.Time) {
+	k := l.ring.current
+	if k == nil || l.up && k.agreed.boot != l.boot {
+		return
+	}
+	l.hangUp()
+	l.rekey = time.Time{}
+	l.rise(now, k.agreed, now.Sub(k.made))
+}
+
+// Close ends the link and tells the peer the reason.
+func (l *Link) Close(reason CloseReason) {
+	if !l.done {
+		l.down(reason, false)
+	}
+}
+
+func (l *Link) down(reason CloseReason, remote bool) {
+	if !remote && l.ring.current != nil {
+		// A silent peer may still hear: it need not wait for silence itself.
+		l.out.put(SendControl{ControlClose, []byte{byte(reason)}})
+	}
+	l.hangUp()
+	l.ring.clear()
+	l.done = true
+	l.out.put(Down{Reason: reason, Remote: remote})
+}
+
+// HandleTimeout does what is due.
+func (l *Link) HandleTimeout(now time.Time) {
+	if l.done {
+		return
+	}
+	if l.ring.poll(now) {
+		l.liveness.heardBefore(now)
+		l.settle(now)
+	}
+	if l.dial != nil && !l.dial.handleTimeout(now) {
+		l.giveUp(now)
+	}
+	l.ring.handleTimeout(now)
+	switch {
+	case l.done:
+	case !l.up:
+		if l.dial == nil && len(l.ring.keys) == 0 {
+			l.down(CloseNoAnswer, false) // the peer that was accepted sent nothing
+		}
+	case l.ring.isStale(now):
+		l.down(CloseStale, false)
+	default:
+		l.handleLiveness(now)
+		l.renew(now)
+	}
+}
+
+// giveUp ends a handshake that nobody answered.
+func (l *Link) giveUp(now time.Time) {
+	reason := CloseNoAnswer
+	if l.dial.rejected {
+		reason = CloseUnverified
+	}
+	l.hangUp()
+	switch {
+	case l.up:
+		l.rekey = now.Add(rekeyRetry + l.jitter(rekeyRetry/4))
+	case len(l.ring.keys) == 0:
+		l.down(reason, false)
+	}
+}
+
+// renew begins a handshake for new keys where they are due.
+func (l *Link) renew(now time.Time) {
+	if l.done || l.dial != nil || now.Before(l.rekey) {
+		return
+	}
+	if !now.Before(l.ring.rekeyAt()) || l.ring.isWorn() {
+		l.call(now, []netip.AddrPort{l.remote})
+	}
+}
+
+// NextTimeout is when HandleTimeout has something to do.
+func (l *Link) NextTimeout() (time.Time, bool) {
+	if l.done {
+		return time.Time{}, false
+	}
+	times := []time.Time{l.ring.nextTimeout()}
+	if l.dial != nil {
+		times = append(times, l.dial.nextTimeout())
+	}
+	if l.up {
+		times = append(times, l.liveness.nextTimeout())
+		if l.dial == nil {
+			due := l.ring.rekeyAt()
+			if due.Before(l.rekey) {
+				due = l.rekey
+			}
+			times = append(times, due)
+		}
+	}
+	return earlier(times...)
+}
+
+// Drain passes on the events since the last time.
+func (l *Link) Drain(f func(Event)) { l.out.drain(f) }

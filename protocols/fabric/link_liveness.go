@@ -1,0 +1,246 @@
+package fabric
+
+import (
+	"encoding/binary"
+	"io"
+	"time"
+)
+
+// How a peer is probed.
+const (
+	// ProbeInterval is how far apart probes of a link in use are, and of one that
+	// did not answer.
+	ProbeInterval = 200 * time.Millisecond
+	// ProbeLosses is how many probes in a row go unanswered before the link is
+	// down, and ProbePatience for how long the first of them at least, or twice
+	// the round trip: with ProbeInterval that is 700 ms of silence.
+	ProbeLosses   = 3
+	ProbePatience = 500 * time.Millisecond
+
+	// IdleProbeFirst and IdleProbeLast are how far apart the probes of an idle
+	// link are, doubling from one to the other.
+	IdleProbeFirst = time.Second
+	IdleProbeLast  = 60 * time.Second
+
+	// RTTWindow is of what time the minimum of the round trip is.
+	RTTWindow = 10 * time.Second
+
+	probeLen       = 8  // id; what follows is padding
+	maxOutstanding = 64 // probes whose answer still counts for the round trip
+	maxRTTSamples  = 128
+	rttStep        = time.Millisecond // with a tenth, the least change that is told
+	rttSmoothing   = 8                // RFC 6298 section 2.3: alpha is 1/8
+)
+
+// liveness probes a peer and judges its silence.
+type liveness struct {
+	idleFirst, idleLast time.Duration
+
+	inUse    bool
+	interval time.Duration // between idle probes
+	next     time.Time     // next probe
+	polled   time.Time
+	verify   time.Time // a probe after this is to be answered; zero: none
+
+	sent    []outstanding // oldest first
+	waiting []time.Time   // when the probes since the last sign of life were sent
+	rtt     rtt
+}
+
+type outstanding struct {
+	id   uint64
+	sent time.Time
+}
+
+func newLiveness(idleFirst, idleLast time.Duration) liveness {
+	if idleFirst <= 0 {
+		idleFirst = IdleProbeFirst
+	}
+	if idleLast <= 0 {
+		idleLast = IdleProbeLast
+	}
+	return liveness{idleFirst: idleFirst, idleLast: max(idleFirst, idleLast), interval: idleFirst}
+}
+
+func (v *liveness) start(now time.Time, rtt time.Duration) {
+	v.rtt.begin(rtt)
+	v.next, v.polled = now, now
+}
+
+// patience is how long the first unanswered probe waits.
+func (v *liveness) patience() time.Duration { return max(ProbePatience, 2*v.rtt.smoothed) }
+
+// pace is how far apart probes are until one is answered. Where nobody waits, a
+// long way is not taken for a loss.
+func (v *liveness) pace() time.Duration {
+	if v.inUse {
+		return ProbeInterval
+	}
+	return max(ProbeInterval, v.rtt.smoothed*3/2)
+}
+
+// heard takes any authentic frame as an answer to all probes.
+func (v *liveness) heard(now time.Time) {
+	if len(v.waiting) == 0 {
+		return
+	}
+	v.waiting = v.waiting[:0]
+	if !v.inUse && v.verify.IsZero() {
+		v.next = now.Add(v.interval)
+		v.interval = min(2*v.interval, v.idleLast)
+	}
+}
+
+// heardBefore does the same for frames that came at an unknown time after the last
+// poll: only probes before that are surely older.
+func (v *liveness) heardBefore(now time.Time) {
+	n := 0
+	for n < len(v.waiting) && v.waiting[n].Before(v.polled) {
+		n++
+	}
+	if n == len(v.waiting) {
+		v.heard(now)
+	}
+	v.waiting = v.waiting[n:]
+}
+
+// isSilent tells whether the peer is to be given up.
+func (v *liveness) isSilent(now time.Time) bool {
+	return len(v.waiting) >= ProbeLosses && !now.Before(v.waiting[0].Add(v.patience()))
+}
+
+func (v *liveness) nextTimeout() time.Time {
+	if len(v.waiting) >= ProbeLosses {
+		if t := v.waiting[0].Add(v.patience()); t.Before(v.next) {
+			return t
+		}
+	}
+	return v.next
+}
+
+// SetUse tells whether the link carries traffic: then its probes are
+// ProbeInterval apart.
+func (l *Link) SetUse(now time.Time, inUse bool) {
+	v := &l.liveness
+	if v.inUse == inUse {
+		return
+	}
+	v.inUse, v.interval = inUse, v.idleFirst
+	if l.up && inUse {
+		v.next = now
+	}
+}
+
+// Verify has the peer answer a probe now, or the link ends: Verified or Down
+// follows.
+func (l *Link) Verify(now time.Time) {
+	if l.done || !l.up {
+		return
+	}
+	l.liveness.verify = now
+	l.probe(now)
+}
+
+// RTT is the smoothed round trip and the minimum of the last RTTWindow.
+func (l *Link) RTT() (smoothed, minimum time.Duration) {
+	return l.liveness.rtt.smoothed, l.liveness.rtt.minimum()
+}
+
+func (l *Link) handleLiveness(now time.Time) {
+	l.liveness.polled = now
+	if l.liveness.isSilent(now) {
+		l.down(CloseSilence, false)
+		return
+	}
+	if !now.Before(l.liveness.next) {
+		l.probe(now)
+	}
+}
+
+func (l *Link) probe(now time.Time) {
+	v := &l.liveness
+	v.next = now.Add(v.pace())
+	var id [probeLen]byte
+	if _, err := io.ReadFull(l.rand, id[:]); err != nil {
+		l.drops.add(dropRandom)
+		return
+	}
+	if len(v.sent) == maxOutstanding {
+		v.sent = append(v.sent[:0], v.sent[1:]...)
+	}
+	v.sent = append(v.sent, outstanding{binary.BigEndian.Uint64(id[:]), now})
+	v.waiting = append(v.waiting, now)
+	l.out.put(SendControl{ControlProbe, id[:]})
+}
+
+// handleAck takes the answer to a probe, which arrived at the socket at.
+func (l *Link) handleAck(now, at time.Time, body []byte) {
+	v := &l.liveness
+	if len(body) < probeLen {
+		return
+	}
+	id := binary.BigEndian.Uint64(body)
+	for i, o := range v.sent {
+		if o.id != id {
+			continue
+		}
+		v.sent = append(v.sent[:i], v.sent[i+1:]...)
+		if !v.verify.IsZero() && !o.sent.Before(v.verify) {
+			v.verify = time.Time{}
+			l.out.put(Verified{l.peer})
+		}
+		if v.rtt.add(now, at.Sub(o.sent)) {
+			l.out.put(RTTChanged{v.rtt.smoothed, v.rtt.minimum()})
+		}
+		break
+	}
+	v.heard(now)
+}
+
+// rtt is the length of the round trip.
+type rtt struct {
+	smoothed time.Duration
+	told     time.Duration // the minimum that the driver knows
+	measured bool          // by a probe, not only by the handshake
+	samples  []sample      // of the window, times and values rising
+}
+
+type sample struct {
+	at    time.Time
+	value time.Duration
+}
+
+func (r *rtt) begin(d time.Duration) { r.smoothed, r.told = max(d, 0), max(d, 0) }
+
+func (r *rtt) minimum() time.Duration {
+	if len(r.samples) == 0 {
+		return r.smoothed
+	}
+	return r.samples[0].value
+}
+
+// add takes a sample; true where the minimum has become another one by a tenth, and
+// by rttStep at least: what is less must not move a route.
+func (r *rtt) add(now time.Time, d time.Duration) bool {
+	if d < 0 {
+		return false // a socket's clock that was set back
+	}
+	if r.measured {
+		r.smoothed += (d - r.smoothed) / rttSmoothing
+	} else {
+		r.smoothed, r.measured = d, true
+	}
+	for len(r.samples) > 0 && r.samples[len(r.samples)-1].value >= d {
+		r.samples = r.samples[:len(r.samples)-1]
+	}
+	r.samples = append(r.samples, sample{now, d})
+	for len(r.samples) > maxRTTSamples || now.Sub(r.samples[0].at) > RTTWindow {
+		r.samples = r.samples[1:]
+	}
+	change := (r.minimum() - r.told).Abs()
+	if change < rttStep || change < r.told/10 {
+		return false
+	}
+	r.told = r.minimum()
+	return true
+}
