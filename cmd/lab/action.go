@@ -1,0 +1,204 @@
+package lab
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Action is one thing done to a running lab: a line of a scenario, or a command to
+// `re6st lab`. Both are parsed here. The zero fields are those that Verb has not.
+type Action struct {
+	Verb  string
+	A, B  string        // nodes; B for what concerns an edge or a pair
+	How   Cut           // cut
+	Share perMyriad     // loss
+	Rate  uint64        // rate, bit/s; 0 is no limit
+	Every time.Duration // ping
+}
+
+// The verbs.
+const (
+	verbCut     = "cut"
+	verbHeal    = "heal"
+	verbLoss    = "loss"
+	verbRate    = "rate"
+	verbDelay   = "delay"
+	verbKill    = "kill"
+	verbStart   = "start"
+	verbRestart = "restart"
+	verbPing    = "ping"
+)
+
+// Limits of the numbers in actions.
+const (
+	maxRateMbit  = 100_000
+	minPingEvery = time.Millisecond
+	maxPingEvery = time.Minute
+)
+
+// usages shows how each verb is written.
+var usages = map[string]string{
+	verbCut:     "cut A B [silent|reject]",
+	verbHeal:    "heal A B",
+	verbLoss:    "loss A B PERCENT",
+	verbRate:    "rate NODE MBIT",
+	verbDelay:   "delay A B DURATION",
+	verbKill:    "kill NODE",
+	verbStart:   "start NODE",
+	verbRestart: "restart NODE",
+	verbPing:    "ping A B every DURATION",
+}
+
+// parseAction reads the words of an action. Whether its nodes exist is not looked at.
+func parseAction(words []string) (Action, error) {
+	if len(words) == 0 {
+		return Action{}, fmt.Errorf("nothing to do; write one of: cut heal loss rate kill start restart ping")
+	}
+	a := Action{Verb: words[0]}
+	usage, ok := usages[a.Verb]
+	if !ok {
+		return Action{}, fmt.Errorf("unknown word %q; write one of: cut heal loss rate kill start restart ping", a.Verb)
+	}
+	wrong := func(what string) (Action, error) {
+		return Action{}, fmt.Errorf("%s; write: %s", what, usage)
+	}
+	args := words[1:]
+	nodes := 2
+	switch a.Verb {
+	case verbKill, verbStart, verbRestart, verbRate:
+		nodes = 1
+	}
+	if len(args) < nodes {
+		return wrong(fmt.Sprintf("%s needs %d names", a.Verb, nodes))
+	}
+	for _, name := range args[:nodes] {
+		if !isName(name) {
+			return wrong(fmt.Sprintf("%q is no name of a node", name))
+		}
+	}
+	a.A = args[0]
+	if nodes == 2 {
+		if a.B = args[1]; a.A == a.B {
+			return wrong(fmt.Sprintf("twice the same node, %s", a.A))
+		}
+	}
+	rest := args[nodes:]
+	if len(rest) > 0 && takesNothing(a.Verb) {
+		return wrong(fmt.Sprintf("%q is too much", strings.Join(rest, " ")))
+	}
+	if err := a.parseRest(rest); err != nil {
+		return wrong(err.Error())
+	}
+	return a, nil
+}
+
+func takesNothing(verb string) bool {
+	switch verb {
+	case verbHeal, verbKill, verbStart, verbRestart:
+		return true
+	default:
+		return false
+	}
+}
+
+// parseRest reads what follows the names.
+func (a *Action) parseRest(rest []string) (err error) {
+	switch a.Verb {
+	case verbCut:
+		a.How = Silent
+		switch {
+		case len(rest) > 1:
+			return fmt.Errorf("%q is too much", strings.Join(rest[1:], " "))
+		case len(rest) == 1 && rest[0] != string(Silent) && rest[0] != string(Reject):
+			return fmt.Errorf("%q is no way to cut", rest[0])
+		case len(rest) == 1:
+			a.How = Cut(rest[0])
+		}
+	case verbLoss:
+		a.Share, err = parsePercent(rest)
+	case verbRate:
+		a.Rate, err = parseMbit(rest)
+	case verbDelay:
+		if len(rest) != 1 {
+			return fmt.Errorf("one duration is needed")
+		}
+		a.Every, err = parseDuration(rest[0])
+	case verbPing:
+		if len(rest) != 2 || rest[0] != "every" {
+			return fmt.Errorf("an interval is needed")
+		}
+		if a.Every, err = parseDuration(rest[1]); err != nil {
+			return err
+		}
+		if a.Every < minPingEvery || a.Every > maxPingEvery {
+			return fmt.Errorf("every %v: from %v to %v is possible", a.Every, minPingEvery, maxPingEvery)
+		}
+	}
+	return err
+}
+
+// isName accepts what can be a node's name: n1, or registry.
+func isName(s string) bool {
+	if s == registryName {
+		return true
+	}
+	digits, ok := strings.CutPrefix(s, "n")
+	n, err := strconv.Atoi(digits)
+	return ok && err == nil && n >= 1 && s == nodeName(n-1)
+}
+
+func parseDuration(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%q is no duration such as 2s or 500ms", s)
+	}
+	return d, nil
+}
+
+// parsePercent reads 0 to 100 with up to two decimals and an optional sign.
+func parsePercent(rest []string) (perMyriad, error) {
+	if len(rest) != 1 {
+		return 0, fmt.Errorf("one percentage is needed")
+	}
+	f, err := strconv.ParseFloat(strings.TrimSuffix(rest[0], "%"), 64)
+	if err != nil || !(f >= 0 && f <= 100) {
+		return 0, fmt.Errorf("%q is no percentage from 0 to 100", rest[0])
+	}
+	return perMyriad(f*100 + 0.5), nil
+}
+
+// parseMbit reads a rate in Mbit/s; 0 takes the limit away.
+func parseMbit(rest []string) (uint64, error) {
+	if len(rest) != 1 {
+		return 0, fmt.Errorf("one rate in Mbit/s is needed")
+	}
+	f, err := strconv.ParseFloat(rest[0], 64)
+	if err != nil || !(f == 0 || f >= 0.01 && f <= maxRateMbit) {
+		return 0, fmt.Errorf("%q is no rate from 0.01 to %d Mbit/s, nor 0 for none", rest[0], maxRateMbit)
+	}
+	return uint64(f * 1e6), nil
+}
+
+// String gives the action as it is written.
+func (a Action) String() string {
+	switch a.Verb {
+	case verbCut:
+		return fmt.Sprintf("cut %s %s %s", a.A, a.B, a.How)
+	case verbHeal:
+		return fmt.Sprintf("heal %s %s", a.A, a.B)
+	case verbLoss:
+		return fmt.Sprintf("loss %s %s %s", a.A, a.B, decimal(float64(a.Share)/100))
+	case verbRate:
+		return fmt.Sprintf("rate %s %s", a.A, decimal(float64(a.Rate)/1e6))
+	case verbDelay:
+		return fmt.Sprintf("delay %s %s %v", a.A, a.B, a.Every)
+	case verbPing:
+		return fmt.Sprintf("ping %s %s every %v", a.A, a.B, a.Every)
+	default:
+		return a.Verb + " " + a.A
+	}
+}
+
+func decimal(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }

@@ -1,0 +1,220 @@
+package lab
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Scenario is what a scenario file says, line by line in its order.
+type Scenario struct{ Steps []Step }
+
+// Step is one line: an Action or an Expect, and when.
+type Step struct {
+	Line   int           // in the file, from 1
+	At     time.Duration // since the start of the scenario, if Timed; else after the step before
+	Timed  bool
+	Action *Action
+	Expect *Expect
+}
+
+// Expect is what must be true for the scenario to succeed.
+type Expect struct {
+	Whole  time.Duration // all pairs answer within that time after the last action; or 0
+	Pair   Pair          // of a ping that runs, if Whole is 0
+	Lost   int           // the ping has lost fewer echoes than that, so far; or 0
+	Outage time.Duration // the ping's longest outage is shorter than that, so far; or 0
+}
+
+// Limits of a scenario file.
+const (
+	maxScenarioSteps = 10_000
+	maxScenarioLine  = 1000 // bytes
+)
+
+// Expectations as they are written.
+const expectUsage = "expect whole within DURATION, expect ping A B lost < N, or expect ping A B outage < DURATION"
+
+// ScenarioError says what is wrong in which line.
+type ScenarioError struct {
+	File string
+	Line int
+	What string // and what to do
+}
+
+func (e *ScenarioError) Error() string { return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.What) }
+
+// ParseScenario reads a scenario; name is for the errors, which are ScenarioErrors
+// but for those of r. nodes is how many the lab has: who is named must be one of them.
+func ParseScenario(name string, r io.Reader, nodes int) (*Scenario, error) {
+	b := scenarioBuilder{names: nodeNames(nodes), pings: map[Pair]bool{}}
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, maxScenarioLine)
+	number := 0
+	for lines.Scan() {
+		number++
+		text, _, _ := strings.Cut(lines.Text(), "#")
+		words := strings.Fields(text)
+		if len(words) == 0 {
+			continue
+		}
+		step, err := parseStep(words)
+		if err == nil {
+			step.Line = number
+			err = b.add(step)
+		}
+		if err != nil {
+			return nil, &ScenarioError{name, number, err.Error()}
+		}
+	}
+	if err := lines.Err(); err == bufio.ErrTooLong {
+		return nil, &ScenarioError{name, number + 1, fmt.Sprintf("line of more than %d bytes; shorten it", maxScenarioLine)}
+	} else if err != nil {
+		return nil, fmt.Errorf("lab: read scenario: %w", err)
+	}
+	return &b.scenario, nil
+}
+
+// parseStep reads one line, without knowing the others.
+func parseStep(words []string) (Step, error) {
+	var s Step
+	if words[0] == "at" {
+		if len(words) < 3 {
+			return s, fmt.Errorf("at needs a time and an action; write: at 2s cut n1 n2")
+		}
+		at, err := parseDuration(words[1])
+		if err != nil {
+			return s, fmt.Errorf("%w; write: at 2s cut n1 n2", err)
+		}
+		s.At, s.Timed = at, true
+		words = words[2:]
+	}
+	if words[0] == "expect" {
+		e, err := parseExpect(words[1:])
+		s.Expect = &e
+		return s, err
+	}
+	a, err := parseAction(words)
+	s.Action = &a
+	return s, err
+}
+
+func parseExpect(words []string) (Expect, error) {
+	var e Expect
+	switch {
+	case len(words) == 3 && words[0] == "whole" && words[1] == "within":
+		d, err := parseDuration(words[2])
+		if err == nil && d == 0 {
+			err = fmt.Errorf("no time at all is too short")
+		}
+		if err != nil {
+			return e, fmt.Errorf("%w; write: expect whole within 2s", err)
+		}
+		e.Whole = d
+		return e, nil
+	case len(words) == 6 && words[0] == "ping" && words[4] == "<" && isName(words[1]) && isName(words[2]):
+		e.Pair = Pair{words[1], words[2]}
+	default:
+		return e, fmt.Errorf("cannot expect %q; write: %s", strings.Join(words, " "), expectUsage)
+	}
+	switch words[3] {
+	case "lost":
+		n, err := strconv.Atoi(words[5])
+		if err != nil || n < 1 {
+			return e, fmt.Errorf("%q is no number of echoes above 0; write: expect ping n1 n2 lost < 3", words[5])
+		}
+		e.Lost = n
+	case "outage":
+		d, err := parseDuration(words[5])
+		if err != nil || d == 0 {
+			return e, fmt.Errorf("%q is no duration above 0; write: expect ping n1 n2 outage < 1s", words[5])
+		}
+		e.Outage = d
+	default:
+		return e, fmt.Errorf("a ping has no %q; write: %s", words[3], expectUsage)
+	}
+	return e, nil
+}
+
+// scenarioBuilder checks each step against those before it.
+type scenarioBuilder struct {
+	scenario Scenario
+	names    []string
+	pings    map[Pair]bool // that run by now
+	last     Step          // the latest with a time
+}
+
+// add appends a step that fits.
+func (b *scenarioBuilder) add(step Step) error {
+	if len(b.scenario.Steps) == maxScenarioSteps {
+		return fmt.Errorf("more than %d steps; split the scenario", maxScenarioSteps)
+	}
+	if step.Timed {
+		if b.last.At > step.At {
+			return fmt.Errorf("at %v comes after at %v of line %d; order the lines by time", step.At, b.last.At, b.last.Line)
+		}
+		b.last = step
+	}
+	for _, name := range step.names() {
+		if name == registryName && step.allowsRegistry() {
+			continue
+		}
+		if !slices.Contains(b.names, name) {
+			return fmt.Errorf("%s is no node here; the lab has n1 to %s", name, b.names[len(b.names)-1])
+		}
+	}
+	if e := step.Expect; e != nil && e.Whole == 0 && !b.pings[e.Pair] {
+		return fmt.Errorf("no ping %s %s runs by then; write before it: ping %[1]s %[2]s every 10ms", e.Pair.From, e.Pair.To)
+	}
+	if a := step.Action; a != nil && a.Verb == verbPing {
+		pair := Pair{a.A, a.B}
+		if b.pings[pair] {
+			return fmt.Errorf("a ping %s %s runs by then; leave one out", a.A, a.B)
+		}
+		b.pings[pair] = true
+	}
+	b.scenario.Steps = append(b.scenario.Steps, step)
+	return nil
+}
+
+// names returns the members that the step speaks of.
+func (s Step) names() []string {
+	var names []string
+	if s.Action != nil {
+		names = []string{s.Action.A, s.Action.B}
+	} else if s.Expect.Whole == 0 {
+		names = []string{s.Expect.Pair.From, s.Expect.Pair.To}
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
+}
+
+// allowsRegistry: the registry runs no node, so it has no address in the mesh to ping.
+func (s Step) allowsRegistry() bool { return s.Action != nil && s.Action.Verb != verbPing }
+
+// watchesWhole reports whether a step wants all pairs watched.
+func (s *Scenario) watchesWhole() bool {
+	return slices.ContainsFunc(s.Steps, func(step Step) bool { return step.Expect != nil && step.Expect.Whole > 0 })
+}
+
+// String gives the line as it is written.
+func (s Step) String() string {
+	var text string
+	switch e := s.Expect; {
+	case s.Action != nil:
+		text = s.Action.String()
+	case e.Whole > 0:
+		text = fmt.Sprintf("expect whole within %v", e.Whole)
+	case e.Lost > 0:
+		text = fmt.Sprintf("expect ping %s %s lost < %d", e.Pair.From, e.Pair.To, e.Lost)
+	default:
+		text = fmt.Sprintf("expect ping %s %s outage < %v", e.Pair.From, e.Pair.To, e.Outage)
+	}
+	if s.Timed {
+		return fmt.Sprintf("at %v %s", s.At, text)
+	}
+	return text
+}

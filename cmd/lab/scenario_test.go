@@ -1,0 +1,112 @@
+package lab
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseScenario(t *testing.T) {
+	got, err := ParseScenario("f", strings.NewReader(`
+# what happens when the line breaks
+ping n1 n5 every 10ms
+at 2s cut n1 n2          # silently
+expect whole within 2s
+at 3s cut n2 n3 reject
+at 3s kill n4
+at 1m kill registry
+at 1m loss n1 n2 2.5%
+rate n1 10
+restart n4
+at 61s expect ping n1 n5 lost < 3
+expect ping n1 n5 outage < 500ms
+`), 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(line int, at time.Duration) Step { return Step{Line: line, At: at, Timed: true} }
+	do := func(s Step, a Action) Step { s.Action = &a; return s }
+	expect := func(s Step, e Expect) Step { s.Expect = &e; return s }
+	want := []Step{
+		do(Step{Line: 3}, Action{Verb: "ping", A: "n1", B: "n5", Every: 10 * ms}),
+		do(at(4, 2*time.Second), Action{Verb: "cut", A: "n1", B: "n2", How: Silent}),
+		expect(Step{Line: 5}, Expect{Whole: 2 * time.Second}),
+		do(at(6, 3*time.Second), Action{Verb: "cut", A: "n2", B: "n3", How: Reject}),
+		do(at(7, 3*time.Second), Action{Verb: "kill", A: "n4"}),
+		do(at(8, time.Minute), Action{Verb: "kill", A: "registry"}),
+		do(at(9, time.Minute), Action{Verb: "loss", A: "n1", B: "n2", Share: 250}),
+		do(Step{Line: 10}, Action{Verb: "rate", A: "n1", Rate: 10_000_000}),
+		do(Step{Line: 11}, Action{Verb: "restart", A: "n4"}),
+		expect(at(12, 61*time.Second), Expect{Pair: Pair{"n1", "n5"}, Lost: 3}),
+		expect(Step{Line: 13}, Expect{Pair: Pair{"n1", "n5"}, Outage: 500 * ms}),
+	}
+	if !reflect.DeepEqual(got.Steps, want) {
+		for i, s := range got.Steps {
+			t.Log(i, s)
+		}
+		t.Errorf("steps differ from those written")
+	}
+}
+
+func TestABadLineIsNamedWithWhatToDo(t *testing.T) {
+	for text, want := range map[string]string{
+		"explode n1":                    `f:1: unknown word "explode"; write one of: cut heal`,
+		"\n\ncut n1":                    "f:3: cut needs 2 names; write: cut A B [silent|reject]",
+		"cut n1 n1":                     "f:1: twice the same node, n1; write: cut",
+		"cut n1 n2 loudly":              `f:1: "loudly" is no way to cut; write: cut`,
+		"cut n1 n2 silent now":          `f:1: "now" is too much; write: cut`,
+		"heal n1 n2 n3":                 `f:1: "n3" is too much; write: heal A B`,
+		"kill n01":                      `f:1: "n01" is no name of a node; write: kill NODE`,
+		"kill n9":                       "f:1: n9 is no node here; the lab has n1 to n5",
+		"at soon kill n1":               `f:1: "soon" is no duration such as 2s or 500ms; write: at 2s cut n1 n2`,
+		"at -1s kill n1":                `f:1: "-1s" is no duration`,
+		"at 2s":                         "f:1: at needs a time and an action; write: at 2s cut n1 n2",
+		"at 2s kill n1\nat 1s start n1": "f:2: at 1s comes after at 2s of line 1; order the lines by time",
+		"loss n1 n2 101":                `f:1: "101" is no percentage from 0 to 100; write: loss`,
+		"loss n1 n2 NaN":                `f:1: "NaN" is no percentage`,
+		"rate n1 -3":                    `f:1: "-3" is no rate`,
+		"ping n1 n2":                    "f:1: an interval is needed; write: ping A B every DURATION",
+		"ping n1 n2 every 1us":          "f:1: every 1µs: from 1ms to 1m0s is possible",
+		"ping n1 registry every 1s":     "f:1: registry is no node here",
+		"ping n1 n2 every 1s\nping n1 n2 every 2s": "f:2: a ping n1 n2 runs by then",
+		"expect peace":                 `f:1: cannot expect "peace"; write: expect whole within`,
+		"expect whole within 0s":       "f:1: no time at all is too short; write: expect whole within 2s",
+		"expect ping n1 n2 lost < 3":   "f:1: no ping n1 n2 runs by then; write before it: ping n1 n2 every 10ms",
+		"expect ping n1 n2 lost < 0":   `f:1: "0" is no number of echoes above 0`,
+		"expect ping n1 n2 jitter < 3": `f:1: a ping has no "jitter"`,
+		strings.Repeat("x", 2000):      "f:1: line of more than 1000 bytes; shorten it",
+		"cut n1 n2\n" + strings.Repeat("heal n1 n2\n", maxScenarioSteps): "f:10001: more than 10000 steps",
+	} {
+		_, err := ParseScenario("f", strings.NewReader(text), 5)
+		var where *ScenarioError
+		if !errors.As(err, &where) || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%.40q: %v, want %s", text, err, want)
+		}
+	}
+}
+
+// FuzzScenario: no text makes the parser panic, and what it reads it reads the same
+// from what it writes.
+func FuzzScenario(f *testing.F) {
+	f.Add("at 2s cut n1 n2\nexpect whole within 2s\n")
+	f.Add("ping n1 n5 every 10ms # all the time\nat 3s kill n4\nexpect ping n1 n5 lost < 3")
+	f.Add("loss n1 n2 0.5%\nrate n3 2.5\ndelay n1 n2 10ms\nexpect ping n1 n2 outage < 1s")
+	f.Add("kill registry\nrestart n4\nheal n1 n2\ncut n4 registry reject")
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := ParseScenario("f", strings.NewReader(text), 8)
+		if err != nil {
+			return
+		}
+		var again strings.Builder
+		line := 1
+		for _, step := range s.Steps {
+			again.WriteString(strings.Repeat("\n", step.Line-line) + step.String() + "\n")
+			line = step.Line + 1
+		}
+		if r, err := ParseScenario("f", strings.NewReader(again.String()), 8); err != nil || !reflect.DeepEqual(r, s) {
+			t.Errorf("wrote %q: %v", again.String(), err)
+		}
+	})
+}

@@ -1,0 +1,77 @@
+package lab
+
+import (
+	"time"
+)
+
+// train is a row of echoes from one node to another, and what became of each. Times
+// are since the prober started. Not for concurrent use: the prober's lock guards it.
+type train struct {
+	id     uint32
+	pair   Pair
+	echoes []fate
+}
+
+// fate is what became of one echo: answered is 0 as long as no reply has come.
+type fate struct{ sent, answered time.Duration }
+
+// next adds an echo sent at now and returns its number.
+func (t *train) next(now time.Duration) uint32 {
+	t.echoes = append(t.echoes, fate{sent: now})
+	return uint32(len(t.echoes) - 1)
+}
+
+// heard notes the reply to an echo. The first counts; duplicates and numbers never
+// sent are passed over, and it says so by false.
+func (t *train) heard(number uint32, now time.Duration) bool {
+	if uint64(number) >= uint64(len(t.echoes)) || t.echoes[number].answered != 0 {
+		return false
+	}
+	t.echoes[number].answered = max(now, 1)
+	return true
+}
+
+// firstAnswer returns when the first reply came to an echo sent at or after from.
+func (t *train) firstAnswer(from time.Duration) (time.Duration, bool) {
+	first, found := time.Duration(0), false
+	for i := len(t.echoes) - 1; i >= 0 && t.echoes[i].sent >= from; i-- {
+		if a := t.echoes[i].answered; a != 0 && (!found || a < first) {
+			first, found = a, true
+		}
+	}
+	return first, found
+}
+
+// loss is what a train lost over a time.
+type loss struct {
+	Sent, Lost int
+	// Outage is the longest time from the first echo lost to the next one answered.
+	Outage time.Duration
+}
+
+// between counts the echoes sent from from on and before to. Where the last ones are
+// lost the outage runs until to.
+func (t *train) between(from, to time.Duration) loss {
+	var l loss
+	down := time.Duration(-1) // when the first of a row of lost echoes was sent
+	for _, e := range t.echoes {
+		if e.sent < from || e.sent >= to {
+			continue
+		}
+		l.Sent++
+		switch {
+		case e.answered == 0:
+			l.Lost++
+			if down < 0 {
+				down = e.sent
+			}
+		case down >= 0:
+			l.Outage = max(l.Outage, e.sent-down)
+			down = -1
+		}
+	}
+	if down >= 0 {
+		l.Outage = max(l.Outage, to-down)
+	}
+	return l
+}

@@ -1,0 +1,194 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os/exec"
+
+	"re6st/hw/netlink"
+	"re6st/hw/netns"
+)
+
+// Names and numbers of the underlay.
+const (
+	routerName = "router"
+	uplink     = "eth0" // a node's link to the router
+	segment    = "lan"  // the bridge of the topology of that name
+	// protocol marks the default routes of the lab in the nodes' namespaces, so that
+	// a node that cleans up its own routes leaves them.
+	protocol = 241
+)
+
+// The underlay's addresses: 10.0.0.0/8, and a ULA (RFC 4193) whose bits spell re6st.
+var (
+	underlay4 = netip.MustParsePrefix("10.0.0.0/8")
+	underlay6 = netip.MustParsePrefix("fd72:6536:7374::/48")
+)
+
+// lanIndex is the subnet of the shared segment, behind those of 1 + maxNodes members.
+const lanIndex = 0x4000
+
+// place is where a member of the underlay lives: its addresses and its router's.
+type place struct{ addr4, router4, addr6, router6 netip.Prefix }
+
+// placeOf gives member i (the registry is 0, n1 is 1) a subnet of its own, a /30 and
+// a /64, or a host in the shared ones, a /16 and a /64.
+func placeOf(t Topology, i int) place {
+	if t == LAN && i > 0 {
+		return place{
+			subnet4(lanIndex, 16, i+1), subnet4(lanIndex, 16, 1),
+			subnet6(lanIndex, i+1), subnet6(lanIndex, 1),
+		}
+	}
+	return place{subnet4(i, 30, 2), subnet4(i, 30, 1), subnet6(i, 2), subnet6(i, 1)}
+}
+
+// subnet4 counts subnets in steps of a /30.
+func subnet4(index, bits, host int) netip.Prefix {
+	a := underlay4.Addr().As4()
+	binary.BigEndian.PutUint32(a[:], binary.BigEndian.Uint32(a[:])+uint32(index*4+host))
+	return netip.PrefixFrom(netip.AddrFrom4(a), bits)
+}
+
+func subnet6(index, host int) netip.Prefix {
+	a := underlay6.Addr().As16()
+	binary.BigEndian.PutUint16(a[6:], uint16(index))
+	binary.BigEndian.PutUint64(a[8:], uint64(host))
+	return netip.PrefixFrom(netip.AddrFrom16(a), 64)
+}
+
+// underlay is the network below the mesh: a router, the registry and the nodes, each
+// in a namespace, and the rules that make the topology.
+type underlay struct {
+	topology Topology
+	group    *netns.Group
+	router   *netns.NS
+	members  map[string]*netns.NS // the registry and the nodes
+	places   map[string]place
+	rules    *firewall
+}
+
+// newUnderlay makes the namespaces in group, joins them and loads the rules.
+func newUnderlay(ctx context.Context, group *netns.Group, t Topology, edges []Edge, names []string) (*underlay, error) {
+	u := &underlay{topology: t, group: group, members: map[string]*netns.NS{}, places: map[string]place{},
+		rules: newFirewall(t, edges, names)}
+	if err := u.makeRouter(); err != nil {
+		return nil, err
+	}
+	for i, name := range append([]string{registryName}, names...) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := u.addMember(name, placeOf(t, i)); err != nil {
+			return nil, fmt.Errorf("lab: underlay of %s: %w", name, err)
+		}
+	}
+	return u, u.load(ctx)
+}
+
+func (u *underlay) makeRouter() error {
+	router, err := u.group.Create(routerName)
+	if err != nil {
+		return err
+	}
+	u.router = router
+	for _, key := range []string{"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"} {
+		if err := router.Sysctl(key, "1"); err != nil {
+			return err
+		}
+	}
+	if u.topology != LAN {
+		return nil
+	}
+	conn, err := router.Netlink()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	p := placeOf(LAN, 1)
+	return errors.Join(conn.AddBridge(segment), conn.SetUp(segment, true),
+		conn.SetAddress(segment, p.router4, false), conn.SetAddress(segment, p.router6, false))
+}
+
+// addMember makes a namespace and its link to the router, whose end has the member's name.
+func (u *underlay) addMember(name string, p place) error {
+	ns, err := u.group.Create(name)
+	if err != nil {
+		return err
+	}
+	u.members[name], u.places[name] = ns, p
+	if err := netns.Veth(u.router, name, ns, uplink); err != nil {
+		return err
+	}
+	router, err := u.router.Netlink()
+	if err != nil {
+		return err
+	}
+	defer router.Close()
+	if u.topology == LAN && name != registryName {
+		err = router.SetMaster(name, segment)
+	} else {
+		err = errors.Join(router.SetAddress(name, p.router4, false), router.SetAddress(name, p.router6, false))
+	}
+	if err != nil {
+		return err
+	}
+	conn, err := ns.Netlink()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return errors.Join(conn.SetAddress(uplink, p.addr4, false), conn.SetAddress(uplink, p.addr6, false),
+		setDefault(conn, p))
+}
+
+// setDefault sends all that has no better route to the router.
+func setDefault(conn *netlink.Conn, p place) error {
+	link, err := conn.Link(uplink)
+	if err != nil {
+		return err
+	}
+	table, err := netlink.NewTable(conn, netlink.MainTable, protocol)
+	if err != nil {
+		return err
+	}
+	return table.Apply([]netlink.Route{
+		{Dst: netip.MustParsePrefix("0.0.0.0/0"), Link: link.Index, Via: p.router4.Addr()},
+		{Dst: netip.MustParsePrefix("::/0"), Link: link.Index, Via: p.router6.Addr()},
+	}, nil)
+}
+
+// load gives the rules to the kernel.
+func (u *underlay) load(ctx context.Context) error {
+	return u.router.Do(func() error {
+		nft := exec.CommandContext(ctx, "nft", "-f", "-")
+		nft.Stdin = bytes.NewBufferString(u.rules.rules())
+		if out, err := nft.CombinedOutput(); err != nil {
+			return fmt.Errorf("lab: nft (of the package nftables): %w: %s", err, bytes.TrimSpace(out))
+		}
+		return nil
+	})
+}
+
+// setRate limits what a member sends and what it gets to so many bits a second; 0 is no limit.
+func (u *underlay) setRate(name string, bits uint64) error {
+	for _, end := range []struct {
+		ns   *netns.NS
+		link string
+	}{{u.members[name], uplink}, {u.router, name}} {
+		conn, err := end.ns.Netlink()
+		if err != nil {
+			return err
+		}
+		err = conn.SetRate(end.link, bits)
+		conn.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
