@@ -1,0 +1,66 @@
+// Package babel is the Babel routing protocol: RFC 8966, with the source-specific
+// routes of RFC 9079 (sub-TLV and keys), over sealed links of the fabric and over
+// kernel interfaces, where babeld and BIRD are neighbors too.
+//
+//	  packet, Hello times, fabric's link state
+//	                |
+//	+---------------v----------------+   one for each neighbor, each may fail alone
+//	| Neighbor: decode, check, hello |   (wire_decode.go neighbor.go history.go policy.go)
+//	| history, txcost/rxcost -> cost |
+//	+---------------+----------------+
+//	                | Updates, RouteRequested, SeqnoRequested, AckRequested, CostChanged
+//	+---------------v----------------+   one for each node, sole owner of the tables
+//	| Router: acquisition table.go   |--> RouteOffered, RouteWithdrawn -> rib.Table
+//	|  selection selection.go        |--> Send{interface, to, packet}
+//	|  requests request.go           |--> ReserveSeqno{upto}
+//	|  updates update.go send.go     |--> Refused{reason, count}
+//	+--------------------------------+
+//
+// The life of a destination at a Router:
+//
+//	          feasible route                lost               10 s
+//	unknown ----------------> selected -----------> held ------------> unknown
+//	                           ^  |  ^                |   (unreachable)
+//	      unfeasible Update:   |__|  |________________|
+//	      keep it, ask for a         feasible again: an alternate, or
+//	      newer seqno                what a seqno request brought back
+//
+// # What is ours
+//
+// Over the fabric each Update carries a mandatory sub-TLV, (topology, egress
+// node id), which no other implementation takes; none leaves by a kernel
+// interface. The egress is the last node of ours on the way: packets are sealed
+// to it. An origin sets itself, and so does who imports from a kernel interface;
+// over the fabric it is kept. Nodes announce a locator, /128, for each
+// topology; relays follow locators only, and no locator leaves the fabric.
+//
+// The fabric knows whether a link lives, better and sooner than Hellos do: the
+// cost of a fabric link comes from Neighbor.HandleLink, 96 and 1 for each
+// millisecond of round trip, and a dead link costs Infinity at once. Kernel
+// interfaces follow the 2-out-of-3 rule (appendix A.2.1).
+//
+// Routes that are lost are retracted at once, and a seqno request leaves for
+// each unfeasible candidate in the same packet; so a network is whole again
+// within round trips, not intervals. A selected route that turns unfeasible
+// stays in use while the request runs: the other end's feasibility distance
+// cannot have grown, so this makes no loop.
+//
+// # The driver's duties
+//
+//  1. Make one Router with the stored router-id and seqno; on ReserveSeqno store
+//     Upto durably. Where the store was lost: a new router-id.
+//  2. AddInterface for each fabric link (one interface each) and each trusted
+//     kernel interface; there, join Group, and hand over only packets from
+//     port 6696 and a link-local source, with hop limit 1; send likewise.
+//  3. On a link up, or the first packet from an unknown address on a Multicast
+//     interface: NewNeighbor and AddNeighbor. Give the Neighbor its packets and, on
+//     the fabric, HandleLink(up) at once; hand its events to Router.Handle. On
+//     Expired, or when the link is gone: RemoveNeighbor.
+//  4. When a Neighbor faulted: NeighborStale, and make it anew within a second.
+//  5. Call HandleTimeout of each machine at its NextTimeout, and Drain after each
+//     call of any other method.
+//  6. Offer RouteOffered to the rib.Table as OriginBabel; withdraw on
+//     RouteWithdrawn. This node's own prefixes: Originate here, and offer them to
+//     the table as OriginLocal.
+//  7. At shutdown Retract, and send what that drains.
+package babel

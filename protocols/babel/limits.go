@@ -1,0 +1,52 @@
+package babel
+
+import "time"
+
+// Limits. What goes beyond is dropped, and said by a Refused event.
+const (
+	MaxNeighbors         = 256   // of a Router
+	MaxRoutes            = 65536 // of a Router, not counting its own
+	MaxRoutesPerNeighbor = 16384
+	MaxSources           = 65536
+	MaxRequests          = 16384 // pending seqno requests
+	MaxPacket            = 65507 // bytes
+	MinPacket            = 512   // bytes; every receiver has to take that much (RFC 8966 section 4)
+	DefaultPacket        = 1232  // bytes: the IPv6 minimum MTU less IPv6 and UDP headers
+)
+
+// Timers and counts (RFC 8966 appendix B, except where marked as ours).
+const (
+	HelloInterval   = 4 * time.Second
+	ihuHellos       = 3                      // IHUs go with every third Hello
+	updateHellos    = 4                      // the update interval in hello intervals
+	ihuHold         = 3.5                    // IHU intervals
+	routeExpiry     = 3.5                    // update intervals
+	routeAsk        = 3.0                    // update intervals: when a selected route is asked for lest it expires (section 3.8.2.3)
+	sourceGC        = 3 * time.Minute        // after the last update that was sent for it
+	requestTimeout  = 2 * time.Second        // before the first resend, doubling
+	requestTries    = 3                      // resends of a seqno request
+	requestHops     = 64                     // hop count of our own seqno requests
+	dumpSpacing     = time.Second            // ours: between full updates on request
+	urgentDelay     = 20 * time.Millisecond  // ours: at most, to gather what comes of one event
+	triggeredDelay  = 200 * time.Millisecond // ours: at most, for a mere change of metric
+	repeatDelay     = 400 * time.Millisecond // ours: at most, before a retraction is repeated; doubling
+	retractionSends = 3                      // a retraction is sent so often (section 3.7.2)
+	holdTime        = 10 * time.Second       // ours: how long a lost prefix is unreachable (section 2.8)
+	staleTime       = time.Second            // ours: how long a restarting neighbor keeps its routes
+	seqnoBlock      = 64                     // ours: how many sequence numbers are reserved ahead
+)
+
+// Costs. A link costs at most MaxLinkCost, so that a path of MaxDiameter of the
+// worst links still has a finite metric: 64 * 996 < 65535.
+const (
+	BaseCost    = 96  // of a wired link (appendix A.2.1) and of a fabric link without delay
+	maxRTTCost  = 900 // ours: 1 per millisecond of round trip, up to this
+	MaxLinkCost = BaseCost + maxRTTCost
+	MaxDiameter = 64
+)
+
+// A metric has to differ by this much to be announced before its time.
+const significant = 64
+
+// smoothingHalfLife is that of the smoothed metric (appendix A.3).
+const smoothingHalfLife = 4 * time.Second

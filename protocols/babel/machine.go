@@ -1,0 +1,417 @@
+package babel
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math/rand"
+	"net/netip"
+	"slices"
+	"time"
+
+	"re6st/protocols/addr"
+	"re6st/protocols/rib"
+)
+
+// Config is what a Router is made of.
+type Config struct {
+	Self     addr.NodeID  // this node: the egress of what it originates or imports
+	RouterID RouterID     // stable; a new one where the stored Seqno was lost
+	Seqno    uint16       // what the last ReserveSeqno asked to store; any at first
+	Locators netip.Prefix // the network's locator range; the zero Prefix without a fabric
+	Rand     *rand.Rand   // for jitter; the Router is its only user
+}
+
+// Interface describes where Babel is spoken.
+type Interface struct {
+	Fabric bool // a sealed link to one peer; else an interface of the kernel
+	// Link is the fabric link, and Ifindex the kernel's interface: the next hop
+	// of what is learned there.
+	Link    rib.LinkID
+	Ifindex int
+	Local   netip.Addr // our link-local address there
+	// Local4 is our IPv4 address on a kernel interface; without it IPv4 routes
+	// are not announced there.
+	Local4 netip.Addr
+	// Multicast sends to the group, and so finds neighbors; else each neighbor
+	// gets its own packets.
+	Multicast bool
+	// PointToPoint leads to one neighbor only: split horizon (section 3.7.4).
+	// Fabric links always do.
+	PointToPoint  bool
+	MaxPacket     int            // bytes of Babel that fit; 0 is DefaultPacket
+	HelloInterval time.Duration  // 0 is HelloInterval
+	Topologies    []rib.Topology // that a fabric link belongs to beside 0
+}
+
+// Router owns the tables of RFC 8966 section 3.2: interfaces, neighbors,
+// sources, routes, pending requests. What neighbors say comes from their
+// Neighbor by Handle.
+//
+// Not safe for concurrent use.
+type Router struct {
+	cfg          Config
+	seqno        uint16
+	reserved     uint16 // the first sequence number that may not be used yet
+	interfaces   []*iface
+	neighbors    map[NeighborKey]*neighbor
+	destinations map[rib.Key]*destination
+	order        []*destination // all of them, sorted by key; nil where that changed
+	sources      map[sourceKey]*source
+	requests     map[requestKey]*request
+	routes       int
+	timers       timers
+	events       []Event
+	refused      map[NeighborKey]*[reasons]int
+	retracted    bool
+}
+
+// iface is an entry of the interface table (section 3.2.3).
+type iface struct {
+	Interface
+	id         InterfaceID
+	neighbors  []*neighbor // sorted
+	helloSeqno uint16      // of multicast Hellos
+	hellos     int         // sent on schedule
+	helloAt    time.Time
+	updateAt   time.Time // of the next full update
+	dumpedAt   time.Time // of the last one
+	pending    map[rib.Key]*pendingUpdate
+	flushAt    time.Time // when the first of pending is due; zero: none is
+	queue      []TLV     // to all neighbors
+}
+
+// neighbor is an entry of the neighbor table (section 3.2.4).
+type neighbor struct {
+	alarm
+	key          NeighborKey
+	iface        *iface
+	cost, rxcost uint16
+	routes       map[rib.Key]*route
+	helloSeqno   uint16 // of unicast Hellos
+	staleUntil   time.Time
+	missed       bool // the link was dead for a while: ask for what was missed
+	gone         bool
+	queue        []TLV // to this one
+}
+
+// NewRouter is a router without interfaces.
+func NewRouter(cfg Config) (*Router, error) {
+	if !cfg.RouterID.IsValid() {
+		return nil, fmt.Errorf("%w: %s is reserved", ErrRouterID, cfg.RouterID)
+	}
+	r := &Router{
+		cfg: cfg, seqno: cfg.Seqno, reserved: cfg.Seqno,
+		neighbors:    map[NeighborKey]*neighbor{},
+		destinations: map[rib.Key]*destination{},
+		sources:      map[sourceKey]*source{},
+		requests:     map[requestKey]*request{},
+		refused:      map[NeighborKey]*[reasons]int{},
+	}
+	r.reserve()
+	return r, nil
+}
+
+// AddInterface begins to speak on an interface: a Hello at once.
+func (r *Router) AddInterface(now time.Time, id InterfaceID, cfg Interface) error {
+	pos, known := r.findInterface(id)
+	switch {
+	case known:
+		return fmt.Errorf("%w: %d is there already", ErrInterface, id)
+	case cfg.Fabric && cfg.Link == 0, !cfg.Fabric && cfg.Ifindex == 0:
+		return fmt.Errorf("%w: %d has neither link nor ifindex", ErrInterface, id)
+	case !cfg.Local.Is6() || !cfg.Local.IsLinkLocalUnicast() || cfg.Local.Zone() != "":
+		return fmt.Errorf("%w: %d: %s is not a link-local address without zone", ErrInterface, id, cfg.Local)
+	case cfg.MaxPacket != 0 && (cfg.MaxPacket < MinPacket || cfg.MaxPacket > MaxPacket):
+		return fmt.Errorf("%w: %d: packets of %d bytes, want %d to %d", ErrInterface, id, cfg.MaxPacket, MinPacket, MaxPacket)
+	}
+	if cfg.MaxPacket == 0 {
+		cfg.MaxPacket = DefaultPacket
+	}
+	if cfg.HelloInterval == 0 {
+		cfg.HelloInterval = HelloInterval
+	}
+	cfg.PointToPoint = cfg.PointToPoint || cfg.Fabric
+	cfg.Topologies = slices.Clone(cfg.Topologies)
+	i := &iface{Interface: cfg, id: id, pending: map[rib.Key]*pendingUpdate{}}
+	i.helloSeqno = uint16(r.cfg.Rand.Uint32())
+	i.helloAt, i.updateAt = now.Add(r.jitter(i.HelloInterval)), now.Add(r.jitter(i.updateInterval()))
+	r.interfaces = slices.Insert(r.interfaces, pos, i)
+	if i.Multicast {
+		r.hello(now, i)
+	}
+	r.finish(now)
+	return nil
+}
+
+// RemoveInterface drops an interface with its neighbors and their routes.
+func (r *Router) RemoveInterface(now time.Time, id InterfaceID) {
+	pos, known := r.findInterface(id)
+	if !known {
+		return
+	}
+	i := r.interfaces[pos]
+	r.interfaces = slices.Delete(r.interfaces, pos, pos+1)
+	for _, n := range slices.Clone(i.neighbors) {
+		r.dropNeighbor(now, n)
+	}
+	r.finish(now)
+}
+
+// AddNeighbor begins to speak to a neighbor: an unscheduled Hello, an IHU, a
+// request for all its routes and a full update go out at once. Its cost is
+// Infinity until its Neighbor says otherwise.
+func (r *Router) AddNeighbor(now time.Time, key NeighborKey) error {
+	pos, known := r.findInterface(key.Interface)
+	switch {
+	case !known:
+		return fmt.Errorf("%w: %s on unknown interface %d", ErrNeighbor, key.Addr, key.Interface)
+	case r.neighbors[key] != nil:
+		return fmt.Errorf("%w: %s on interface %d is there already", ErrNeighbor, key.Addr, key.Interface)
+	case len(r.neighbors) >= MaxNeighbors:
+		return fmt.Errorf("%w: no place for neighbor %s, at most %d", ErrFull, key.Addr, MaxNeighbors)
+	}
+	i := r.interfaces[pos]
+	n := &neighbor{key: key, iface: i, cost: Infinity, rxcost: Infinity, routes: map[rib.Key]*route{}}
+	n.helloSeqno = uint16(r.cfg.Rand.Uint32())
+	r.neighbors[key] = n
+	at, _ := slices.BinarySearchFunc(i.neighbors, key, func(n *neighbor, k NeighborKey) int { return n.key.Compare(k) })
+	i.neighbors = slices.Insert(i.neighbors, at, n)
+	if i.Multicast {
+		i.queue = append(i.queue, Hello{Seqno: i.nextHello()})
+	} else {
+		n.queue = append(n.queue, Hello{Unicast: true, Seqno: n.nextHello()})
+	}
+	n.queue = append(n.queue, r.ihu(n), RouteRequest{})
+	r.dump(now, i)
+	r.finish(now)
+	return nil
+}
+
+// RemoveNeighbor drops a neighbor and all its routes.
+func (r *Router) RemoveNeighbor(now time.Time, key NeighborKey) {
+	if n := r.neighbors[key]; n != nil {
+		r.dropNeighbor(now, n)
+		r.finish(now)
+	}
+}
+
+// NeighborStale says that the neighbor's Neighbor failed and is made anew. Its
+// routes stay for one second more; a finite CostChanged within that second
+// keeps them, and asks the neighbor for what was missed.
+func (r *Router) NeighborStale(now time.Time, key NeighborKey) {
+	if n := r.neighbors[key]; n != nil {
+		n.staleUntil, n.missed = now.Add(staleTime), true
+		r.timers.arm(n, n.staleUntil)
+	}
+}
+
+// due drops a neighbor that stayed stale.
+func (n *neighbor) due(r *Router, now time.Time) time.Time {
+	if n.gone || n.staleUntil.IsZero() || now.Before(n.staleUntil) {
+		return n.staleUntil
+	}
+	n.staleUntil = time.Time{}
+	r.setCost(now, n, Infinity, Infinity)
+	for _, key := range n.keys() {
+		r.dropRoute(now, n.routes[key])
+	}
+	return time.Time{}
+}
+
+func (r *Router) dropNeighbor(now time.Time, n *neighbor) {
+	n.gone, n.cost = true, Infinity
+	delete(r.neighbors, n.key)
+	n.iface.neighbors = slices.DeleteFunc(n.iface.neighbors, func(o *neighbor) bool { return o == n })
+	for _, key := range n.keys() {
+		r.dropRoute(now, n.routes[key])
+	}
+}
+
+// keys is the sorted keys of the neighbor's routes.
+func (n *neighbor) keys() []rib.Key {
+	return slices.SortedFunc(maps.Keys(n.routes), rib.Key.Compare)
+}
+
+// Handle takes in what the Neighbor of key says.
+func (r *Router) Handle(now time.Time, key NeighborKey, event NeighborEvent) {
+	n := r.neighbors[key]
+	if n == nil {
+		r.refuse(key, RefusedNeighbor)
+		return
+	}
+	switch e := event.(type) {
+	case Updates:
+		for _, u := range e.Updates {
+			r.handleUpdate(now, n, u)
+		}
+	case RouteRequested:
+		r.handleRouteRequest(now, n, e.RouteRequest)
+	case SeqnoRequested:
+		r.handleSeqnoRequest(now, n, e.SeqnoRequest)
+	case AckRequested:
+		n.queue = append(n.queue, Ack{e.Opaque})
+	case CostChanged:
+		r.handleCost(now, n, e)
+	case Expired:
+		r.dropNeighbor(now, n)
+	case Refused:
+		if e.Reason < reasons {
+			r.counts(key)[e.Reason] += e.Count
+		}
+	}
+	r.finish(now)
+}
+
+func (r *Router) handleCost(now time.Time, n *neighbor, c CostChanged) {
+	if c.Cost == Infinity {
+		n.missed = n.missed || n.cost != Infinity
+	} else if n.missed {
+		n.missed, n.staleUntil = false, time.Time{}
+		n.queue = append(n.queue, RouteRequest{})
+	}
+	r.setCost(now, n, c.Cost, c.Rxcost)
+}
+
+// setCost applies the cost of a link to all routes over it, and tells the
+// neighbor what receiving from it costs.
+func (r *Router) setCost(now time.Time, n *neighbor, cost, rxcost uint16) {
+	if rxcost != n.rxcost {
+		n.rxcost = rxcost
+		n.queue = append(n.queue, r.ihu(n))
+	}
+	if cost = max(cost, 1); cost == n.cost {
+		return
+	}
+	n.cost = cost
+	for _, key := range n.keys() {
+		rt := n.routes[key]
+		if rt == nil { // dropped with the cost of another one
+			continue
+		}
+		rt.setMetric(now)
+		r.reselect(now, r.destinations[key])
+	}
+}
+
+// Originate announces a prefix of this node's own, or one it imports by other
+// means than Babel, at a metric of 0 to Infinity-1. Calling it again changes the
+// metric. Locators go out over fabric links only.
+func (r *Router) Originate(now time.Time, key rib.Key, metric uint16) error {
+	key.Prefix = key.Prefix.Masked()
+	if key.Source = key.Source.Masked(); key.Source.Bits() <= 0 {
+		key.Source = netip.Prefix{}
+	}
+	if !key.Prefix.IsValid() || martian(key.Prefix) || metric == Infinity {
+		return fmt.Errorf("%w: %s at metric %d", ErrPrefix, key, metric)
+	}
+	d := r.destination(key)
+	d.originated, d.metric = true, metric
+	r.reselect(now, d)
+	r.finish(now)
+	return nil
+}
+
+// Withdraw takes back what Originate said. A route that a neighbor offers
+// takes its place, where it is feasible.
+func (r *Router) Withdraw(now time.Time, key rib.Key) {
+	if d := r.destinations[key]; d != nil && d.originated {
+		d.originated = false
+		r.reselect(now, d)
+		r.finish(now)
+	}
+}
+
+// Retract takes back, at shutdown, all that this router ever announced. The
+// Router says nothing more after that.
+func (r *Router) Retract(now time.Time) {
+	for _, i := range r.interfaces {
+		clear(i.pending) // or it would follow the retraction
+		i.flushAt = time.Time{}
+		i.queue = append(i.queue, Update{Metric: Infinity, Interval: i.updateInterval()})
+	}
+	clear(r.requests)
+	r.finish(now)
+	r.retracted = true
+}
+
+// HandleTimeout does what is due.
+func (r *Router) HandleTimeout(now time.Time) {
+	for _, i := range r.interfaces {
+		if !now.Before(i.helloAt) {
+			r.hello(now, i)
+		}
+		if !now.Before(i.updateAt) {
+			r.dump(now, i)
+		}
+	}
+	r.timers.run(r, now)
+	r.finish(now)
+}
+
+// NextTimeout is when HandleTimeout wants to be called; false for never.
+func (r *Router) NextTimeout() (time.Time, bool) {
+	next := r.timers.next()
+	for _, i := range r.interfaces {
+		for _, t := range []time.Time{i.helloAt, i.updateAt, i.flushAt} {
+			if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+				next = t
+			}
+		}
+	}
+	return next, !next.IsZero() && !r.retracted
+}
+
+// Drain calls do for each event since the last call.
+func (r *Router) Drain(do func(Event)) {
+	for _, e := range r.events {
+		do(e)
+	}
+	clear(r.events)
+	r.events = r.events[:0]
+	for _, k := range slices.SortedFunc(maps.Keys(r.refused), NeighborKey.Compare) {
+		for reason, count := range r.refused[k] {
+			if count > 0 {
+				do(Refused{k, Reason(reason), count})
+			}
+		}
+	}
+	clear(r.refused)
+}
+
+func (r *Router) emit(e Event) { r.events = append(r.events, e) }
+
+func (r *Router) refuse(key NeighborKey, reason Reason) { r.counts(key)[reason]++ }
+
+func (r *Router) counts(key NeighborKey) *[reasons]int {
+	c := r.refused[key]
+	if c == nil {
+		c = new([reasons]int)
+		r.refused[key] = c
+	}
+	return c
+}
+
+// bump raises this router's sequence number by one (section 3.8.1.2).
+func (r *Router) bump() {
+	r.seqno++
+	r.reserve()
+}
+
+// reserve keeps at least half a block of sequence numbers in store.
+func (r *Router) reserve() {
+	if r.reserved-r.seqno < seqnoBlock/2 {
+		r.reserved = r.seqno + seqnoBlock
+		r.emit(ReserveSeqno{r.reserved})
+	}
+}
+
+// jitter is a random part of d, at least nine tenths: no two routers keep step,
+// and what was promised within d is not late.
+func (r *Router) jitter(d time.Duration) time.Duration {
+	return d - time.Duration(r.cfg.Rand.Int63n(int64(d)/10+1))
+}
+
+func (r *Router) findInterface(id InterfaceID) (int, bool) {
+	return slices.BinarySearchFunc(r.interfaces, id, func(i *iface, id InterfaceID) int { return cmp.Compare(i.id, id) })
+}

@@ -1,0 +1,209 @@
+package babel
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"re6st/protocols/addr"
+)
+
+// NeighborConfig tells a Neighbor who it is about.
+type NeighborConfig struct {
+	Addr     netip.Addr   // the neighbor's link-local address
+	Local    netip.Addr   // ours on that interface
+	Fabric   bool         // the interface is a fabric link
+	Peer     addr.NodeID  // the node at the other end of a fabric link
+	Locators netip.Prefix // the network's locator range
+}
+
+// Neighbor is what is known of one neighbor on one interface: what was heard of
+// its Hellos and IHUs, and so the cost of the link. It decodes and checks the
+// neighbor's packets. On a fabric link the fabric knows better than Hellos
+// whether the link lives: see HandleLink.
+//
+// Not safe for concurrent use.
+type Neighbor struct {
+	cfg                NeighborConfig
+	multicast, unicast history
+	txcost             uint16
+	ihuDeadline        time.Time // when txcost becomes Infinity; zero: never
+	link               uint16    // cost of a fabric link as the fabric knows it
+	cost, rxcost       uint16    // as reported last
+	expired            bool
+	refused            [reasons]int
+	events             []NeighborEvent
+}
+
+// NewNeighbor is a neighbor of which nothing was heard: its cost is Infinity
+// without an event that says so.
+func NewNeighbor(cfg NeighborConfig) (*Neighbor, error) {
+	switch {
+	case !cfg.Addr.IsLinkLocalUnicast() || cfg.Addr.Zone() != "" || cfg.Addr.Is4():
+		return nil, fmt.Errorf("%w: %s; give its IPv6 link-local address without zone", ErrNeighbor, cfg.Addr)
+	case cfg.Fabric && cfg.Peer.IsZero():
+		return nil, fmt.Errorf("%w: %s on a fabric link needs the peer's node id", ErrNeighbor, cfg.Addr)
+	}
+	n := &Neighbor{cfg: cfg, txcost: Infinity, link: Infinity, cost: Infinity, rxcost: Infinity}
+	if cfg.Fabric {
+		n.txcost = BaseCost // the fabric sees both directions; an IHU can only take it away
+	}
+	return n, nil
+}
+
+// HandlePacket takes in a packet. The error, ErrPacket or ErrFrom, is for the
+// log: the packet is counted as refused and left no other trace.
+func (n *Neighbor) HandlePacket(now time.Time, from netip.Addr, packet []byte) error {
+	if from.WithZone("") != n.cfg.Addr {
+		n.refused[RefusedPacket]++
+		return fmt.Errorf("%w: from %s, want %s", ErrFrom, from, n.cfg.Addr)
+	}
+	tlvs, ignored, err := Decode(packet, n.cfg.Addr, n.cfg.Fabric)
+	n.refused[RefusedTLV] += ignored
+	if err != nil {
+		n.refused[RefusedPacket]++
+		return err
+	}
+	var updates []Update
+	for _, t := range tlvs {
+		switch t := t.(type) {
+		case AckRequest:
+			n.events = append(n.events, AckRequested{t})
+		case Hello:
+			n.handleHello(now, t)
+		case IHU:
+			n.handleIHU(now, t)
+		case Update:
+			if n.accepts(t) {
+				updates = append(updates, t)
+			}
+		case RouteRequest:
+			n.events = append(n.events, RouteRequested{t})
+		case SeqnoRequest:
+			n.events = append(n.events, SeqnoRequested{t})
+		}
+	}
+	// The cost first: what the Updates lead to depends on it.
+	n.evaluate()
+	if len(updates) > 0 {
+		n.events = append(n.events, Updates{updates})
+	}
+	return nil
+}
+
+func (n *Neighbor) handleHello(now time.Time, h Hello) {
+	if n.cfg.Fabric {
+		return
+	}
+	n.expired = false
+	if h.Unicast {
+		n.unicast.hello(now, h)
+	} else {
+		n.multicast.hello(now, h)
+	}
+}
+
+func (n *Neighbor) handleIHU(now time.Time, ihu IHU) {
+	if ihu.Address.IsValid() && ihu.Address != n.cfg.Local {
+		return
+	}
+	n.txcost = ihu.Rxcost
+	n.ihuDeadline = now.Add(time.Duration(ihuHold * float64(ihu.Interval)))
+}
+
+// HandleLink says whether a fabric link lives, and its round trip time.
+func (n *Neighbor) HandleLink(now time.Time, up bool, rtt time.Duration) {
+	if !n.cfg.Fabric {
+		return
+	}
+	if !up {
+		n.link, n.txcost, n.ihuDeadline = Infinity, BaseCost, time.Time{}
+	} else if cost := linkCost(rtt); n.link == Infinity || differs(cost, n.link) {
+		n.link = cost
+	}
+	n.evaluate()
+}
+
+// linkCost is 1 for each millisecond of the round trip, up to maxRTTCost.
+func linkCost(rtt time.Duration) uint16 {
+	return BaseCost + uint16(min(max(0, rtt/time.Millisecond), maxRTTCost))
+}
+
+// differs keeps small changes of the delay out of the metric: it has to change
+// by a quarter, and by 10 ms at least.
+func differs(a, b uint16) bool {
+	d := max(a, b) - min(a, b)
+	return d >= 10 && d >= (b-BaseCost)/4
+}
+
+// HandleTimeout does what is due.
+func (n *Neighbor) HandleTimeout(now time.Time) {
+	n.multicast.timeout(now)
+	n.unicast.timeout(now)
+	if !n.ihuDeadline.IsZero() && !now.Before(n.ihuDeadline) {
+		n.ihuDeadline = time.Time{}
+		if n.txcost = Infinity; n.cfg.Fabric {
+			n.txcost = BaseCost
+		}
+	}
+	n.evaluate()
+	heard := n.multicast.vector != 0 || n.unicast.vector != 0
+	if !n.cfg.Fabric && !heard && !n.expired && n.multicast.interval+n.unicast.interval > 0 {
+		n.expired = true
+		n.events = append(n.events, Expired{})
+	}
+}
+
+// NextTimeout is when HandleTimeout wants to be called; false for never.
+func (n *Neighbor) NextTimeout() (time.Time, bool) {
+	var next time.Time
+	for _, t := range []time.Time{n.multicast.deadline, n.unicast.deadline, n.ihuDeadline} {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	return next, !next.IsZero()
+}
+
+// evaluate computes the cost of the link and tells where it changed.
+func (n *Neighbor) evaluate() {
+	cost, rxcost := uint16(Infinity), uint16(Infinity)
+	switch {
+	case n.cfg.Fabric:
+		if rxcost = n.link; n.txcost != Infinity {
+			cost = n.link
+		}
+	case n.multicast.usable() || n.unicast.usable():
+		rxcost, cost = BaseCost, max(n.txcost, 1)
+	}
+	if cost != n.cost || rxcost != n.rxcost {
+		n.cost, n.rxcost = cost, rxcost
+		n.events = append(n.events, CostChanged{cost, rxcost})
+	}
+}
+
+// Drain calls do for each event since the last call.
+func (n *Neighbor) Drain(do func(NeighborEvent)) {
+	for _, e := range n.events {
+		do(e)
+	}
+	clear(n.events)
+	n.events = n.events[:0]
+	for reason, count := range n.refused {
+		if count > 0 {
+			do(Refused{Reason: Reason(reason), Count: count})
+		}
+	}
+	n.refused = [reasons]int{}
+}
+
+// NeighborStatus is what a Neighbor knows, in the words of RFC 9046.
+type NeighborStatus struct {
+	MulticastHistory, UnicastHistory uint16 // the latest Hello is the highest bit
+	Txcost, Rxcost, Cost             uint16
+}
+
+// Status is for the operator.
+func (n *Neighbor) Status() NeighborStatus {
+	return NeighborStatus{n.multicast.vector, n.unicast.vector, n.txcost, n.rxcost, n.cost}
+}

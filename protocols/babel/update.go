@@ -1,0 +1,172 @@
+package babel
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"time"
+
+	"re6st/protocols/rib"
+)
+
+// pendingUpdate is an update that is to be sent on one interface before the
+// next full one.
+type pendingUpdate struct {
+	at    time.Time
+	sends int // how often yet: lost ones are not noticed by anybody
+	sent  int
+	// poison: the neighbor behind the interface may still hold what we said
+	// before its own route was selected (see announce).
+	poison bool
+}
+
+// announce sends triggered updates (section 3.7.2) where what the neighbors were
+// told of d is no longer true enough.
+func (r *Router) announce(now time.Time, d *destination) {
+	was, is := d.told, told{}
+	is.routerID, _, is.reachable = r.current(d)
+	if d.originated {
+		is.metric = d.metric
+	} else if d.selected != nil {
+		is.metric, is.by, is.egress = d.selected.metric, d.selected.neighbor.iface, d.selected.egress
+	}
+	delay, sends := r.soon(urgentDelay), 1
+	switch {
+	case !is.reachable && !was.reachable:
+		return
+	case !is.reachable:
+		delay, sends = 0, retractionSends
+	case !was.reachable:
+	case is.routerID != was.routerID:
+		sends = 2
+	case is.by != was.by, is.egress != was.egress:
+		// The neighbor on the old way could not be told of this route before: it
+		// may be waiting for it.
+		delay = 0
+	case max(is.metric, was.metric)-min(is.metric, was.metric) >= significant:
+		delay = r.soon(triggeredDelay)
+	default:
+		return
+	}
+	d.told = is
+	for _, i := range r.interfaces {
+		behind := i.PointToPoint && is.by == i
+		if behind && !was.reachable || i.PointToPoint && was.by == i && (behind || !is.reachable) {
+			continue // split horizon: it was told nothing, and is told nothing
+		}
+		r.trigger(i, d.key, now.Add(delay), sends)
+		i.pending[d.key].poison = behind
+	}
+}
+
+// soon is a random delay of at most d.
+func (r *Router) soon(d time.Duration) time.Duration {
+	return time.Duration(r.cfg.Rand.Int63n(int64(d)))
+}
+
+// trigger has an update of key sent on an interface at the given time, or
+// before, together with others.
+func (r *Router) trigger(i *iface, key rib.Key, at time.Time, sends int) {
+	p := i.pending[key]
+	if p == nil {
+		p = &pendingUpdate{at: at}
+		i.pending[key] = p
+	}
+	p.at, p.sends, p.sent = minTime(p.at, at), max(p.sends, sends), 0
+	if i.flushAt.IsZero() || p.at.Before(i.flushAt) {
+		i.flushAt = p.at
+	}
+}
+
+// flush sends the pending updates of an interface if the first of them is due,
+// and others that wait for company.
+func (r *Router) flush(now time.Time, i *iface) {
+	if i.flushAt.IsZero() || now.Before(i.flushAt) {
+		return
+	}
+	var updates []Update
+	i.flushAt = time.Time{}
+	for _, key := range slices.SortedFunc(maps.Keys(i.pending), rib.Key.Compare) {
+		p := i.pending[key]
+		if p.sent == 0 || !now.Before(p.at) {
+			if u, ok := r.updateOf(now, i, key, p.poison); ok {
+				updates = append(updates, u)
+			}
+			if p.sent++; p.sent >= p.sends {
+				delete(i.pending, key)
+				continue
+			}
+			p.at = now.Add(repeatDelay << (p.sent - 1))
+		}
+		if i.flushAt.IsZero() || p.at.Before(i.flushAt) {
+			i.flushAt = p.at
+		}
+	}
+	r.enqueue(i, updates)
+}
+
+// enqueue puts updates into the queue, those of one router-id together: they
+// share its TLV.
+func (r *Router) enqueue(i *iface, updates []Update) {
+	slices.SortFunc(updates, func(a, b Update) int {
+		if c := bytes.Compare(a.RouterID[:], b.RouterID[:]); c != 0 {
+			return c
+		}
+		return a.Key().Compare(b.Key())
+	})
+	for _, u := range updates {
+		i.queue = append(i.queue, u)
+	}
+}
+
+// dump sends a full update (section 3.7.1), and schedules the next one.
+func (r *Router) dump(now time.Time, i *iface) {
+	i.updateAt = now.Add(r.jitter(i.updateInterval()))
+	if len(i.neighbors) == 0 {
+		return
+	}
+	i.dumpedAt = now
+	var updates []Update
+	for _, d := range r.sorted() {
+		if u, ok := r.updateOf(now, i, d.key, false); ok {
+			updates = append(updates, u)
+		}
+	}
+	r.enqueue(i, updates)
+}
+
+// updateOf is what an interface is to be told of key: the current route, or a
+// retraction where there is none; false where it must not hear of it. The
+// feasibility distance is maintained: the update has to be sent.
+func (r *Router) updateOf(now time.Time, i *iface, key rib.Key, poison bool) (Update, bool) {
+	u := Update{Topology: key.Topology, Prefix: key.Prefix, Source: key.Source, RouterID: r.cfg.RouterID,
+		Metric: Infinity, Interval: i.updateInterval(), Egress: r.cfg.Self}
+	if !i.belongs(key.Topology) || !i.Fabric && r.isLocator(key) {
+		return u, false
+	}
+	if key.Prefix.Addr().Is4() && !i.Fabric {
+		if u.NextHop = i.Local4; !i.Local4.IsValid() {
+			return u, false
+		}
+	}
+	d := r.destinations[key]
+	switch {
+	case d == nil:
+		return u, true
+	case d.originated:
+		u.Seqno, u.Metric = r.seqno, d.metric
+	case d.selected == nil:
+		return u, true
+	case i.PointToPoint && d.selected.neighbor.iface == i: // split horizon (section 3.7.4)
+		return u, poison
+	default:
+		rt := d.selected
+		u.RouterID, u.Seqno, u.Metric = rt.routerID, rt.seqno, rt.metric
+		if rt.neighbor.iface.Fabric {
+			u.Egress = rt.egress
+		}
+	}
+	return u, r.record(now, key, u.RouterID, u.Seqno, u.Metric)
+}
+
+func (i *iface) updateInterval() time.Duration { return updateHellos * i.HelloInterval }

@@ -1,0 +1,214 @@
+package babel
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"re6st/protocols/rib"
+)
+
+// Encoder packs TLVs into packets for one interface.
+type Encoder struct {
+	From   netip.Addr // the link-local address they are sent from: the implied next hop
+	Fabric bool       // put our private sub-TLV into what needs it
+	Max    int        // bytes of a packet, at least MinPacket
+}
+
+// Encode is the packets that carry tlvs in their order, each as full as it may
+// be. It drops a TLV that the interface cannot carry: of a topology other than
+// 0 where Fabric is not set.
+func (e Encoder) Encode(tlvs []TLV) [][]byte {
+	var packets [][]byte
+	p := packing{Encoder: e}
+	p.reset()
+	for _, t := range tlvs {
+		start := len(p.buf)
+		p.append(t)
+		if len(p.buf) <= e.Max || start == headerLen {
+			continue
+		}
+		packets = append(packets, p.finish(start))
+		p.reset()
+		p.append(t)
+	}
+	if len(p.buf) > headerLen {
+		packets = append(packets, p.finish(len(p.buf)))
+	}
+	return packets
+}
+
+// packing is one packet in the making, with the state its parser will have.
+type packing struct {
+	Encoder
+	buf                []byte
+	routerID           RouterID
+	nextHop4, nextHop6 netip.Addr
+	prefix4, prefix6   []byte
+}
+
+func (p *packing) reset() {
+	*p = packing{Encoder: p.Encoder, nextHop6: p.From, buf: []byte{magic, version, 0, 0}}
+}
+
+// finish is the packet of the first n bytes.
+func (p *packing) finish(n int) []byte {
+	packet := p.buf[:n:n]
+	binary.BigEndian.PutUint16(packet[2:], uint16(n-headerLen))
+	return packet
+}
+
+func (p *packing) u16(vs ...uint16) {
+	for _, v := range vs {
+		p.buf = binary.BigEndian.AppendUint16(p.buf, v)
+	}
+}
+
+// tlv appends a TLV whose body the function body appends.
+func (p *packing) tlv(typ uint8, body func()) {
+	p.buf = append(p.buf, typ, 0)
+	start := len(p.buf)
+	body()
+	p.buf[start-1] = uint8(len(p.buf) - start)
+}
+
+func (p *packing) append(t TLV) {
+	switch t := t.(type) {
+	case AckRequest:
+		p.tlv(typeAckRequest, func() { p.u16(0, t.Opaque, putInterval(t.Interval)) })
+	case Ack:
+		p.tlv(typeAck, func() { p.u16(t.Opaque) })
+	case Hello:
+		var flags uint16
+		if t.Unicast {
+			flags = flagUnicast
+		}
+		p.tlv(typeHello, func() { p.u16(flags, t.Seqno, putInterval(t.Interval)) })
+	case IHU:
+		ae, b := encodeAddress(t.Address)
+		p.tlv(typeIHU, func() {
+			p.buf = append(p.buf, ae, 0)
+			p.u16(t.Rxcost, putInterval(t.Interval))
+			p.buf = append(p.buf, b...)
+		})
+	case Update:
+		if p.carries(t.Topology) {
+			p.update(t)
+		}
+	case RouteRequest:
+		if p.carries(t.Topology) {
+			p.routeRequest(t)
+		}
+	case SeqnoRequest:
+		if p.carries(t.Topology) {
+			p.seqnoRequest(t)
+		}
+	}
+}
+
+func (p *packing) carries(t rib.Topology) bool { return t == 0 || p.Fabric }
+
+// encodeAddress is the shortest encoding of a.
+func encodeAddress(a netip.Addr) (ae uint8, b []byte) {
+	switch {
+	case !a.IsValid():
+		return aeWildcard, nil
+	case a.Is4():
+		return aeIPv4, a.AsSlice()
+	case linkLocal.Contains(a.WithZone("")):
+		return aeLinkLocal, a.AsSlice()[8:]
+	}
+	return aeIPv6, a.AsSlice()
+}
+
+func encodingOf(p netip.Prefix) uint8 {
+	switch {
+	case !p.IsValid():
+		return aeWildcard
+	case p.Addr().Is4():
+		return aeIPv4
+	}
+	return aeIPv6
+}
+
+func (p *packing) update(u Update) {
+	ae := encodingOf(u.Prefix)
+	if ae == aeWildcard {
+		p.tlv(typeUpdate, func() {
+			p.buf = append(p.buf, ae, 0, 0, 0)
+			p.u16(putInterval(u.Interval), u.Seqno, Infinity)
+		})
+		return
+	}
+	flags := uint8(flagPrefix)
+	if u.RouterID != p.routerID && u.RouterID.IsValid() {
+		p.routerID = u.RouterID
+		if ae == aeIPv6 && impliedRouterID(u.Prefix.Addr()) == u.RouterID {
+			flags |= flagRouterID
+		} else {
+			p.tlv(typeRouterID, func() { p.u16(0); p.buf = append(p.buf, u.RouterID[:]...) })
+		}
+	}
+	def, hop := &p.prefix6, &p.nextHop6
+	if ae == aeIPv4 {
+		def, hop = &p.prefix4, &p.nextHop4
+	}
+	if u.NextHop.IsValid() && u.NextHop != *hop {
+		*hop = u.NextHop
+		hopAE, b := encodeAddress(u.NextHop)
+		p.tlv(typeNextHop, func() { p.buf = append(append(p.buf, hopAE, 0), b...) })
+	}
+	full, n := u.Prefix.Addr().AsSlice(), octets(u.Prefix.Bits())
+	omitted := 0
+	for omitted < min(n, len(*def)) && full[omitted] == (*def)[omitted] {
+		omitted++
+	}
+	*def = full
+	p.tlv(typeUpdate, func() {
+		p.buf = append(p.buf, ae, flags, uint8(u.Prefix.Bits()), uint8(omitted))
+		p.u16(putInterval(u.Interval), u.Seqno, u.Metric)
+		p.buf = append(p.buf, full[omitted:n]...)
+		p.source(u.Source)
+		if p.Fabric {
+			p.buf = append(append(p.buf, subFabric, 9, uint8(u.Topology)), u.Egress[:]...)
+		}
+	})
+}
+
+func (p *packing) routeRequest(q RouteRequest) {
+	p.tlv(typeRouteRequest, func() {
+		p.buf = append(p.buf, encodingOf(q.Prefix), uint8(max(0, q.Prefix.Bits())))
+		p.prefix(q.Prefix)
+		p.source(q.Source)
+		p.topology(q.Topology)
+	})
+}
+
+func (p *packing) seqnoRequest(q SeqnoRequest) {
+	p.tlv(typeSeqnoRequest, func() {
+		p.buf = append(p.buf, encodingOf(q.Prefix), uint8(max(0, q.Prefix.Bits())))
+		p.u16(q.Seqno)
+		p.buf = append(append(p.buf, q.HopCount, 0), q.RouterID[:]...)
+		p.prefix(q.Prefix)
+		p.source(q.Source)
+		p.topology(q.Topology)
+	})
+}
+
+func (p *packing) prefix(x netip.Prefix) {
+	if x.IsValid() {
+		p.buf = append(p.buf, x.Addr().AsSlice()[:octets(x.Bits())]...)
+	}
+}
+
+func (p *packing) source(x netip.Prefix) {
+	if x.IsValid() {
+		p.buf = append(p.buf, subSourcePrefix, uint8(1+octets(x.Bits())), uint8(x.Bits()))
+		p.prefix(x)
+	}
+}
+
+func (p *packing) topology(t rib.Topology) {
+	if t != 0 {
+		p.buf = append(p.buf, subFabric, 1, uint8(t))
+	}
+}
