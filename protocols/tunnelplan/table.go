@@ -165,8 +165,9 @@ func cmpBool(a, b bool) int {
 	return -1
 }
 
-// learn merges what source says into q. Hearsay adds addresses behind those of a
-// better source, and never changes a key or a prefix.
+// learn merges what source says into q. Hearsay adds addresses behind the others,
+// so that two nodes that tell each other come to an end, and never changes the key
+// or the prefix that a better source told.
 func (q *peer) learn(now time.Time, source Source, in Peer) {
 	seen := in.Seen
 	if seen.IsZero() || seen.After(now) {
@@ -179,7 +180,7 @@ func (q *peer) learn(now time.Time, source Source, in Peer) {
 		q.lanUntil = now.Add(LANLifetime)
 	}
 	first, second := in.Endpoints, q.Endpoints
-	if source < q.Source {
+	if source < q.Source || source == Gossip {
 		first, second = second, first
 	}
 	q.Endpoints = mergeEndpoints([]netip.AddrPort{q.worked}, first, second)

@@ -1,0 +1,43 @@
+// Package peer holds what the two nodes of a link tell each other about
+// themselves and about others: the bodies of the fabric's control frames of kind
+// 5. It is re6stnet's peer-to-peer protocol (its UDP port 326) without the
+// polling, on a link that is authenticated already.
+//
+// The wire. All numbers are big-endian; one message fits one control frame.
+//
+//	| version 1 | type 1 | epoch 4 | sequence 4 | { TLV type 1 | length 2 | value } ... |
+//
+//	type  message         says
+//	0     Ack             the message of this epoch and sequence has arrived
+//	1     Hello           who I am: prefix, static key, endpoints, software, my parameters' number
+//	2     ObservedAddress where your packets come from
+//	3     PeerList        other nodes and where to dial them
+//	4     ParamsOffer     I have the signed network parameters of this number
+//	5     ParamsRequest   send me those, from this offset on
+//	6     ParamsChunk     here is a part of them
+//	7     Goodbye         I move my routes off this link, or back, or I stop
+//
+// Unknown types are acknowledged and ignored, unknown TLVs skipped.
+//
+// One Exchange is one end of one link. It has one message under way at a time,
+// repeated until its Ack:
+//
+//	New ─> Hello ─> ObservedAddress ─> PeerList ...      then only what changes
+//	Hello or ParamsOffer with a greater number than ours ─> ParamsRequest ─> ParamsChunk ... ─> ParamsReceived
+//	a message of another epoch than before: the peer began anew, and is told all again
+//
+// Nothing here is believed for being said: the link proves who speaks, so a Hello
+// that contradicts the certificate is an error; endpoints that no node can be
+// dialled at are dropped (CheckEndpoint); parameters carry the CA's signature, which
+// the driver verifies; peers are hearsay, and so bounded.
+//
+// The driver's duties:
+//
+//  1. Call New when a link comes up, and drop the Exchange when it goes down.
+//  2. Hand each body of kind 5 to HandleMessage; an error is the peer's fault.
+//  3. After each call, Drain the events and arm one timer for NextTimeout.
+//  4. Send what Send holds, sealed, as kind 5.
+//  5. Call HandleSelf, HandleObserved, HandlePeers and HandleParams when those change;
+//     HandlePeers and HandleParams also once after New.
+//  6. Verify ParamsReceived before it is passed to anybody's HandleParams.
+package peer

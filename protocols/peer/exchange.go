@@ -1,0 +1,305 @@
+package peer
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"re6st/protocols/addr"
+)
+
+// Config is what one end of a link knows when the link comes up.
+type Config struct {
+	Self       addr.NodeID
+	Hello      Hello          // what to say of ourselves; its Params is set by HandleParams
+	Peer       addr.NodeID    // from the peer's certificate
+	PeerPrefix addr.Bits      // from the peer's certificate
+	Observed   netip.AddrPort // where the peer's packets come from
+	Networks   []netip.Prefix // the mesh's own ranges, in which no endpoint may be
+	Epoch      uint32         // random, another for each Exchange
+}
+
+// Exchange is one end of one link: what is still to be said, and what was heard.
+// It has a single owner.
+type Exchange struct {
+	cfg      Config
+	events   []Event
+	sequence uint32
+	flight   *flight // the message under way
+
+	// What is still to be said.
+	hello, observed, offer bool
+	parting                Reason // 0: nothing
+	asked                  *ParamsRequest
+	news                   []Peer
+	newsNext               time.Time // no news before
+
+	told  map[addr.NodeID]string // what the peer knows of others, from us or because it said so
+	peers []Peer                 // what HandlePeers had last
+
+	number    uint64 // of our parameters
+	signed    []byte
+	theirs    uint64 // the number of the peer's
+	want      uint64 // being fetched; 0: none
+	fetched   []byte
+	fetch     bool // a request is to be sent
+	delivered uint64
+
+	peerEpoch, peerSequence uint32
+	heard                   bool
+	credit                  float64 // peers that may still be told
+	creditAt                time.Time
+}
+
+// flight is a message that waits for its Ack.
+type flight struct {
+	header Header
+	body   []byte
+	tries  int
+	next   time.Time
+}
+
+// New is the Exchange of a link that just came up. It keeps none of cfg's slices.
+func New(now time.Time, cfg Config) *Exchange {
+	cfg.Networks = slices.Clone(cfg.Networks)
+	x := &Exchange{cfg: cfg, told: map[addr.NodeID]string{}, credit: MaxBurst, creditAt: now}
+	x.setHello(cfg.Hello)
+	x.beginAnew()
+	x.advance(now)
+	return x
+}
+
+func (x *Exchange) setHello(h Hello) {
+	h.Endpoints = checked(h.Endpoints, x.cfg.Networks)
+	x.cfg.Hello = h
+	x.hello = true
+}
+
+// beginAnew has all said again, as the peer knows nothing.
+func (x *Exchange) beginAnew() {
+	x.hello, x.observed, x.theirs = true, true, 0
+	clear(x.told)
+	x.newsNext = time.Time{}
+	x.fetch = x.want != 0
+	x.findNews()
+}
+
+// Drain hands over the events since the last call, in order.
+func (x *Exchange) Drain(yield func(Event)) {
+	events := x.events
+	x.events = nil
+	for _, e := range events {
+		yield(e)
+	}
+}
+
+func (x *Exchange) emit(e Event) { x.events = append(x.events, e) }
+
+// NextTimeout is when HandleTimeout is due.
+func (x *Exchange) NextTimeout() (time.Time, bool) {
+	if x.flight != nil {
+		return x.flight.next, true
+	}
+	return x.newsNext, len(x.news) > 0
+}
+
+// HandleTimeout repeats what was not acknowledged, and says what was held back.
+func (x *Exchange) HandleTimeout(now time.Time) {
+	if f := x.flight; f != nil && !now.Before(f.next) {
+		if f.tries >= MaxTries {
+			x.flight = nil
+		} else {
+			x.send(now, f)
+		}
+	}
+	x.advance(now)
+}
+
+// HandleSelf replaces what is said of ourselves, such as when an address changed.
+func (x *Exchange) HandleSelf(now time.Time, h Hello) {
+	x.setHello(h)
+	x.advance(now)
+}
+
+// HandleObserved notes that the peer's packets come from another address.
+func (x *Exchange) HandleObserved(now time.Time, from netip.AddrPort) {
+	if from != x.cfg.Observed {
+		x.cfg.Observed, x.observed = from, true
+		x.advance(now)
+	}
+}
+
+// HandlePeers takes in all known peers, those last seen alive first. Of the first
+// MaxTold the peer is told what it does not know yet.
+func (x *Exchange) HandlePeers(now time.Time, peers []Peer) {
+	x.peers = nil
+	for _, p := range peers {
+		p.Endpoints = checked(p.Endpoints, x.cfg.Networks)
+		if len(x.peers) < MaxTold && len(p.Endpoints) > 0 && p.ID != x.cfg.Peer && p.ID != x.cfg.Self && !p.ID.IsZero() {
+			x.peers = append(x.peers, p)
+		}
+	}
+	x.findNews()
+	x.advance(now)
+}
+
+// note keeps in mind what the peer knows of another node. What is forgotten for
+// want of room is at worst told twice.
+func (x *Exchange) note(p Peer) {
+	if len(x.told) >= MaxNoted {
+		clear(x.told)
+	}
+	x.told[p.ID] = digest(p)
+}
+
+func (x *Exchange) findNews() {
+	x.news = nil
+	for _, p := range x.peers {
+		if x.told[p.ID] != digest(p) {
+			x.news = append(x.news, p)
+		}
+	}
+}
+
+// digest is equal for equal knowledge, whatever the order and the age.
+func digest(p Peer) string {
+	p.Age = 0
+	p.Endpoints = slices.Clone(p.Endpoints)
+	slices.SortFunc(p.Endpoints, netip.AddrPort.Compare)
+	return string(peerValue(p))
+}
+
+// HandleParams notes the signed parameters that this node now has. signed is not kept.
+func (x *Exchange) HandleParams(now time.Time, number uint64, signed []byte) {
+	if number <= x.number || len(signed) > MaxParams {
+		return
+	}
+	x.number, x.signed = number, slices.Clone(signed)
+	if x.want <= number {
+		x.want, x.fetched, x.fetch = 0, nil, false
+	}
+	x.offer = x.theirs < number
+	x.advance(now)
+}
+
+// HandleGoodbye tells the peer of a leave.
+func (x *Exchange) HandleGoodbye(now time.Time, why Reason) {
+	x.parting = why
+	x.advance(now)
+}
+
+// HandleMessage takes in one body of kind 5. An error means that the peer sends
+// what it must not; ErrFlood that the message was dropped, to be repeated.
+func (x *Exchange) HandleMessage(now time.Time, body []byte) error {
+	h, m, err := Decode(body)
+	if err != nil {
+		return err
+	}
+	if _, ack := m.(Ack); ack {
+		if x.flight != nil && x.flight.header == h {
+			x.flight = nil
+		}
+		x.advance(now)
+		return nil
+	}
+	fresh := !x.heard || h.Epoch != x.peerEpoch
+	if list, ok := m.(PeerList); ok && (fresh || h.Sequence > x.peerSequence) && !x.pay(now, len(list.Peers)) {
+		return fmt.Errorf("%w: %d peers in a burst, then %d a second", ErrFlood, MaxBurst, HeardRate)
+	}
+	x.acknowledge(h)
+	if fresh && x.heard {
+		x.beginAnew()
+	}
+	if !fresh && h.Sequence <= x.peerSequence {
+		return nil // a repetition whose Ack was lost
+	}
+	x.heard, x.peerEpoch, x.peerSequence = true, h.Epoch, h.Sequence
+	err = x.hear(m)
+	x.advance(now)
+	return err
+}
+
+func (x *Exchange) acknowledge(h Header) {
+	if b, err := Append(nil, h, Ack{}); err == nil {
+		x.emit(Send{b})
+	}
+}
+
+// pay takes n peers from the credit; false: it is used up.
+func (x *Exchange) pay(now time.Time, n int) bool {
+	x.credit = min(MaxBurst, x.credit+HeardRate*max(0, now.Sub(x.creditAt).Seconds()))
+	x.creditAt = now
+	if x.credit < float64(n) {
+		return false
+	}
+	x.credit -= float64(n)
+	return true
+}
+
+func (x *Exchange) hear(m Message) error {
+	switch m := m.(type) {
+	case Hello:
+		if m.Prefix != x.cfg.PeerPrefix {
+			return fmt.Errorf("%w: prefix %s, certified is %s", ErrContradiction, m.Prefix.CN(), x.cfg.PeerPrefix.CN())
+		}
+		m.Endpoints = checked(m.Endpoints, x.cfg.Networks)
+		x.emit(Introduced{m})
+		x.hearOffer(m.Params)
+	case ObservedAddress:
+		if err := CheckEndpoint(m.Address, x.cfg.Networks); err != nil {
+			return err
+		}
+		x.emit(SeenAt{m.Address})
+	case PeerList:
+		x.hearPeers(m.Peers)
+	case ParamsOffer:
+		x.hearOffer(m.Number)
+	case ParamsRequest:
+		x.asked = &m
+	case ParamsChunk:
+		x.hearChunk(m)
+	case Goodbye:
+		x.emit(Parting(m))
+	case Ack, Unknown:
+	}
+	return nil
+}
+
+func (x *Exchange) hearPeers(peers []Peer) {
+	var good []Peer
+	for _, p := range peers {
+		p.Endpoints = checked(p.Endpoints, x.cfg.Networks)
+		if p.ID == x.cfg.Self || p.ID == x.cfg.Peer || len(p.Endpoints) == 0 {
+			continue
+		}
+		good = append(good, p)
+		x.note(p)
+	}
+	if len(good) > 0 {
+		x.emit(Learned{good})
+	}
+}
+
+func (x *Exchange) hearOffer(number uint64) {
+	x.theirs = max(x.theirs, number)
+	if number > max(x.number, x.want, x.delivered) {
+		x.want, x.fetched, x.fetch = number, nil, true
+	}
+	if number < x.number {
+		x.offer = true
+	}
+}
+
+func (x *Exchange) hearChunk(m ParamsChunk) {
+	if m.Number != x.want || int(m.Offset) != len(x.fetched) {
+		return
+	}
+	x.fetched = append(x.fetched, m.Bytes...)
+	if len(x.fetched) < int(m.Total) {
+		x.fetch = true
+		return
+	}
+	x.emit(ParamsReceived{m.Number, x.fetched})
+	x.delivered, x.want, x.fetched = m.Number, 0, nil
+}

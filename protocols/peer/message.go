@@ -1,0 +1,83 @@
+package peer
+
+import (
+	"net/netip"
+	"time"
+
+	"re6st/protocols/addr"
+)
+
+// Message is one of Ack, Hello, ObservedAddress, PeerList, ParamsOffer,
+// ParamsRequest, ParamsChunk, Goodbye and Unknown.
+//
+//sumtype:decl
+type Message interface{ kind() byte }
+
+// Ack says that a message has arrived; the frame carries its epoch and sequence.
+type Ack struct{}
+
+// Hello is a node's word about itself.
+type Hello struct {
+	Prefix    addr.Bits
+	Static    [32]byte         // its X25519 key
+	Endpoints []netip.AddrPort // where it can be dialled, best first; at most MaxEndpoints
+	Software  string           // printable ASCII, at most MaxSoftware bytes
+	Params    uint64           // the number of the parameters it has; 0: none
+}
+
+// ObservedAddress is where the receiver's packets come from.
+type ObservedAddress struct{ Address netip.AddrPort }
+
+// PeerList is other nodes, those last seen alive first.
+type PeerList struct{ Peers []Peer }
+
+// Peer is what one node tells of another.
+type Peer struct {
+	ID        addr.NodeID
+	Prefix    addr.Bits
+	Static    [32]byte // zero: unknown
+	Endpoints []netip.AddrPort
+	Age       time.Duration // since it was last known to be alive; whole seconds on the wire
+}
+
+// ParamsOffer is the number of the sender's signed parameters.
+type ParamsOffer struct{ Number uint64 }
+
+// ParamsRequest asks for those of a number, from Offset on.
+type ParamsRequest struct {
+	Number uint64
+	Offset uint32
+}
+
+// ParamsChunk is at most ChunkLen bytes of the Total bytes of signed parameters.
+type ParamsChunk struct {
+	Number        uint64
+	Offset, Total uint32
+	Bytes         []byte
+}
+
+// Goodbye announces the end of a link.
+type Goodbye struct{ Reason Reason }
+
+// Unknown is a message of a newer node.
+type Unknown struct{ Type byte }
+
+// Reason is why a node takes its leave.
+type Reason uint8
+
+// The reasons.
+const (
+	Draining Reason = 1 // the sender moves its routes off the link, and asks the receiver to do so
+	Keeping  Reason = 2 // it does so no more
+	Leaving  Reason = 3 // it stops
+)
+
+func (Ack) kind() byte             { return 0 }
+func (Hello) kind() byte           { return 1 }
+func (ObservedAddress) kind() byte { return 2 }
+func (PeerList) kind() byte        { return 3 }
+func (ParamsOffer) kind() byte     { return 4 }
+func (ParamsRequest) kind() byte   { return 5 }
+func (ParamsChunk) kind() byte     { return 6 }
+func (Goodbye) kind() byte         { return 7 }
+func (u Unknown) kind() byte       { return u.Type }

@@ -1,0 +1,98 @@
+package peer
+
+import "time"
+
+// advance sends the next message, if none is under way.
+func (x *Exchange) advance(now time.Time) {
+	for x.flight == nil {
+		m := x.next(now)
+		if m == nil {
+			return
+		}
+		x.sequence++
+		h := Header{x.cfg.Epoch, x.sequence}
+		body, err := Append(nil, h, m)
+		if err != nil {
+			continue // a hello with a software name that cannot be said
+		}
+		x.flight = &flight{header: h, body: body}
+		x.send(now, x.flight)
+	}
+}
+
+func (x *Exchange) send(now time.Time, f *flight) {
+	wait := RetryMin
+	for range f.tries {
+		wait = min(2*wait, RetryMax)
+	}
+	f.tries++
+	f.next = now.Add(wait)
+	x.emit(Send{append([]byte(nil), f.body...)})
+}
+
+// next is the most urgent thing to say; nil: nothing.
+func (x *Exchange) next(now time.Time) Message {
+	switch {
+	case x.parting != 0:
+		m := Goodbye{x.parting}
+		x.parting = 0
+		return m
+	case x.hello:
+		x.hello, x.offer = false, false
+		m := x.cfg.Hello
+		m.Params = x.number
+		return m
+	case x.observed:
+		x.observed = false
+		if CheckEndpoint(x.cfg.Observed, x.cfg.Networks) != nil {
+			return x.next(now) // such as a link-local underlay: of no use to the peer
+		}
+		return ObservedAddress{x.cfg.Observed}
+	case x.offer:
+		x.offer = false
+		return ParamsOffer{x.number}
+	case x.fetch:
+		x.fetch = false
+		return ParamsRequest{x.want, uint32(len(x.fetched))}
+	case x.asked != nil:
+		return x.answer(now)
+	case len(x.news) > 0 && !now.Before(x.newsNext):
+		return x.nextNews(now)
+	}
+	return nil
+}
+
+// answer is the part of the parameters that the peer asked for. Where those are
+// others by now, it is told so.
+func (x *Exchange) answer(now time.Time) Message {
+	r := *x.asked
+	x.asked = nil
+	switch {
+	case r.Number != x.number && x.number != 0:
+		return ParamsOffer{x.number}
+	case r.Number != x.number, uint64(r.Offset) >= uint64(len(x.signed)):
+		return x.next(now)
+	}
+	part := x.signed[r.Offset:]
+	return ParamsChunk{x.number, r.Offset, uint32(len(x.signed)), part[:min(ChunkLen, len(part))]}
+}
+
+// nextNews is as many of the peers that are news as one message holds.
+func (x *Exchange) nextNews(now time.Time) Message {
+	room, n := MaxMessage-HeaderLen, 0
+	for _, p := range x.news {
+		size := tlvHeaderLen + len(peerValue(p))
+		if size > room {
+			break
+		}
+		room -= size
+		n++
+		x.note(p)
+	}
+	m := PeerList{x.news[:n:n]}
+	x.news = x.news[n:]
+	if len(x.news) == 0 {
+		x.newsNext = now.Add(PeersHold)
+	}
+	return m
+}

@@ -1,0 +1,143 @@
+package peer
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"net/netip"
+	"time"
+
+	"re6st/protocols/addr"
+)
+
+// Version is the first byte of each message.
+const Version = 1
+
+// Limits of the wire.
+const (
+	MaxMessage   = 1152 // bytes; fits a control frame over a path of 1280
+	HeaderLen    = 10
+	MaxEndpoints = 8
+	MaxSoftware  = 64
+	ChunkLen     = 1024 // bytes of parameters in one message
+	MaxParams    = 64 << 10
+)
+
+// The TLVs.
+const (
+	tlvPrefix    = 1 // length in bits 1, the bits, zero-filled to whole bytes
+	tlvStatic    = 2 // 32
+	tlvEndpoint  = 3 // address 4 or 16, port 2; repeated
+	tlvSoftware  = 4 // text
+	tlvParams    = 5 // number 8
+	tlvPeer      = 6 // see putPeer; repeated
+	tlvOffset    = 7 // offset 4
+	tlvTotal     = 8 // length 4
+	tlvBytes     = 9
+	tlvReason    = 10 // 1
+	tlvHeaderLen = 3
+)
+
+// Header is what each message begins with.
+type Header struct {
+	Epoch    uint32 // drawn at random by each Exchange
+	Sequence uint32 // grows by one from 1 on
+}
+
+// Append appends the message to dst. It fails on what Decode would refuse.
+func Append(dst []byte, h Header, m Message) ([]byte, error) {
+	start := len(dst)
+	dst = append(dst, Version, m.kind())
+	dst = binary.BigEndian.AppendUint32(dst, h.Epoch)
+	dst = binary.BigEndian.AppendUint32(dst, h.Sequence)
+	var err error
+	switch m := m.(type) {
+	case Ack, Unknown:
+	case Hello:
+		dst, err = appendHello(dst, m)
+	case ObservedAddress:
+		dst = appendTLV(dst, tlvEndpoint, endpointValue(m.Address))
+	case PeerList:
+		for _, p := range m.Peers {
+			dst = appendTLV(dst, tlvPeer, peerValue(p))
+		}
+	case ParamsOffer:
+		dst = appendTLV(dst, tlvParams, u64(m.Number))
+	case ParamsRequest:
+		dst = appendTLV(dst, tlvParams, u64(m.Number))
+		dst = appendTLV(dst, tlvOffset, u32(m.Offset))
+	case ParamsChunk:
+		dst = appendTLV(dst, tlvParams, u64(m.Number))
+		dst = appendTLV(dst, tlvOffset, u32(m.Offset))
+		dst = appendTLV(dst, tlvTotal, u32(m.Total))
+		dst = appendTLV(dst, tlvBytes, m.Bytes)
+	case Goodbye:
+		dst = appendTLV(dst, tlvReason, []byte{byte(m.Reason)})
+	}
+	if n := len(dst) - start; n > MaxMessage {
+		return nil, fmt.Errorf("%w: %T of %d bytes, at most %d", ErrTooLong, m, n, MaxMessage)
+	}
+	return dst, err
+}
+
+func appendHello(dst []byte, m Hello) ([]byte, error) {
+	if len(m.Software) > MaxSoftware || !printable(m.Software) {
+		return nil, fmt.Errorf("%w: software %q is not at most %d printable characters", ErrMalformed, m.Software, MaxSoftware)
+	}
+	dst = appendTLV(dst, tlvPrefix, prefixValue(m.Prefix))
+	dst = appendTLV(dst, tlvStatic, m.Static[:])
+	for _, e := range m.Endpoints[:min(MaxEndpoints, len(m.Endpoints))] {
+		dst = appendTLV(dst, tlvEndpoint, endpointValue(e))
+	}
+	dst = appendTLV(dst, tlvSoftware, []byte(m.Software))
+	return appendTLV(dst, tlvParams, u64(m.Params)), nil
+}
+
+func appendTLV(dst []byte, kind byte, value []byte) []byte {
+	dst = append(dst, kind)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(value)))
+	return append(dst, value...)
+}
+
+func u64(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+func u32(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
+
+func endpointValue(e netip.AddrPort) []byte {
+	return binary.BigEndian.AppendUint16(e.Addr().Unmap().AsSlice(), e.Port())
+}
+
+func prefixValue(p addr.Bits) []byte {
+	b := make([]byte, 1+(p.Len()+7)/8)
+	b[0] = byte(p.Len())
+	for i := range p.Len() {
+		if p.Bit(i) {
+			b[1+i/8] |= 0x80 >> (i % 8)
+		}
+	}
+	return b
+}
+
+// peerValue is: id 8, age in seconds 4, static key 32, prefix, and then for each
+// endpoint the length of the address 1, the address and the port 2.
+func peerValue(p Peer) []byte {
+	age := min(max(p.Age/time.Second, 0), math.MaxUint32)
+	b := append([]byte(nil), p.ID[:]...)
+	b = binary.BigEndian.AppendUint32(b, uint32(age))
+	b = append(b, p.Static[:]...)
+	b = append(b, prefixValue(p.Prefix)...)
+	for _, e := range p.Endpoints[:min(MaxEndpoints, len(p.Endpoints))] {
+		v := endpointValue(e)
+		b = append(b, byte(len(v)-2))
+		b = append(b, v...)
+	}
+	return b
+}
+
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
