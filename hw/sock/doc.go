@@ -1,0 +1,27 @@
+// Package sock is the UDP socket of the underlay: one port for IPv6 and IPv4.
+//
+//	Packet{Data, Addr, Local, TOS}  --WriteBatch--> sendmsg + IPV6_PKTINFO, IPV6_TCLASS / IP_TOS
+//	Packet{Data, Addr, Local, TOS, At} <-ReadBatch-- recvmsg + the same, + SO_TIMESTAMPNS
+//
+// The socket is AF_INET6 without IPV6_V6ONLY, so IPv4 comes as mapped addresses
+// (RFC 4291 section 2.5.5.2); the Conn hides that. It sets:
+//
+//   - DF on every packet and no fragmentation at the source, without believing
+//     the kernel's path MTU (IP_PMTUDISC_PROBE, IPV6_DONTFRAG): the fabric probes
+//     for itself (RFC 8899 section 4.1). What does not fit fails with EMSGSIZE.
+//   - a mark (SO_MARK), so that a rule can keep the underlay's packets off the
+//     mesh's routes.
+//   - the address that a packet was sent to, on receipt, so that the answer may
+//     leave from it: a host with two uplinks is two addresses to its peers.
+//
+// UDP loses packets; so what the kernel refuses for one packet (no buffer, a
+// firewall, no route, an ICMP error of an earlier one) is counted, and neither
+// call fails for it. They fail when the socket is gone.
+//
+// The caller's duties:
+//
+//  1. Give ReadBatch packets whose Data has the capacity for a datagram: longer
+//     ones are dropped and counted.
+//  2. Have one goroutine read. Any number may write.
+//  3. Close: it unblocks the reader, which gets net.ErrClosed.
+package sock

@@ -1,0 +1,132 @@
+package sock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/ipv6"
+	"golang.org/x/sys/unix"
+)
+
+// ErrNoLinkLocal: an interface has no link-local IPv6 address.
+var ErrNoLinkLocal = errors.New("no link-local address")
+
+// Multicast is a UDP socket on one interface of the kernel, for a protocol that
+// talks to a link-local group: it sends with hop limit 1, and hears the group
+// and its own link-local address.
+type Multicast struct {
+	packets *ipv6.PacketConn
+	group   net.UDPAddr
+	ifindex int
+	local   netip.Addr
+}
+
+// ListenMulticast opens the socket on an interface that is up and has a
+// link-local address. group has the port at which both sides listen.
+func ListenMulticast(name string, group netip.AddrPort) (*Multicast, error) {
+	ifi, err := net.InterfaceByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("interface %s: %w", name, err)
+	}
+	local, err := linkLocal(ifi)
+	if err != nil {
+		return nil, err
+	}
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		if cerr := c.Control(func(fd uintptr) { err = bindTo(int(fd), name) }); cerr != nil {
+			return cerr
+		}
+		return err
+	}}
+	conn, err := lc.ListenPacket(context.Background(), "udp6", fmt.Sprintf("[::]:%d", group.Port()))
+	if err != nil {
+		return nil, fmt.Errorf("multicast on %s: %w", name, err)
+	}
+	m := &Multicast{
+		packets: ipv6.NewPacketConn(conn), ifindex: ifi.Index, local: local,
+		group: net.UDPAddr{IP: group.Addr().AsSlice(), Port: int(group.Port()), Zone: name},
+	}
+	if err := m.join(ifi); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("multicast on %s: %w", name, err)
+	}
+	return m, nil
+}
+
+func bindTo(fd int, name string) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return err
+	}
+	return unix.BindToDevice(fd, name)
+}
+
+func (m *Multicast) join(ifi *net.Interface) error {
+	if err := m.packets.JoinGroup(ifi, &m.group); err != nil {
+		return err
+	}
+	if err := m.packets.SetMulticastInterface(ifi); err != nil {
+		return err
+	}
+	if err := m.packets.SetMulticastLoopback(false); err != nil {
+		return err
+	}
+	if err := m.packets.SetMulticastHopLimit(1); err != nil {
+		return err
+	}
+	return m.packets.SetHopLimit(1)
+}
+
+func linkLocal(ifi *net.Interface) (netip.Addr, error) {
+	addrs, err := ifi.Addrs()
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("interface %s: %w", ifi.Name, err)
+	}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
+			return p.Addr(), nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("interface %s: %w; is it up?", ifi.Name, ErrNoLinkLocal)
+}
+
+// Ifindex is the interface's.
+func (m *Multicast) Ifindex() int { return m.ifindex }
+
+// Local is our link-local address on the interface, without zone.
+func (m *Multicast) Local() netip.Addr { return m.local }
+
+// Read waits for a packet from a link-local source. It fails with net.ErrClosed
+// after Close.
+func (m *Multicast) Read(b []byte) (n int, from netip.Addr, at time.Time, err error) {
+	for {
+		n, _, src, err := m.packets.ReadFrom(b)
+		at = time.Now()
+		if err != nil {
+			return 0, netip.Addr{}, at, err
+		}
+		if udp, ok := src.(*net.UDPAddr); ok {
+			if from = udp.AddrPort().Addr().WithZone(""); from.Is6() && from.IsLinkLocalUnicast() {
+				return n, from, at, nil
+			}
+		}
+	}
+}
+
+// Write sends to a link-local neighbour, or to the group where to is the zero
+// Addr.
+func (m *Multicast) Write(to netip.Addr, b []byte) error {
+	dst := m.group
+	if to.IsValid() {
+		dst.IP = to.AsSlice()
+	}
+	_, err := m.packets.WriteTo(b, nil, &dst)
+	return err
+}
+
+// Close ends Read.
+func (m *Multicast) Close() error { return m.packets.Close() }

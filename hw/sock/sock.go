@@ -1,0 +1,55 @@
+package sock
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Packet is one datagram of UDP.
+type Packet struct {
+	// Data is what to write. For a read its capacity is the room; its length is set.
+	Data []byte
+	// Addr is the other end. IPv4 is never mapped; link-local IPv6 has a zone.
+	Addr netip.AddrPort
+	// Local is our address: of a packet read, where it was sent to; of one to
+	// write, the source, or the zero Addr where the kernel shall choose.
+	Local netip.Addr
+	// TOS is the traffic class: DSCP in the upper six bits, ECN in the lower two.
+	TOS uint8
+	// At is when the kernel took a packet in; set by a read. It has a monotonic
+	// reading.
+	At time.Time
+}
+
+// Conn is the socket, or a test's stand-in for it.
+type Conn interface {
+	// ReadBatch waits for at least one packet, and fills the first n of packets.
+	// It fails only for good: with net.ErrClosed after Close.
+	ReadBatch(packets []Packet) (n int, err error)
+	// WriteBatch sends them in order; those that the kernel refuses are counted.
+	// n is how many were handed over. It fails only for good.
+	WriteBatch(packets []Packet) (n int, err error)
+	// LocalAddr is the address and port that the socket is bound to.
+	LocalAddr() netip.AddrPort
+	Stats() Stats
+	Close() error
+}
+
+// Stats counts what happened to packets since the socket was opened.
+type Stats struct {
+	Received, Sent uint64
+	// Truncated were longer than the room that ReadBatch was given.
+	Truncated uint64
+	// TooBig did not fit the interface (EMSGSIZE).
+	TooBig uint64
+	// NoBuffer were refused for want of memory or queue (ENOBUFS, EAGAIN).
+	NoBuffer uint64
+	// Refused were stopped by a firewall (EPERM, EACCES) or by what ICMP said of an
+	// earlier packet (ECONNREFUSED).
+	Refused uint64
+	// Unreachable had no route or no such source address.
+	Unreachable uint64
+	// OtherErrors are the rest; LastError names the latest.
+	OtherErrors uint64
+	LastError   string
+}

@@ -1,0 +1,212 @@
+package sock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// DefaultBuffer is the size of the kernel's receive and send buffers, in bytes:
+// 25 ms of a full gigabit each.
+const DefaultBuffer = 4 << 20
+
+// Config tells how to open a socket.
+type Config struct {
+	// Addr is what to bind; the zero AddrPort is any address and a port that the
+	// kernel picks. An unspecified address takes both families.
+	Addr netip.AddrPort
+	// Mark is SO_MARK of all that is sent; 0 is none. It needs CAP_NET_ADMIN.
+	Mark uint32
+	// Buffer is the size of either kernel buffer in bytes; 0 is DefaultBuffer. The
+	// kernel may give less to who lacks CAP_NET_ADMIN.
+	Buffer int
+}
+
+// UDP is the real Conn.
+type UDP struct {
+	conn  *net.UDPConn
+	local netip.AddrPort
+	oob   [oobLen]byte // of the one reader
+
+	received, sent, truncated, tooBig, noBuffer, refused, unreachable, other atomic.Uint64
+	lastError                                                                atomic.Pointer[string]
+}
+
+// Listen opens a socket. The error names the option that the kernel refused.
+func Listen(c Config) (*UDP, error) {
+	if c.Buffer == 0 {
+		c.Buffer = DefaultBuffer
+	}
+	if !c.Addr.Addr().IsValid() {
+		c.Addr = netip.AddrPortFrom(netip.IPv6Unspecified(), c.Addr.Port())
+	}
+	network := "udp"
+	if a := c.Addr.Addr(); !a.IsUnspecified() {
+		network = "udp6"
+		if a.Unmap().Is4() {
+			network = "udp4"
+		}
+	}
+	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var err error
+		if e := raw.Control(func(fd uintptr) { err = setOptions(int(fd), c, network != "udp4") }); e != nil {
+			return e
+		}
+		return err
+	}}
+	pc, err := lc.ListenPacket(context.Background(), network, c.Addr.String())
+	if err != nil {
+		return nil, fmt.Errorf("sock: open %s: %w", c.Addr, err)
+	}
+	conn := pc.(*net.UDPConn)
+	local := conn.LocalAddr().(*net.UDPAddr).AddrPort()
+	return &UDP{conn: conn, local: netip.AddrPortFrom(local.Addr().Unmap(), local.Port())}, nil
+}
+
+// setOptions sets all options before the bind; six tells that the socket is
+// AF_INET6, which takes IPv4's options too.
+func setOptions(fd int, c Config, six bool) error {
+	type option struct {
+		name              string
+		level, opt, value int
+	}
+	options := []option{
+		{"IP_MTU_DISCOVER", unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE},
+		{"IP_RECVTOS", unix.IPPROTO_IP, unix.IP_RECVTOS, 1},
+		{"SO_TIMESTAMPNS", unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, 1},
+	}
+	if six {
+		options = append(options, []option{
+			{"IPV6_MTU_DISCOVER", unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE},
+			{"IPV6_DONTFRAG", unix.IPPROTO_IPV6, unix.IPV6_DONTFRAG, 1},
+			{"IPV6_RECVTCLASS", unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS, 1},
+			{"IPV6_RECVPKTINFO", unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1},
+		}...)
+	} else {
+		options = append(options, option{"IP_PKTINFO", unix.IPPROTO_IP, unix.IP_PKTINFO, 1})
+	}
+	if c.Mark != 0 {
+		options = append(options, option{"SO_MARK", unix.SOL_SOCKET, unix.SO_MARK, int(c.Mark)})
+	}
+	for _, o := range options {
+		if err := unix.SetsockoptInt(fd, o.level, o.opt, o.value); err != nil {
+			return fmt.Errorf("set %s to %d: %w", o.name, o.value, err)
+		}
+	}
+	for _, b := range [][2]int{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, b[0], c.Buffer) == nil {
+			continue
+		}
+		// Without the privilege the kernel gives what net.core allows.
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, b[1], c.Buffer); err != nil {
+			return fmt.Errorf("set the buffers to %d bytes: %w", c.Buffer, err)
+		}
+	}
+	return nil
+}
+
+// ReadBatch is as in Conn. It reads one packet per call.
+func (u *UDP) ReadBatch(packets []Packet) (int, error) {
+	if len(packets) == 0 {
+		return 0, nil
+	}
+	p := &packets[0]
+	for {
+		room := p.Data[:cap(p.Data)]
+		n, oobn, flags, from, err := u.conn.ReadMsgUDPAddrPort(room, u.oob[:])
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return 0, net.ErrClosed
+		case err != nil && !u.forgive(err):
+			return 0, fmt.Errorf("sock: read: %w", err)
+		case err != nil:
+			continue
+		case flags&unix.MSG_TRUNC != 0:
+			u.truncated.Add(1)
+			continue
+		}
+		u.received.Add(1)
+		p.Data, p.Addr = room[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		p.Local, p.TOS, p.At = netip.Addr{}, 0, time.Now()
+		parseOOB(u.oob[:oobn], p)
+		return 1, nil
+	}
+}
+
+// outOOB is memory for the control messages of what is being written.
+var outOOB = sync.Pool{New: func() any { return new([oobLen]byte) }}
+
+// WriteBatch is as in Conn. It writes one packet per system call.
+func (u *UDP) WriteBatch(packets []Packet) (int, error) {
+	oob := outOOB.Get().(*[oobLen]byte)
+	defer outOOB.Put(oob)
+	sent := 0
+	for i := range packets {
+		p := &packets[i]
+		_, _, err := u.conn.WriteMsgUDPAddrPort(p.Data, putOOB(oob, p), p.Addr)
+		if err != nil && p.Local.IsValid() && isUnreachable(err) {
+			// Our address went away; the peer will learn of the new one.
+			_, _, err = u.conn.WriteMsgUDPAddrPort(p.Data, putOOB(oob, &Packet{Addr: p.Addr, TOS: p.TOS}), p.Addr)
+		}
+		switch {
+		case err == nil:
+			sent++
+			u.sent.Add(1)
+		case errors.Is(err, net.ErrClosed):
+			return sent, net.ErrClosed
+		case !u.forgive(err):
+			u.other.Add(1)
+		}
+	}
+	return sent, nil
+}
+
+func isUnreachable(err error) bool {
+	return errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.ENETDOWN) ||
+		errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EINVAL)
+}
+
+// forgive counts an error that is known to concern one packet only.
+func (u *UDP) forgive(err error) bool {
+	text := err.Error()
+	u.lastError.Store(&text)
+	switch {
+	case errors.Is(err, unix.EMSGSIZE):
+		u.tooBig.Add(1)
+	case errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM), errors.Is(err, unix.EAGAIN):
+		u.noBuffer.Add(1)
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, unix.ECONNREFUSED):
+		u.refused.Add(1)
+	case isUnreachable(err):
+		u.unreachable.Add(1)
+	default:
+		return false
+	}
+	return true
+}
+
+// LocalAddr is as in Conn.
+func (u *UDP) LocalAddr() netip.AddrPort { return u.local }
+
+// Stats is as in Conn.
+func (u *UDP) Stats() Stats {
+	s := Stats{
+		Received: u.received.Load(), Sent: u.sent.Load(), Truncated: u.truncated.Load(), TooBig: u.tooBig.Load(),
+		NoBuffer: u.noBuffer.Load(), Refused: u.refused.Load(), Unreachable: u.unreachable.Load(), OtherErrors: u.other.Load(),
+	}
+	if e := u.lastError.Load(); e != nil {
+		s.LastError = *e
+	}
+	return s
+}
+
+// Close closes the socket and unblocks its reader.
+func (u *UDP) Close() error { return u.conn.Close() }
