@@ -200,9 +200,16 @@ func (r *keyring[S]) isWorn() bool {
 	return bytes >= RekeyBytes || frames >= RekeyFrames
 }
 
-// isStale tells whether the current keys have lived for too long.
+// staleAt is when the current keys have lived for too long.
+func (r *keyring[S]) staleAt() time.Time {
+	if r.current == nil {
+		return time.Time{}
+	}
+	return r.current.made.Add(KeyLifetime)
+}
+
 func (r *keyring[S]) isStale(now time.Time) bool {
-	return r.current != nil && now.Sub(r.current.made) >= KeyLifetime
+	return r.current != nil && !now.Before(r.staleAt())
 }
 
 // forgetOthers removes all keys but those of k's boot: the peer has restarted.

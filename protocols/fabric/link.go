@@ -325,13 +325,21 @@ func (l *Link) giveUp(now time.Time) {
 	}
 }
 
+// Rekey begins a handshake for new keys before they are due: to show a renewed
+// certificate, say.
+func (l *Link) Rekey(now time.Time) {
+	if l.IsUp() && l.dial == nil {
+		l.call(now, []netip.AddrPort{l.remote})
+	}
+}
+
 // renew begins a handshake for new keys where they are due.
 func (l *Link) renew(now time.Time) {
 	if l.done || l.dial != nil || now.Before(l.rekey) {
 		return
 	}
 	if !now.Before(l.ring.rekeyAt()) || l.ring.isWorn() {
-		l.call(now, []netip.AddrPort{l.remote})
+		l.Rekey(now)
 	}
 }
 
@@ -340,7 +348,7 @@ func (l *Link) NextTimeout() (time.Time, bool) {
 	if l.done {
 		return time.Time{}, false
 	}
-	times := []time.Time{l.ring.nextTimeout()}
+	times := []time.Time{l.ring.nextTimeout(), l.ring.staleAt()}
 	if l.dial != nil {
 		times = append(times, l.dial.nextTimeout())
 	}

@@ -11,11 +11,13 @@ const (
 	// ProbeInterval is how far apart probes of a link in use are, and of one that
 	// did not answer.
 	ProbeInterval = 200 * time.Millisecond
-	// ProbeLosses is how many probes in a row go unanswered before the link is
-	// down, and ProbePatience for how long the first of them at least, or twice
-	// the round trip: with ProbeInterval that is 700 ms of silence.
+	// ProbeLosses is how many probes in a row go unanswered at least before the
+	// link is down, and ProbePatience and IdlePatience for how long the first of
+	// them, or twice the round trip: with ProbeInterval that is 700 ms of silence
+	// of a link in use.
 	ProbeLosses   = 3
 	ProbePatience = 500 * time.Millisecond
+	IdlePatience  = 650 * time.Millisecond
 
 	// IdleProbeFirst and IdleProbeLast are how far apart the probes of an idle
 	// link are, doubling from one to the other.
@@ -68,15 +70,25 @@ func (v *liveness) start(now time.Time, rtt time.Duration) {
 }
 
 // patience is how long the first unanswered probe waits.
-func (v *liveness) patience() time.Duration { return max(ProbePatience, 2*v.rtt.smoothed) }
-
-// pace is how far apart probes are until one is answered. Where nobody waits, a
-// long way is not taken for a loss.
-func (v *liveness) pace() time.Duration {
+func (v *liveness) patience() time.Duration {
 	if v.inUse {
+		return max(ProbePatience, 2*v.rtt.smoothed)
+	}
+	return max(IdlePatience, 2*v.rtt.smoothed)
+}
+
+// pace is how far apart probes are until one is answered. A long way is not taken
+// for a loss; once there was one, more probes make it less likely that a lossy link
+// is taken for a dead one.
+func (v *liveness) pace(now time.Time) time.Duration {
+	late := max(ProbeInterval, v.rtt.smoothed*3/2)
+	switch {
+	case len(v.waiting) > 0 && now.Sub(v.waiting[0]) >= late:
+		return ProbeInterval / 2
+	case v.inUse:
 		return ProbeInterval
 	}
-	return max(ProbeInterval, v.rtt.smoothed*3/2)
+	return late
 }
 
 // heard takes any authentic frame as an answer to all probes.
@@ -100,6 +112,7 @@ func (v *liveness) heardBefore(now time.Time) {
 	}
 	if n == len(v.waiting) {
 		v.heard(now)
+		return
 	}
 	v.waiting = v.waiting[n:]
 }
@@ -159,7 +172,7 @@ func (l *Link) handleLiveness(now time.Time) {
 
 func (l *Link) probe(now time.Time) {
 	v := &l.liveness
-	v.next = now.Add(v.pace())
+	v.next = now.Add(v.pace(now))
 	var id [probeLen]byte
 	if _, err := io.ReadFull(l.rand, id[:]); err != nil {
 		l.drops.add(dropRandom)

@@ -1,0 +1,186 @@
+package fabric_test
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"re6st/protocols/fabric"
+)
+
+// probesOf is when a link sent its probes.
+func probesOf(l *siteLink) (at []time.Duration) {
+	for i, e := range l.events {
+		if c, ok := e.(fabric.SendControl); ok && c.Kind == fabric.ControlProbe {
+			at = append(at, l.times[i].Sub(epoch))
+		}
+	}
+	return at
+}
+
+func silenceOf(t *testing.T, l *siteLink) time.Time {
+	t.Helper()
+	for i, e := range l.events {
+		if d, ok := e.(fabric.Down); ok {
+			if d.Reason != fabric.CloseSilence || d.Remote {
+				t.Fatalf("down by %+v", d)
+			}
+			return l.times[i]
+		}
+	}
+	t.Fatal("not down")
+	return time.Time{}
+}
+
+func TestSilenceInUseIsNoticedIn700Milliseconds(t *testing.T) {
+	for ms := range 20 { // wherever in the interval the peer dies
+		w, _, b, la, _ := joined(t, 20)
+		la.SetUse(w.now, true)
+		w.run(10*time.Second + time.Duration(ms)*11*time.Millisecond)
+		b.deaf = true
+		died := w.now.Add(w.delay) // its last frame may still be on its way
+		w.run(2 * time.Second)
+		if d := silenceOf(t, la).Sub(died); d > 700*time.Millisecond {
+			t.Errorf("noticed after %s", d)
+		}
+	}
+}
+
+func TestSilenceOfAnIdleLinkIsNoticedAfterItsInterval(t *testing.T) {
+	w, _, b, la, _ := joined(t, 21)
+	w.run(10 * time.Minute)
+	b.deaf = true
+	died := w.now
+	w.run(2 * time.Minute)
+	if d := silenceOf(t, la).Sub(died); d > fabric.IdleProbeLast+700*time.Millisecond {
+		t.Errorf("noticed after %s", d)
+	}
+}
+
+func TestIdleProbesGrowApart(t *testing.T) {
+	w, a, b := pair(t, 22)
+	la := a.dial(b.id(), static(b.credentials), b.addr)
+	w.run(100 * time.Second)
+	var gaps []time.Duration
+	at := probesOf(la)
+	for i := range at[1:] {
+		gaps = append(gaps, (at[i+1] - at[i]).Round(100*time.Millisecond))
+	}
+	// b probes as often, and what it sends shows that it lives: only the growth matters
+	if len(gaps) < 5 || !slices.IsSorted(gaps[1:]) || gaps[len(gaps)-1] < 20*time.Second {
+		t.Errorf("probes are %v apart", gaps)
+	}
+	la.SetUse(w.now, true)
+	a.drain()
+	before := len(probesOf(la))
+	w.run(2 * time.Second)
+	if n := len(probesOf(la)) - before; n < 9 || n > 11 {
+		t.Errorf("%d probes in 2 s in use, want 10", n)
+	}
+	la.SetUse(w.now, false)
+	before = len(probesOf(la))
+	w.run(20 * time.Second)
+	if n := len(probesOf(la)) - before; n > 7 {
+		t.Errorf("%d probes in 20 s, idle again", n)
+	}
+}
+
+func TestAnyFrameShowsLife(t *testing.T) {
+	w, a, b, la, lb := joined(t, 23)
+	la.SetUse(w.now, true)
+	probe := func(from, _ netip.AddrPort, d []byte) bool {
+		return from == b.addr && len(d) == fabric.ControlOverhead+8 // probes and their answers
+	}
+	w.run(time.Second)
+	w.tap = probe
+	for range 100 {
+		b.control(lb, fabric.ControlKeepAlive, bytes.Repeat([]byte{0}, 20))
+		w.run(150 * time.Millisecond)
+	}
+	if !la.IsUp() {
+		t.Error("down although control frames came")
+	}
+	// Data frames are opened by the data plane: the link sees the session's counter.
+	data := make([]byte, fabric.Overhead)
+	for range 100 {
+		fabric.HopHeader{HopLimit: 1, Egress: a.id(), Ingress: b.id()}.Put(data)
+		if err := lb.current.StampHop(data); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := la.current.CheckHop(data); err != nil {
+			t.Fatal(err)
+		}
+		w.run(150 * time.Millisecond)
+	}
+	if !la.IsUp() {
+		t.Error("down although data frames came")
+	}
+	died := w.now
+	w.run(2 * time.Second)
+	if d := silenceOf(t, la).Sub(died); d > 700*time.Millisecond {
+		t.Errorf("noticed after %s", d)
+	}
+}
+
+func TestALongWayIsNotSilence(t *testing.T) {
+	for _, inUse := range []bool{true, false} {
+		w, a, b := pair(t, 24)
+		w.delay = 400 * time.Millisecond // by a satellite and back: 800 ms
+		la := a.dial(b.id(), static(b.credentials), b.addr)
+		w.run(5 * time.Second)
+		la.SetUse(w.now, inUse)
+		w.run(5 * time.Minute)
+		if !la.IsUp() {
+			t.Errorf("in use %v: %v", inUse, of[fabric.Down](la.events))
+		}
+		b.deaf = true
+		w.run(62 * time.Second)
+		silenceOf(t, la)
+	}
+}
+
+func TestRoundTripIsMeasuredAndChangesAreTold(t *testing.T) {
+	w, _, _, la, _ := joined(t, 25)
+	la.SetUse(w.now, true)
+	w.run(30 * time.Second)
+	if s, m := la.RTT(); s != 20*time.Millisecond || m != 20*time.Millisecond {
+		t.Fatalf("smoothed %s, minimum %s, want 20 ms", s, m)
+	}
+	if c := of[fabric.RTTChanged](la.events); len(c) != 0 {
+		t.Errorf("told %v without a change", c)
+	}
+	w.spread = 900 * time.Microsecond // below the step
+	w.run(30 * time.Second)
+	if c := of[fabric.RTTChanged](la.events); len(c) != 0 {
+		t.Errorf("told %v for less than a millisecond", c)
+	}
+	w.delay, w.spread = 30*time.Millisecond, 0
+	w.run(fabric.RTTWindow - time.Second)
+	if c := of[fabric.RTTChanged](la.events); len(c) != 0 {
+		t.Errorf("told %v while the window has the old way", c)
+	}
+	w.run(2 * time.Second)
+	c := of[fabric.RTTChanged](la.events)
+	if len(c) != 1 || c[0].Minimum != 60*time.Millisecond || c[0].Smoothed < 55*time.Millisecond {
+		t.Errorf("told %v, want one with 60 ms", c)
+	}
+	w.delay = 5 * time.Millisecond // a shorter way is told at once
+	w.run(time.Second)
+	if c := of[fabric.RTTChanged](la.events); len(c) != 2 || c[1].Minimum != 10*time.Millisecond {
+		t.Errorf("told %v, want a second with 10 ms", c)
+	}
+}
+
+func TestVerifyAsksAtOnce(t *testing.T) {
+	w, a, _, la, _ := joined(t, 26)
+	w.run(5 * time.Minute)
+	n := len(of[fabric.Verified](la.events))
+	la.Verify(w.now)
+	a.drain()
+	w.run(30 * time.Millisecond)
+	if len(of[fabric.Verified](la.events)) != n+1 {
+		t.Error("not verified after a round trip")
+	}
+}
