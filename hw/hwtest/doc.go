@@ -1,6 +1,15 @@
-// Package hwtest holds the doubles of the interfaces of hw, for the tests of the
-// actors above it: each keeps in memory what the real one would give to the kernel,
-// and fails when told to. What can run for real in a test's own namespace should.
+// Package hwtest has stand-ins for the hardware, for tests that must not depend
+// on a kernel: a TUN made of channels, and an underlay in memory that loses,
+// delays and cuts.
 //
-//	Routes   netlink.Routes
+//	test --Inject--> TUN --Read-->  plane --WriteBatch--> Conn --> Network --> Conn
+//	test <--Out----- TUN <-Write--  plane <-ReadBatch---                 |
+//	                                                        loss, delay, cut, tap
+//
+// Everything waits on channels, so it runs inside a testing/synctest bubble.
+//
+// The caller's duties:
+//
+//  1. Close each TUN and Conn, or give it to a data plane that does.
+//  2. Read Out: it holds 1024 packets, then Write drops.
 package hwtest
