@@ -55,7 +55,8 @@
 //  3. On a link up, or the first packet from an unknown address on a Multicast
 //     interface: NewNeighbor and AddNeighbor. Give the Neighbor its packets and, on
 //     the fabric, HandleLink(up) at once; hand its events to Router.Handle. On
-//     Expired, or when the link is gone: RemoveNeighbor.
+//     Expired end it too; when the link is gone, HandleLink(down) and
+//     RemoveInterface.
 //  4. When a Neighbor faulted: NeighborStale, and make it anew within a second.
 //  5. Call HandleTimeout of each machine at its NextTimeout, and Drain after each
 //     call of any other method.

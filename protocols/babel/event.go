@@ -67,8 +67,8 @@ func (ReserveSeqno) isEvent()   {}
 func (Refused) isEvent()        {}
 
 // NeighborEvent is what a Neighbor checked and hands up to Router.Handle:
-// Updates, RouteRequested, SeqnoRequested, AckRequested, CostChanged; Expired and
-// Refused are for the driver.
+// Updates, RouteRequested, SeqnoRequested, AckRequested, Acked, CostChanged,
+// Expired, Refused. The driver looks at Expired, and hands on all.
 type NeighborEvent interface{ isNeighborEvent() }
 
 // Updates are the checked Updates of one packet, in their order.
@@ -83,18 +83,22 @@ type SeqnoRequested struct{ SeqnoRequest }
 // AckRequested is an AckRequest.
 type AckRequested struct{ AckRequest }
 
+// Acked is an Ack.
+type Acked struct{ Ack }
+
 // CostChanged is the cost of sending to the neighbor, and what receiving from
 // it costs, which the neighbor is told by IHU. Infinity is a dead link.
 type CostChanged struct{ Cost, Rxcost uint16 }
 
-// Expired says that nothing was heard of the neighbor for 16 hellos: the driver
-// removes it from the Router and ends its Neighbor. Fabric neighbors never do.
+// Expired says that nothing was heard of the neighbor for 16 hellos: the Router
+// forgets it, the driver ends its Neighbor. Fabric neighbors never do.
 type Expired struct{}
 
 func (Updates) isNeighborEvent()        {}
 func (RouteRequested) isNeighborEvent() {}
 func (SeqnoRequested) isNeighborEvent() {}
 func (AckRequested) isNeighborEvent()   {}
+func (Acked) isNeighborEvent()          {}
 func (CostChanged) isNeighborEvent()    {}
 func (Expired) isNeighborEvent()        {}
 func (Refused) isNeighborEvent()        {}

@@ -29,8 +29,10 @@ const (
 	dumpSpacing     = time.Second            // ours: between full updates on request
 	urgentDelay     = 20 * time.Millisecond  // ours: at most, to gather what comes of one event
 	triggeredDelay  = 200 * time.Millisecond // ours: at most, for a mere change of metric
-	repeatDelay     = 400 * time.Millisecond // ours: at most, before a retraction is repeated; doubling
-	retractionSends = 3                      // a retraction is sent so often (section 3.7.2)
+	repeatDelay     = 300 * time.Millisecond // ours: before an update is repeated; doubling
+	retractionSends = 3                      // a retraction is sent so often where it is not acknowledged (section 3.7.2)
+	ackSends        = 5                      // ours: an update at most so often until it is acknowledged
+	ackUpdates      = 16                     // ours: updates that share an acknowledgment, few enough for one packet
 	holdTime        = 10 * time.Second       // ours: how long a lost prefix is unreachable (section 2.8)
 	staleTime       = time.Second            // ours: how long a restarting neighbor keeps its routes
 	seqnoBlock      = 64                     // ours: how many sequence numbers are reserved ahead

@@ -77,6 +77,7 @@ type iface struct {
 	updateAt   time.Time // of the next full update
 	dumpedAt   time.Time // of the last one
 	pending    map[rib.Key]*pendingUpdate
+	opaque     uint16    // of the last AckRequest
 	flushAt    time.Time // when the first of pending is due; zero: none is
 	queue      []TLV     // to all neighbors
 }
@@ -183,7 +184,7 @@ func (r *Router) AddNeighbor(now time.Time, key NeighborKey) error {
 		n.queue = append(n.queue, Hello{Unicast: true, Seqno: n.nextHello()})
 	}
 	n.queue = append(n.queue, r.ihu(n), RouteRequest{})
-	r.dump(now, i)
+	r.answerAll(now, i)
 	r.finish(now)
 	return nil
 }
@@ -251,6 +252,8 @@ func (r *Router) Handle(now time.Time, key NeighborKey, event NeighborEvent) {
 		r.handleSeqnoRequest(now, n, e.SeqnoRequest)
 	case AckRequested:
 		n.queue = append(n.queue, Ack{e.Opaque})
+	case Acked:
+		n.iface.acked(e.Opaque)
 	case CostChanged:
 		r.handleCost(now, n, e)
 	case Expired:

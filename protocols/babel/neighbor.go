@@ -69,6 +69,8 @@ func (n *Neighbor) HandlePacket(now time.Time, from netip.Addr, packet []byte) e
 		switch t := t.(type) {
 		case AckRequest:
 			n.events = append(n.events, AckRequested{t})
+		case Ack:
+			n.events = append(n.events, Acked{t})
 		case Hello:
 			n.handleHello(now, t)
 		case IHU:

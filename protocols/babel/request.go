@@ -37,7 +37,21 @@ func (r *Router) handleRouteRequest(now time.Time, n *neighbor, q RouteRequest) 
 		n.iface.updateAt = minTime(n.iface.updateAt, earliest)
 		return
 	}
-	r.dump(now, n.iface)
+	r.answerAll(now, n.iface)
+}
+
+// answerAll sends all routes: one by one where that makes them acknowledged.
+func (r *Router) answerAll(now time.Time, i *iface) {
+	if !i.acknowledges() {
+		r.dump(now, i)
+		return
+	}
+	i.dumpedAt = now
+	for _, d := range r.sorted() {
+		if _, _, reachable := r.current(d); reachable {
+			r.trigger(i, d.key, now, 1)
+		}
+	}
 }
 
 // handleSeqnoRequest answers, or sends on (section 3.8.1.2).
@@ -88,8 +102,9 @@ func (r *Router) current(d *destination) (id RouterID, seqno uint16, reachable b
 	return id, 0, false
 }
 
-// forwardTo is the neighbor to send a request on to: the next hop of the best
-// feasible route that is not a requester's, else of the best unfeasible one.
+// forwardTo is the neighbor to send a request on to: the next hop of the selected
+// route, else of the best feasible one, else of the best unfeasible one; but
+// never a requester.
 func (r *Router) forwardTo(d *destination, p *request) *neighbor {
 	var best *route
 	better := func(rt *route) bool {
@@ -99,7 +114,7 @@ func (r *Router) forwardTo(d *destination, p *request) *neighbor {
 		if f, bf := r.selectable(rt), r.selectable(best); f != bf {
 			return f
 		}
-		return rt.metric < best.metric
+		return best != d.selected && (rt == d.selected || rt.metric < best.metric)
 	}
 	for _, rt := range d.routes {
 		if rt.metric != Infinity && !slices.Contains(p.requesters, rt.neighbor.key) && better(rt) {

@@ -53,6 +53,9 @@ func (r *Router) choose(now time.Time, d *destination, current *route) *route {
 	if current != nil && (current.gone || !r.selectable(current)) {
 		current = nil
 	}
+	if a := r.answer(d); a != nil && (current == nil || current.routerID == a.routerID && seqnoLess(current.seqno, a.seqno)) {
+		return a
+	}
 	best := current
 	for _, rt := range d.routes {
 		if r.selectable(rt) && (best == nil || rt.metric < best.metric) {
@@ -71,6 +74,21 @@ func (r *Router) choose(now time.Time, d *destination, current *route) *route {
 	d.recheckAt = now.Add(smoothingHalfLife / 4)
 	r.timers.arm(d, d.recheckAt)
 	return current
+}
+
+// answer is the best route that answers a pending seqno request for d: whoever
+// waits for it hears of it only if it is selected.
+func (r *Router) answer(d *destination) (best *route) {
+	if len(r.requests) == 0 {
+		return nil
+	}
+	for _, rt := range d.routes {
+		p := r.requests[requestKey{d.key, rt.routerID}]
+		if p != nil && !seqnoLess(rt.seqno, p.seqno) && r.selectable(rt) && (best == nil || rt.metric < best.metric) {
+			best = rt
+		}
+	}
+	return best
 }
 
 // due looks again at a destination: the smoothed metrics moved, or it was lost

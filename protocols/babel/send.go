@@ -2,6 +2,7 @@ package babel
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -68,7 +69,17 @@ func (r *Router) send(i *iface, to netip.Addr, tlvs []TLV) {
 	if len(tlvs) == 0 || r.retracted {
 		return
 	}
-	for _, packet := range (Encoder{From: i.Local, Fabric: i.Fabric, Max: i.MaxPacket}).Encode(tlvs) {
-		r.emit(Send{i.id, to, packet})
+	e := Encoder{From: i.Local, Fabric: i.Fabric, Max: i.MaxPacket}
+	for len(tlvs) > 0 {
+		// An AckRequest ends its packet, and its updates begin one: they are lost
+		// or acknowledged together.
+		n := 1 + slices.IndexFunc(tlvs, func(t TLV) bool { _, ok := t.(AckRequest); return ok })
+		if n == 0 {
+			n = len(tlvs)
+		}
+		for _, packet := range e.Encode(tlvs[:n]) {
+			r.emit(Send{i.id, to, packet})
+		}
+		tlvs = tlvs[n:]
 	}
 }

@@ -2,6 +2,7 @@ package babel
 
 import (
 	"bytes"
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -13,8 +14,10 @@ import (
 // next full one.
 type pendingUpdate struct {
 	at    time.Time
-	sends int // how often yet: lost ones are not noticed by anybody
+	sends int // how often, unless it is acknowledged before
 	sent  int
+	// opaque is that of the AckRequest that went with the last one.
+	opaque uint16
 	// poison: the neighbor behind the interface may still hold what we said
 	// before its own route was selected (see announce).
 	poison bool
@@ -72,48 +75,79 @@ func (r *Router) trigger(i *iface, key rib.Key, at time.Time, sends int) {
 		p = &pendingUpdate{at: at}
 		i.pending[key] = p
 	}
-	p.at, p.sends, p.sent = minTime(p.at, at), max(p.sends, sends), 0
+	if p.at, p.sends, p.sent = minTime(p.at, at), max(p.sends, sends), 0; i.acknowledges() {
+		p.sends = ackSends
+	}
 	if i.flushAt.IsZero() || p.at.Before(i.flushAt) {
 		i.flushAt = p.at
 	}
 }
 
 // flush sends the pending updates of an interface if the first of them is due,
-// and others that wait for company.
+// and with it the others that were not sent yet.
 func (r *Router) flush(now time.Time, i *iface) {
 	if i.flushAt.IsZero() || now.Before(i.flushAt) {
 		return
 	}
 	var updates []Update
-	i.flushAt = time.Time{}
 	for _, key := range slices.SortedFunc(maps.Keys(i.pending), rib.Key.Compare) {
 		p := i.pending[key]
-		if p.sent == 0 || !now.Before(p.at) {
-			if u, ok := r.updateOf(now, i, key, p.poison); ok {
-				updates = append(updates, u)
-			}
-			if p.sent++; p.sent >= p.sends {
-				delete(i.pending, key)
-				continue
-			}
-			p.at = now.Add(repeatDelay << (p.sent - 1))
+		if p.sent > 0 && now.Before(p.at) {
+			continue
 		}
+		u, ok := r.updateOf(now, i, key, p.poison)
+		if p.sent++; !ok || p.sent >= p.sends {
+			delete(i.pending, key)
+		}
+		if ok {
+			p.at = now.Add(repeatDelay << (p.sent - 1))
+			updates = append(updates, u)
+		}
+	}
+	i.flushAt = time.Time{}
+	for _, p := range i.pending {
 		if i.flushAt.IsZero() || p.at.Before(i.flushAt) {
 			i.flushAt = p.at
 		}
 	}
-	r.enqueue(i, updates)
+	groupByRouterID(updates)
+	for chunk := range slices.Chunk(updates, ackUpdates) {
+		i.enqueue(chunk)
+		i.requestAck(chunk)
+	}
 }
 
-// enqueue puts updates into the queue, those of one router-id together: they
-// share its TLV.
-func (r *Router) enqueue(i *iface, updates []Update) {
-	slices.SortFunc(updates, func(a, b Update) int {
-		if c := bytes.Compare(a.RouterID[:], b.RouterID[:]); c != 0 {
-			return c
+// acknowledges tells whether there is one neighbor whose Acks say that an
+// update arrived (section 3.7.2).
+func (i *iface) acknowledges() bool { return i.PointToPoint && !i.Multicast }
+
+// requestAck asks for an Ack of the updates that are in the queue's end.
+func (i *iface) requestAck(updates []Update) {
+	if !i.acknowledges() {
+		return
+	}
+	i.opaque++
+	i.queue = append(i.queue, AckRequest{i.opaque, repeatDelay})
+	for _, u := range updates {
+		if p := i.pending[u.Key()]; p != nil {
+			p.opaque = i.opaque
 		}
-		return a.Key().Compare(b.Key())
+	}
+}
+
+// acked ends the repetition of what an Ack was asked for.
+func (i *iface) acked(opaque uint16) {
+	maps.DeleteFunc(i.pending, func(_ rib.Key, p *pendingUpdate) bool { return p.sent > 0 && p.opaque == opaque })
+}
+
+// groupByRouterID sorts updates so that those of one router-id share its TLV.
+func groupByRouterID(updates []Update) {
+	slices.SortFunc(updates, func(a, b Update) int {
+		return cmp.Or(bytes.Compare(a.RouterID[:], b.RouterID[:]), a.Key().Compare(b.Key()))
 	})
+}
+
+func (i *iface) enqueue(updates []Update) {
 	for _, u := range updates {
 		i.queue = append(i.queue, u)
 	}
@@ -132,7 +166,8 @@ func (r *Router) dump(now time.Time, i *iface) {
 			updates = append(updates, u)
 		}
 	}
-	r.enqueue(i, updates)
+	groupByRouterID(updates)
+	i.enqueue(updates)
 }
 
 // updateOf is what an interface is to be told of key: the current route, or a
