@@ -116,7 +116,7 @@ func TestValuesOutOfRangeAreNamed(t *testing.T) {
 		{"mtu", "1279"}, {"mtu", "65001"}, {"certificate_lifetime", "59s"}, {"certificate_lifetime", "-1s"},
 		{"limits.sessions", "15"}, {"limits.session_idle", "0s"}, {"limits.queue_bytes", "0"}, {"limits.routes", "1"}, {"limits.lan_links", "65"},
 	} {
-		p, err := registry.DefaultParams(i.Authority).With(c.key, c.value)
+		p, err := registry.DefaultParams(i.Authority).With(registry.Setting{Key: c.key, Value: c.value})
 		if err != nil {
 			t.Errorf("%s=%s cannot be set: %v", c.key, c.value, err)
 			continue
@@ -132,7 +132,7 @@ func TestValuesOutOfRangeAreNamed(t *testing.T) {
 
 func TestWithSetsOneValue(t *testing.T) {
 	p := registry.DefaultParams(issuer(t).Authority)
-	q, err := p.With("liveness.in_use", "100ms")
+	q, err := p.With(registry.Setting{Key: "liveness.in_use", Value: "100ms"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,10 +141,10 @@ func TestWithSetsOneValue(t *testing.T) {
 	if a, b := mustJSON(q), mustJSON(want); a != b {
 		t.Errorf("got %s, want %s", a, b)
 	}
-	if q, err = p.With("client_count", "10"); err != nil || q.ClientCount != 10 || p.ClientCount != 4 {
+	if q, err = p.With(registry.Setting{Key: "client_count", Value: "10"}); err != nil || q.ClientCount != 10 || p.ClientCount != 4 {
 		t.Errorf("client_count %d, %v", q.ClientCount, err)
 	}
-	q, err = p.With("classes", `[{"id":0,"name":"general","range":"2001:db8:42::/48","dscp":8}]`)
+	q, err = p.With(registry.Setting{Key: "classes", Value: `[{"id":0,"name":"general","range":"2001:db8:42::/48","dscp":8}]`})
 	if err != nil || q.Classes[0].DSCP != 8 || p.Classes[0].DSCP != 0 {
 		t.Errorf("classes %v, before %v, %v", q.Classes, p.Classes, err)
 	}
@@ -157,7 +157,7 @@ func TestWithRefusesWhatCannotBeSet(t *testing.T) {
 		{"client_count.x", "1"}, {"client_count", "ten"}, {"client_count", "1.5"}, {"client_count", `"4"`}, {"hello_interval", "4"}, {"", "1"},
 		{"mtu", "99999999999999999999"}, {"classes", `[{"id":0,"color":"red"}]`}, {"classes", "x"},
 	} {
-		if _, err := p.With(c.key, c.value); !errors.Is(err, registry.ErrParams) {
+		if _, err := p.With(registry.Setting{Key: c.key, Value: c.value}); !errors.Is(err, registry.ErrParams) {
 			t.Errorf("%s=%s: %v", c.key, c.value, err)
 		}
 	}
@@ -187,6 +187,23 @@ func TestClassesAreChecked(t *testing.T) {
 	p.Classes = nil
 	if err := p.Check(); !errors.Is(err, registry.ErrParams) {
 		t.Errorf("no class: %v", err)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	if s, err := registry.ParseSetting("liveness.in_use=100ms"); err != nil || s != (registry.Setting{Key: "liveness.in_use", Value: "100ms"}) {
+		t.Errorf("got %v, %v", s, err)
+	}
+	for _, s := range []string{"", "key", "=value"} {
+		if _, err := registry.ParseSetting(s); !errors.Is(err, registry.ErrParams) {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
+	p := registry.DefaultParams(issuer(t).Authority)
+	// Each alone would break the order of the three.
+	p, err := p.WithAll([]registry.Setting{{Key: "liveness.idle_min", Value: "100s"}, {Key: "liveness.idle_max", Value: "200s"}})
+	if err != nil || p.Liveness.IdleMax != registry.Duration(200*time.Second) {
+		t.Errorf("two at once: %v", err)
 	}
 }
 

@@ -100,12 +100,37 @@ func (p Params) checkFor(a *cert.Authority) error {
 	return p.Check()
 }
 
+// Setting is a value to change: a key as in the JSON, with dots for what lies
+// deeper ("liveness.in_use"), and a value as text ("200ms", "10") or, for classes,
+// as JSON.
+type Setting struct{ Key, Value string }
+
+// ParseSetting reads key=value.
+func ParseSetting(s string) (Setting, error) {
+	key, value, ok := strings.Cut(s, "=")
+	if !ok || key == "" {
+		return Setting{}, fmt.Errorf("%w: %q is not key=value", ErrParams, s)
+	}
+	return Setting{key, value}, nil
+}
+
+// WithAll is p with these values changed, and checked.
+func (p Params) WithAll(changes []Setting) (Params, error) {
+	for _, c := range changes {
+		var err error
+		if p, err = p.With(c); err != nil {
+			return p, err
+		}
+	}
+	return p, p.Check()
+}
+
 // fixedKeys follow from the CA or from the version and cannot be set.
 var fixedKeys = []string{"number", "network", "locator_range"}
 
-// With is p with a value changed, and not checked yet: key as in the JSON, with
-// dots ("liveness.in_use"), value as text ("200ms", "10") or, for classes, JSON.
-func (p Params) With(key, value string) (Params, error) {
+// With is p with one value changed, and not checked yet.
+func (p Params) With(c Setting) (Params, error) {
+	key, value := c.Key, c.Value
 	if slices.Contains(fixedKeys, key) {
 		return p, fmt.Errorf("%w: %s cannot be changed", ErrParams, key)
 	}
