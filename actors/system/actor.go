@@ -151,11 +151,9 @@ func (s *shell[M]) deliver(ac actor.Context, e *envelope) {
 	if e.ack != nil {
 		defer func() { <-e.ack }()
 	}
-	if n, ok := e.msg.(retry); ok {
-		if s.ctx == nil && uint64(n) == s.cell.faults {
-			s.cell.quarantine = 0
-			s.start(ac)
-		}
+	if _, ok := e.msg.(retry); ok {
+		s.cell.enter(Restarting) // from here on it takes messages again, its own Start's first of all
+		s.start(ac)
 		return
 	}
 	if s.ctx == nil || e.life != 0 && e.life != s.ctx.number {

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -29,11 +30,10 @@ type cell struct {
 
 	// Owned by the goroutine that runs the mailbox.
 	lives      uint64 // incarnations so far
-	faults     uint64 // numbers the faults: an answer to an older one is stale
-	failing    bool   // suspended, waiting for the supervisor's answer
+	failing    bool   // suspended until the supervisor answers, once
 	stopping   bool   // Stop was taken: nothing is delivered, no restart happens
 	quarantine time.Duration
-	interrupt  func() // cancels the pumps of the current incarnation
+	interrupt  context.CancelFunc // of the pumps of the current incarnation
 
 	history history // owned by the supervisor
 
@@ -63,20 +63,17 @@ type envelope struct {
 	arm   uint64 // which arming of timer
 }
 
-// order is a supervisor's answer to a fault, sent as a system message.
-type order struct {
-	fault      uint64
-	quarantine time.Duration // 0: restart now; else keep it closed for so long
-}
+// order is a supervisor's answer to a fault, sent as a system message: close the incarnation and begin the
+// next, at once (zero) or after a quarantine.
+type order time.Duration
 
-// retry ends a quarantine; it is the number of the fault that began it.
-type retry uint64
+// retry ends a quarantine.
+type retry struct{}
 
 // failure is the reason of a protoactor Failure.
 type failure struct {
 	cell  *cell
 	fault *Fault
-	n     uint64
 }
 
 // Parent is where an actor can be spawned: a System, or the Context of an actor.
@@ -166,12 +163,11 @@ func (c *cell) after(d time.Duration, f func()) {
 // fail suspends the actor's own work and makes the failure that its supervisor gets.
 func (c *cell) fail(f *Fault) *failure {
 	c.failing = true
-	c.faults++
 	c.enter(Restarting)
 	if c.interrupt != nil {
 		c.interrupt() // now, not after the backoff: a pump must not read for an actor that is suspended
 	}
-	return &failure{c, f, c.faults}
+	return &failure{c, f}
 }
 
 // running notes that the incarnation has started.
@@ -187,8 +183,8 @@ func (c *cell) running() {
 // isolate begins a quarantine: the last incarnation is closed, its children are stopped.
 func (c *cell) isolate() {
 	c.enter(Quarantined)
-	n := retry(c.faults)
-	c.after(c.quarantine, func() { c.post(&envelope{msg: n, life: c.lives}) })
+	e := &envelope{msg: retry{}, life: c.lives}
+	c.after(c.quarantine, func() { c.post(e) })
 	c.sys.lifecycle(c, EventQuarantined, "for "+c.quarantine.String(), nil)
 }
 
@@ -240,10 +236,10 @@ func (g guard) InvokeSystemMessage(msg any) {
 	case *actor.Stop:
 		c.stopping = true
 	case order:
-		if c.stopping || m.fault != c.faults {
+		if c.stopping {
 			return
 		}
-		c.failing, c.quarantine = false, m.quarantine
+		c.failing, c.quarantine = false, time.Duration(m)
 		msg = &actor.Restart{}
 	}
 	g.next.InvokeSystemMessage(msg)

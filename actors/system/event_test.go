@@ -94,6 +94,28 @@ func TestOnChildTellsTheParentOfItsChildrensLife(t *testing.T) {
 	}
 }
 
+func TestOnChildIsNotToldOfTheChildrenOfAnEarlierIncarnation(t *testing.T) {
+	h := systemtest.New(t, 0)
+	var got []string
+	ref := spawn(t, h, "node", spec(probe{onStart: func(ctx *system.Context[message]) error {
+		life := ctx.Number()
+		ctx.OnChild(func(e system.Event) message {
+			return do(func(*system.Context[message]) error {
+				got = append(got, fmt.Sprint(life, " ", e.Kind))
+				return nil
+			})
+		})
+		_, err := system.Spawn(ctx, "peer", spec(probe{}))
+		return err
+	}}))
+	h.Run()
+	ref.Tell(do(boom))
+	h.Run()
+	if want := []string{"1 started", "2 started"}; !slices.Equal(got, want) {
+		t.Errorf("the parent heard %q, want %q", got, want)
+	}
+}
+
 func TestOnChildThatPanicsIsAFaultOfTheParent(t *testing.T) {
 	h := systemtest.New(t, 0)
 	spawn(t, h, "node", spec(probe{onStart: func(ctx *system.Context[message]) error {

@@ -3,7 +3,6 @@ package system
 import (
 	"context"
 	"hash/fnv"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -23,12 +22,11 @@ type Incarnation struct {
 	rand       *rand.Rand
 	restarting bool
 
-	ctx     context.Context // ends with the incarnation
-	cancel  context.CancelFunc
-	ended   bool
-	pumps   sync.WaitGroup
-	closers []io.Closer
-	timers  map[*Timer]struct{} // the armed ones
+	ctx    context.Context // ends with the incarnation
+	cancel context.CancelFunc
+	ended  bool
+	pumps  sync.WaitGroup
+	timers map[*Timer]struct{} // the armed ones
 }
 
 func newIncarnation(c *cell, ac actor.Context) *Incarnation {
@@ -38,7 +36,7 @@ func newIncarnation(c *cell, ac actor.Context) *Incarnation {
 	c.mu.Unlock()
 	i := &Incarnation{cell: c, ac: ac, number: c.lives, timers: map[*Timer]struct{}{}}
 	i.ctx, i.cancel = context.WithCancel(context.Background())
-	c.interrupt = i.interrupt
+	c.interrupt = i.cancel
 	return i
 }
 
@@ -93,21 +91,10 @@ func (i *Incarnation) adopt(name string, care care, produce func(*cell) actor.Ac
 	})
 }
 
-// interrupt cancels the pumps' context and closes what they block on, once.
-func (i *Incarnation) interrupt() {
-	i.cancel()
-	for _, c := range i.closers {
-		if err := attempt(c.Close); err != nil {
-			i.Log().Debug("closing for a pump", "error", err)
-		}
-	}
-	i.closers = nil
-}
-
-// end interrupts and joins the pumps and stops the timers.
+// end cancels and joins the pumps and stops the timers.
 func (i *Incarnation) end() {
 	i.ended = true
-	i.interrupt()
+	i.cancel()
 	slow := i.Clock().AfterFunc(stuckAfter, func() {
 		i.Event(EventStuck, "a pump does not end; its Closer must unblock it")
 	})

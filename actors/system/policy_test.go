@@ -79,6 +79,18 @@ func TestQuarantineDoublesFromAMinuteToAnHourAndStartsOverAfterAGoodWindow(t *te
 	}
 }
 
+func TestQuarantineGivesTheWholeBudgetBack(t *testing.T) {
+	c := care{policy: RestartPolicy{Budget: 2, Base: 1, Cap: 1, Window: time.Hour}}
+	var h history
+	faultAt(&h, c, Transient, 0, 0, 0)
+	if what, _ := faultAt(&h, c, Transient, 60, 61); what != restart {
+		t.Errorf("second fault after a quarantine: verdict %d, want a restart", what)
+	}
+	if what, d := faultAt(&h, c, Transient, 62); what != isolate || d != 2*QuarantineMin {
+		t.Errorf("third fault after a quarantine: verdict %d for %v, want the next one", what, d)
+	}
+}
+
 func TestDispositionOfASpentBudgetAndOfABadConfig(t *testing.T) {
 	for _, c := range []struct {
 		on     Disposition

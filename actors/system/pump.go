@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -32,8 +33,8 @@ type pumpOptions struct {
 // WithCredit sets how many unhandled messages the pump may have, in place of DefaultCredit.
 func WithCredit(n int) PumpOption { return func(o *pumpOptions) { o.credit = max(n, 1) } }
 
-// WithCloser has c closed when the pump is to end, to unblock a Read or Accept that knows no context.
-// It is closed once, also where the pump has ended by itself.
+// WithCloser gives c to the pump, to unblock a Read or Accept that knows no context: it is closed once, when
+// the pump is to end or has ended by itself.
 func WithCloser(c io.Closer) PumpOption { return func(o *pumpOptions) { o.closer = c } }
 
 // Pump runs blocking work on a goroutine of its own. A panic in it fails the actor as a Bug, an error as
@@ -50,14 +51,21 @@ func (c *Context[M]) Pump(name string, run func(ctx context.Context, p *Pump[M])
 }
 
 func (i *Incarnation) pump(name string, closer io.Closer, run func(context.Context) error) {
-	if closer != nil {
-		i.closers = append(i.closers, closer)
-	}
+	unblock := sync.OnceFunc(func() {
+		if closer == nil {
+			return
+		}
+		if err := attempt(closer.Close); err != nil {
+			i.Log().Debug("close for a pump", "pump", name, "error", err)
+		}
+	})
 	if i.ended {
-		i.interrupt()
+		unblock()
 		return
 	}
 	i.pumps.Go(func() {
+		defer unblock()
+		defer context.AfterFunc(i.ctx, unblock)()
 		err := attempt(func() error { return run(i.ctx) })
 		if err == nil {
 			return
@@ -90,6 +98,9 @@ func (p *Pump[M]) Offer(m M) bool {
 // Deliver sends m to the actor and waits for credit. It returns the error of the incarnation's context
 // where that ends first. For what must not be lost, from a source that can wait.
 func (p *Pump[M]) Deliver(m M) error {
+	if err := p.inc.ctx.Err(); err != nil {
+		return err // not left to select, which chooses freely among what is ready
+	}
 	select {
 	case p.credit <- struct{}{}:
 		p.send(m)

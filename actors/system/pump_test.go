@@ -1,10 +1,13 @@
 package system_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,6 +97,31 @@ func TestPumpIsCancelledWhenItsActorFaultsNotAfterTheBackoff(t *testing.T) {
 	<-ended
 	if s := h.State("node"); s != system.Restarting {
 		t.Errorf("state %v, want restarting", s)
+	}
+}
+
+func TestPumpCloserIsClosedOnceWhenItsPumpEnds(t *testing.T) {
+	h := systemtest.New(t, 0)
+	var closed [2]int
+	ended := make(chan struct{})
+	ref := spawn(t, h, "node", spec(probe{onStart: func(ctx *system.Context[message]) error {
+		if ctx.Number() > 1 {
+			return nil
+		}
+		ctx.Pump("dial", func(context.Context, *system.Pump[message]) error { return nil },
+			system.WithCloser(closer(func() error { closed[0]++; close(ended); return nil })))
+		ctx.Pump("read", func(ctx context.Context, _ *system.Pump[message]) error { <-ctx.Done(); return nil },
+			system.WithCloser(closer(func() error { closed[1]++; return nil })))
+		return nil
+	}}))
+	h.Run()
+	<-ended // by itself
+	ref.Tell(do(boom))
+	h.Run()
+	ref.Stop()
+	h.Run()
+	if closed != [2]int{1, 1} {
+		t.Errorf("closed %v times, want each once", closed)
 	}
 }
 
@@ -215,6 +243,37 @@ func TestDeliverEndsWithTheIncarnation(t *testing.T) {
 	h.Run() // joins the pump: result and late are ours to read
 	if !errors.Is(result, context.Canceled) || late {
 		t.Errorf("Deliver = %v, Offer = %v after the end, want context.Canceled and false", result, late)
+	}
+}
+
+func TestPumpThatWasCancelledSendsNothing(t *testing.T) {
+	h := systemtest.New(t, 0)
+	var offered bool
+	var delivered error
+	ref := spawn(t, h, "node", spec(probe{onStart: withPump(func(ctx context.Context, p *system.Pump[message]) error {
+		<-ctx.Done()
+		offered, delivered = p.Offer(text("late")), p.Deliver(text("late"))
+		return nil
+	})}))
+	ref.Tell(do(boom))
+	h.Run()
+	if offered || !errors.Is(delivered, context.Canceled) {
+		t.Errorf("Offer = %v, Deliver = %v with credit left, want false and context.Canceled", offered, delivered)
+	}
+}
+
+func TestPumpPanicWhileItEndsIsLoggedAndNoFault(t *testing.T) {
+	var log bytes.Buffer
+	s := system.New(system.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	ref := spawn(t, s, "node", spec(probe{onStart: withPump(func(ctx context.Context, _ *system.Pump[message]) error {
+		<-ctx.Done()
+		panic("at the end")
+	})}))
+	ref.Tell(do(boom))
+	ref.Poison()
+	stopWithin(t, s)
+	if faults := strings.Count(log.String(), "msg=faulted"); faults != 1 || !strings.Contains(log.String(), "pump reader: panic: at the end") {
+		t.Errorf("%d faults, want 1, and the late panic in the log:\n%s", faults, log.String())
 	}
 }
 

@@ -2,6 +2,7 @@ package system
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -111,6 +112,6 @@ func (j Injection) strike(i *Incarnation) error {
 		i.pump("injected", nil, func(context.Context) error { panic("injected") })
 		return nil
 	default:
-		return fmt.Errorf("injected error")
+		return errors.New("injected error")
 	}
 }

@@ -129,9 +129,9 @@ func (s supervisor) HandleFailure(_ *actor.ActorSystem, up actor.Supervisor, _ *
 	case escalate:
 		s.escalate(up, c, fl.fault)
 	case isolate:
-		c.mb.PostSystemMessage(order{fault: fl.n, quarantine: d})
+		c.mb.PostSystemMessage(order(d))
 	case restart:
-		again := func() { c.mb.PostSystemMessage(order{fault: fl.n}) }
+		again := func() { c.mb.PostSystemMessage(order(0)) }
 		if d == 0 {
 			again()
 		} else {

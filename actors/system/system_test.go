@@ -170,13 +170,20 @@ func TestSpawnRefusesBadAndTakenNames(t *testing.T) {
 func TestSpawnInStopIsRefused(t *testing.T) {
 	h := systemtest.New(t, 0)
 	var err error
+	var closed bool
 	ref := spawn(t, h, "node", spec(probe{onStop: func(ctx *system.Context[message]) {
 		_, err = system.Spawn(ctx, "child", spec(probe{}))
-		ctx.Pump("late", func(context.Context, *system.Pump[message]) error { return errors.New("ran") })
-		ctx.After(0, text("late"))
+		ctx.Pump("late", func(context.Context, *system.Pump[message]) error {
+			t.Error("a pump begun in Stop ran")
+			return nil
+		}, system.WithCloser(closer(func() error { closed = true; return nil })))
+		ctx.After(time.Second, text("late"))
 	}}))
 	ref.Stop()
 	h.Run()
+	if _, ok := h.Clock.Next(); ok || !closed {
+		t.Errorf("timer begun in Stop: %v; closer of a pump begun in Stop called: %v", ok, closed)
+	}
 	if !errors.Is(err, system.ErrStopping) {
 		t.Errorf("Spawn in Stop = %v, want ErrStopping", err)
 	}
@@ -249,6 +256,40 @@ func TestShutdownStopsAnActorThatWaitsForItsBackoff(t *testing.T) {
 		t.Fatalf("state %v after two faults at once, want restarting", s)
 	}
 	h.Shutdown()
+	if _, ok := h.Clock.Next(); ok {
+		t.Error("the timer of the backoff is left")
+	}
+}
+
+func TestRestartingTellsStopWhetherALifeFollowsAtOnce(t *testing.T) {
+	h := systemtest.New(t, 0)
+	var got []bool
+	s := spec(probe{onStop: func(ctx *system.Context[message]) { got = append(got, ctx.Restarting()) }})
+	s.Restart.Budget = 1
+	ref := spawn(t, h, "node", s)
+	ref.Tell(do(boom))
+	ref.Tell(do(boom))
+	h.Advance(time.Hour) // restarted, quarantined, running again
+	ref.Stop()
+	h.Run()
+	if want := []bool{true, false, false}; !slices.Equal(got, want) {
+		t.Errorf("Restarting() in Stop was %v, want %v", got, want)
+	}
+}
+
+func TestErrIsTheFirstFaultThatEndedTheSystem(t *testing.T) {
+	h := systemtest.New(t, 0)
+	for _, name := range []string{"first", "second"} {
+		s := spec(probe{onStart: func(*system.Context[message]) error {
+			return &system.Fault{Kind: system.BadConfig, Err: errors.New(name)}
+		}})
+		s.OnBudget = system.Escalate
+		spawn(t, h, name, s)
+	}
+	h.Run()
+	if err := h.Err(); err == nil || err.Error() != "actor first: start: first" {
+		t.Errorf("Err() = %v, want the fault of first", err)
+	}
 }
 
 func TestStopNamesTheActorThatDoesNot(t *testing.T) {

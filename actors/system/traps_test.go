@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -82,6 +83,9 @@ func TestTrapChildrenDoNotSurviveARestart(t *testing.T) {
 	if r := h.Record("node/child"); r.State != system.Running || r.Restarts != 0 {
 		t.Errorf("child %+v, want a new one running", r)
 	}
+	if r := h.Record("node"); r.Dropped != 0 {
+		t.Errorf("%d messages counted as dropped, where nobody sent one", r.Dropped)
+	}
 }
 
 func TestTrapPumpPanicDoesNotKillTheProcess(t *testing.T) {
@@ -150,11 +154,12 @@ func TestTrapBudgetSpentIsQuarantineNotSilence(t *testing.T) {
 	h := systemtest.New(t, 0)
 	log := new(systemtest.Collector[string])
 	healthy := false
-	s := spec(probe{log: log, onStart: func(*system.Context[message]) error {
-		if healthy {
-			return nil
+	s := spec(probe{log: log, onStart: func(ctx *system.Context[message]) error {
+		if !healthy {
+			return errBoom
 		}
-		return errBoom
+		ctx.Self().Tell(text("first"))
+		return nil
 	}})
 	s.Restart = system.RestartPolicy{Budget: 2, Window: 30 * time.Second}
 	ref := spawn(t, h, "node", s)
@@ -173,7 +178,7 @@ func TestTrapBudgetSpentIsQuarantineNotSilence(t *testing.T) {
 	h.Advance(20 * time.Second)
 	ref.Tell(text("back"))
 	h.Run()
-	wantLog(t, log, "start 4", "back")
+	wantLog(t, log, "start 4", "first", "back")
 	if want := "node quarantined"; !slices.Contains(h.Trace(), want) {
 		t.Errorf("trace %q without %q", h.Trace(), want)
 	}
@@ -217,6 +222,57 @@ func TestTrapEscalateFailsTheParentOnce(t *testing.T) {
 	r := h.Record("node")
 	if r.Restarts != 1 || r.FaultKind != "transient" || !strings.Contains(r.LastFault, "child node/r") {
 		t.Errorf("parent %+v, want one restart for a child", r)
+	}
+}
+
+func TestTrapEscalateIsRepeatedUntilTheParentsBudgetIsSpent(t *testing.T) {
+	h := systemtest.New(t, 0)
+	required := spec(probe{onStart: func(*system.Context[message]) error { return errBoom }})
+	required.OnBudget, required.Restart = system.Escalate, system.RestartPolicy{Budget: 1}
+	parent := spec(probe{onStart: func(ctx *system.Context[message]) error {
+		_, err := system.Spawn(ctx, "router", required)
+		return err
+	}})
+	parent.Restart.Budget = 2
+	spawn(t, h, "node", parent)
+	h.Advance(10 * time.Second)
+	if r := h.Record("node"); r.State != system.Quarantined || r.Restarts != 2 {
+		t.Errorf("parent of a child that never starts: %+v, want it quarantined after two restarts", r)
+	}
+}
+
+func TestTrapBadConfigOfARequiredChildIsOneOfTheParent(t *testing.T) {
+	h := systemtest.New(t, 0)
+	required := spec(probe{onStart: func(*system.Context[message]) error {
+		return &system.Fault{Op: "read key", Kind: system.BadConfig, Err: errBoom}
+	}})
+	required.OnBudget = system.Escalate
+	spawn(t, h, "node", spec(probe{onStart: func(ctx *system.Context[message]) error {
+		_, err := system.Spawn(ctx, "router", required)
+		return err
+	}}))
+	h.Advance(10 * time.Second)
+	r := h.Record("node")
+	if r.State != system.Stopped || r.FaultKind != "config" || r.LastFault != "child node/router: read key: boom" {
+		t.Errorf("parent %+v, want it stopped by the child's config fault", r)
+	}
+}
+
+func TestTrapChildThatFaultsWhileItsParentStopsIsNoFaultOfTheParent(t *testing.T) {
+	h := systemtest.New(t, 0)
+	required := spec(probe{})
+	required.OnBudget = system.Escalate
+	var child system.Ref[message]
+	ref := spawn(t, h, "node", spec(probe{onStart: func(ctx *system.Context[message]) (err error) {
+		child, err = system.Spawn(ctx, "router", required)
+		return err
+	}}))
+	h.Run()
+	child.Tell(do(func(*system.Context[message]) error { return &system.Fault{Kind: system.BadConfig, Err: errBoom} }))
+	ref.Stop() // stands in the parent's queue before the child's failure
+	h.Run()
+	if slices.Contains(h.Trace(), "node faulted") {
+		t.Errorf("trace %q: the parent was made to fail while it stopped", h.Trace())
 	}
 }
 
@@ -315,6 +371,9 @@ func TestTrapRestartBehindAStopBringsNobodyBack(t *testing.T) {
 	at, _ := h.Clock.Next()
 	h.Clock.AdvanceTo(at) // the restart is queued behind the stop
 	h.Advance(time.Minute)
+	if _, ok := h.Clock.Next(); ok {
+		t.Error("a stopped actor has a timer")
+	}
 	if got := h.Trace(); got[len(got)-1] != "node stopped" {
 		t.Errorf("trace %q does not end with the stop", got)
 	}
@@ -356,6 +415,31 @@ func TestTrapNoMessageIsDeliveredWhileChildrenStop(t *testing.T) {
 	close(release)
 	stopWithin(t, s)
 	wantLog(t, log, "start 1", "stop 1")
+}
+
+func TestTrapNameIsNotFreeBeforeTheParentHasTakenNote(t *testing.T) {
+	s := system.New(system.Config{})
+	stopped, done := make(chan struct{}), make(chan error)
+	ref := spawn(t, s, "node", spec(probe{onStart: func(ctx *system.Context[message]) error {
+		child, err := system.Spawn(ctx, "peer", spec(probe{onStop: func(*system.Context[message]) { close(stopped) }}))
+		child.Stop()
+		return err
+	}}))
+	ref.Tell(do(func(ctx *system.Context[message]) (err error) {
+		<-stopped
+		for range 10000 { // upstream frees the name meanwhile, and would then forget the one spawned in its place
+			if _, err = system.Spawn(ctx, "peer", spec(probe{})); !errors.Is(err, system.ErrExists) {
+				break
+			}
+			runtime.Gosched()
+		}
+		done <- err
+		return nil
+	}))
+	if err := <-done; !errors.Is(err, system.ErrExists) {
+		t.Errorf("Spawn in the Handle during which the namesake stopped = %v, want ErrExists", err)
+	}
+	stopWithin(t, s)
 }
 
 func TestTrapRespawnedNameIsNotForgottenByItsParent(t *testing.T) {
