@@ -136,9 +136,12 @@ type SendTransit struct {
 	Payload []byte
 }
 
-// InstallSession has frames accepted that come with this session's local index.
-// From Sessions.
-type InstallSession struct{ Session *Session }
+// InstallSession has frames accepted that come with this session's local index,
+// from the node that showed this certificate. From Sessions.
+type InstallSession struct {
+	Session *Session
+	Peer    *cert.Identity
+}
 
 // UseSession has frames to the session's peer sent with it. From Sessions.
 type UseSession struct{ Session *Session }

@@ -63,7 +63,7 @@ type keyring[S sealer] struct {
 	keys    []*sealing[S] // oldest first
 	current *sealing[S]   // what we send with; nil before the first
 
-	install func(S)
+	install func(*sealing[S])
 	use     func(*sealing[S])
 	retire  func(index uint32)
 }
@@ -80,15 +80,16 @@ func (r *keyring[S]) offer(now time.Time, s S, a *agreement) {
 		i := slices.IndexFunc(r.keys, func(k *sealing[S]) bool { return !k.confirmed })
 		r.remove(r.keys[i])
 	}
-	r.keys = append(r.keys, &sealing[S]{session: s, agreed: a, made: now, expires: now.Add(confirmTimeout)})
-	r.install(s)
+	k := &sealing[S]{session: s, agreed: a, made: now, expires: now.Add(confirmTimeout)}
+	r.keys = append(r.keys, k)
+	r.install(k)
 }
 
 // adopt takes an initiator's keys: the peer has them.
 func (r *keyring[S]) adopt(now time.Time, s S, a *agreement) {
 	k := &sealing[S]{session: s, agreed: a, made: now, confirmed: true, heardAt: now}
 	r.keys = append(r.keys, k)
-	r.install(s)
+	r.install(k)
 	r.choose(now, k)
 }
 

@@ -63,7 +63,7 @@ func NewLink(c LinkConfig) *Link {
 	}
 	l.ring = keyring[*LinkSession]{
 		self:    l.self(),
-		install: func(s *LinkSession) { l.out.put(Install{s}) },
+		install: func(k *sealing[*LinkSession]) { l.out.put(Install{k.session}) },
 		retire:  func(index uint32) { l.out.put(Retire{index}) },
 		use: func(k *sealing[*LinkSession]) {
 			if l.remote != k.agreed.with.addr {

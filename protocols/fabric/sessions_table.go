@@ -18,7 +18,7 @@ func (s *Sessions) peer(now time.Time, id addr.NodeID) *sessionPeer {
 	p := &sessionPeer{id: id, used: now}
 	p.ring = keyring[*Session]{
 		self:    s.self(),
-		install: func(k *Session) { s.out.put(InstallSession{k}) },
+		install: func(k *sealing[*Session]) { s.out.put(InstallSession{k.session, k.agreed.peer}) },
 		use:     func(k *sealing[*Session]) { s.out.put(UseSession{k.session}) },
 		retire: func(index uint32) {
 			delete(s.indices, index)
