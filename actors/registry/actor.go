@@ -137,6 +137,10 @@ func (s *serving) run(ctx context.Context, p *system.Pump[Message]) error {
 		return config("start", fmt.Errorf("%w: this machine says %s, but its CA was made after %s; set the clock",
 			registry.ErrClock, now.UTC().Format(time.RFC3339), start.Format(time.RFC3339)), true)
 	}
+	if s.cfg.Advertise != nil {
+		// First, so that who finds the port open finds the address in the database.
+		s.keep(ctx, store, *s.cfg.Advertise)
+	}
 	listener, err := net.Listen("tcp", s.cfg.Listen)
 	if err != nil {
 		return config("listen", err, s.first)
@@ -163,26 +167,25 @@ func (s *serving) run(ctx context.Context, p *system.Pump[Message]) error {
 	return serve(ctx, server, server.http(certificate.get), bounded)
 }
 
-// advertise settles where nodes reach the service, and keeps it for tokens.
+// advertise is where nodes reach the service.
 func (s *serving) advertise(ctx context.Context, store *Store, bound netip.AddrPort) (registry.HostPort, error) {
-	var told registry.HostPort
 	if s.cfg.Advertise != nil {
-		told = *s.cfg.Advertise
-	} else {
-		var err error
-		told, err = store.Advertise(ctx)
-		if err == nil {
-			return told, nil
-		}
-		if !errors.Is(err, ErrNoAdvertise) || bound.Addr().IsUnspecified() {
-			return told, err
-		}
-		told = registry.HostPort{Host: bound.Addr().Unmap().String(), Port: bound.Port()}
+		return *s.cfg.Advertise, nil
 	}
-	if err := store.SetAdvertise(ctx, told); err != nil {
+	told, err := store.Advertise(ctx)
+	if !errors.Is(err, ErrNoAdvertise) || bound.Addr().IsUnspecified() {
+		return told, err
+	}
+	told = registry.HostPort{Host: bound.Addr().Unmap().WithZone("").String(), Port: bound.Port()}
+	s.keep(ctx, store, told)
+	return told, nil
+}
+
+// keep stores the address for later tokens; without it the service still works.
+func (s *serving) keep(ctx context.Context, store *Store, h registry.HostPort) {
+	if err := store.SetAdvertise(ctx, h); err != nil {
 		s.log.Error("the address for join lines cannot be saved", "error", err)
 	}
-	return told, nil
 }
 
 // serve runs the HTTP server until ctx ends, and joins its calls.

@@ -207,6 +207,19 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+func TestSettingsSetThemselves(t *testing.T) {
+	p := registry.DefaultParams(issuer(t).Authority)
+	all, err := p.Settings()
+	if err != nil || len(all) != 18 {
+		t.Fatalf("%d settings: %v, %v", len(all), all, err)
+	}
+	var q registry.Params
+	q.Number, q.Network, q.LocatorRange = p.Number, p.Network, p.LocatorRange
+	if q, err = q.WithAll(all[3:]); err != nil || mustJSON(q) != mustJSON(p) {
+		t.Errorf("set one by one: %s, %v, want %s", mustJSON(q), err, mustJSON(p))
+	}
+}
+
 func mustJSON(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {

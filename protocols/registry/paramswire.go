@@ -114,6 +114,48 @@ func ParseSetting(s string) (Setting, error) {
 	return Setting{key, value}, nil
 }
 
+// Settings lists all values, as With takes them, in the order of the JSON.
+func (p Params) Settings() ([]Setting, error) {
+	body, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrParams, err)
+	}
+	return flatten(nil, "", body)
+}
+
+// flatten appends the values of a JSON object of ours, which therefore decodes.
+func flatten(all []Setting, prefix string, object []byte) ([]Setting, error) {
+	d := json.NewDecoder(bytes.NewReader(object))
+	if _, err := d.Token(); err != nil { // the opening brace
+		return nil, err
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, err
+		}
+		name := prefix + key.(string)
+		if value[0] == '{' {
+			if all, err = flatten(all, name+".", value); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		text := string(value)
+		if value[0] == '"' {
+			if err := json.Unmarshal(value, &text); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, Setting{name, text})
+	}
+	return all, nil
+}
+
 // WithAll is p with these values changed, and checked.
 func (p Params) WithAll(changes []Setting) (Params, error) {
 	for _, c := range changes {
