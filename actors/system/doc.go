@@ -39,5 +39,21 @@
 //
 // Stop or Poison: Poison queues behind the messages sent so far, Stop overtakes them and has them dropped.
 // Children are always stopped. System.Stop poisons the root actors and waits until all have stopped and
-// every pump has been joined.
+// every pump has been joined; upstream's Shutdown stops nobody.
+//
+// What protoactor does, at the pinned version, and what stands here instead:
+//
+//	its registry's bucket index is negative on 32 bits: half of all names panic     flatten
+//	OneForOne stops a child silently; the "exponential" backoff is linear,
+//	uncapped, and overflows on 32 bits                                              supervisor, RestartPolicy
+//	guardians crash the process on Escalate and AllForOne                           root
+//	a Restart that comes after a Stop brings the actor back for good                guard
+//	a parent forgets a child by name, also one spawned anew meanwhile               cell.gone
+//	a panic in a goroutine, or in Stopping, is not contained                        Pump, shell.end
+//	messages are delivered to an actor that stops                                   guard
+//	a message with GetMessages or GetAutoResponse is taken apart                    envelope
+//	ReceiveTimeout and package scheduler race                                       Timer, hw/clock
+//	Stash reverses, ReenterAfter outlives its incarnation                           not offered
+//	a full Bounded mailbox makes its sender spin                                    Pump's credit, maxSuspended
+//	RequestFuture invites actors to wait for each other                             not offered
 package system

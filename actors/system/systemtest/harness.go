@@ -10,8 +10,10 @@ import (
 	"re6st/hw/clock"
 )
 
-// patience bounds what waits for a pump: a test that reaches it has failed.
-const patience = 20 * time.Second
+const (
+	patience = 20 * time.Second // bounds a wait for a pump: a test that reaches it has failed
+	glance   = time.Millisecond // how often a condition is asked that comes true outside of all mailboxes
+)
 
 // Harness is a System with a virtual clock and a Queue, driven by the test's goroutine.
 type Harness struct {
@@ -64,6 +66,8 @@ func (h *Harness) Await(what string, cond func() bool) {
 	h.tb.Helper()
 	late := time.NewTimer(patience)
 	defer late.Stop()
+	again := time.NewTicker(glance)
+	defer again.Stop()
 	for {
 		h.Run()
 		if cond() {
@@ -71,6 +75,7 @@ func (h *Harness) Await(what string, cond func() bool) {
 		}
 		select {
 		case <-h.Queue.Ready():
+		case <-again.C:
 		case <-late.C:
 			h.tb.Fatalf("waited %v for %s", patience, what)
 		}
