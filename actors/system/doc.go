@@ -1,6 +1,6 @@
 // Package system runs actors: one actor is one peer or resource that may fail on its own. It gives them
 // typed references, supervision, pumps for their blocking IO, timers, snapshots and events, and is the only
-// importer of protoactor, whose traps it defuses (see traps_test.go, one test for each).
+// importer of protoactor, whose traps it defuses (a TestTrap… for each).
 //
 // An actor package writes a sealed message interface and a Handler, which drives a pure protocol machine:
 //
