@@ -1,0 +1,59 @@
+package babel
+
+import (
+	"time"
+
+	"re6st/protocols/rib"
+)
+
+// Status is the Router's tables for the operator, in the words of RFC 9046.
+// All is sorted; the caller owns it.
+type Status struct {
+	RouterID  RouterID
+	Seqno     uint16
+	Neighbors []NeighborEntry
+	Routes    []RouteEntry
+	Sources   int // entries of the source table
+	Requests  int // pending seqno requests
+}
+
+// NeighborEntry is one neighbor.
+type NeighborEntry struct {
+	NeighborKey
+	Cost, Rxcost uint16
+	Routes       int
+	Stale        bool // its Neighbor is being made anew
+}
+
+// RouteEntry is one route of the route table; NeighborKey is zero for what this
+// router originates.
+type RouteEntry struct {
+	NeighborKey
+	rib.Key
+	RouterID          RouterID
+	Seqno             uint16
+	Refmetric, Metric uint16
+	Feasible          bool
+	Selected          bool
+	Expires           time.Time // zero: never
+}
+
+// Status is the tables as they are now.
+func (r *Router) Status() Status {
+	s := Status{RouterID: r.cfg.RouterID, Seqno: r.seqno, Sources: len(r.sources), Requests: len(r.requests)}
+	for _, i := range r.interfaces {
+		for _, n := range i.neighbors {
+			s.Neighbors = append(s.Neighbors, NeighborEntry{n.key, n.cost, n.rxcost, len(n.routes), !n.staleUntil.IsZero()})
+		}
+	}
+	for _, d := range r.sorted() {
+		if d.originated {
+			s.Routes = append(s.Routes, RouteEntry{Key: d.key, RouterID: r.cfg.RouterID, Seqno: r.seqno, Metric: d.metric, Feasible: true, Selected: true})
+		}
+		for _, rt := range d.routes {
+			s.Routes = append(s.Routes, RouteEntry{rt.neighbor.key, d.key, rt.routerID, rt.seqno, rt.refmetric, rt.metric,
+				r.feasible(d.key, rt.routerID, rt.seqno, rt.refmetric), d.selected == rt, rt.expires})
+		}
+	}
+	return s
+}
