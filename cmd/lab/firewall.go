@@ -22,6 +22,17 @@ const (
 // perMyriad is a probability in 1/10000.
 type perMyriad int
 
+// certain is a probability of 1.
+const certain perMyriad = 10_000
+
+// verdict renders "drop that share"; nft takes no comparison that is always true.
+func (share perMyriad) verdict() string {
+	if share == certain {
+		return "drop"
+	}
+	return fmt.Sprintf("numgen random mod %d < %d drop", certain, share)
+}
+
 // firewall is what the router does with the packets of each edge. It is a value of
 // the lab, from which the whole rule set is rendered after every change: the kernel
 // takes it in one transaction, so no packet sees half of it.
@@ -123,7 +134,7 @@ func (f *firewall) bridgeChains(b *strings.Builder) {
 			if _, cut := f.cuts[e]; cut {
 				fmt.Fprintf(b, "%s %q drop\n", way.match, e.A)
 			} else if share := f.losses[e]; share != 0 {
-				fmt.Fprintf(b, "%s %q numgen random mod 10000 < %d drop\n", way.match, e.A, share)
+				fmt.Fprintf(b, "%s %q %s\n", way.match, e.A, share.verdict())
 			}
 		}
 		b.WriteString("}\n")
@@ -148,7 +159,7 @@ func (f *firewall) verdicts(b *strings.Builder, edges []Edge) {
 	rule(b, silent, "drop")
 	rule(b, reject, "reject with icmpx type host-unreachable")
 	for _, share := range slices.Sorted(maps.Keys(losses)) {
-		rule(b, losses[share], fmt.Sprintf("numgen random mod 10000 < %d drop", share))
+		rule(b, losses[share], share.verdict())
 	}
 }
 

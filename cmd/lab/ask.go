@@ -1,0 +1,163 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"re6st/hw/netns"
+)
+
+// askCommands are those that act on a running lab.
+func askCommands(folder *string) []*cobra.Command {
+	short := map[string]string{
+		verbCut:     "Let no packet of an edge through; reject answers \"unreachable\"",
+		verbHeal:    "Let the packets of an edge through again, all of them",
+		verbLoss:    "Drop that share of an edge's packets, both ways",
+		verbRate:    "Limit what a node sends and gets; 0 is no limit",
+		verbDelay:   "Delay the packets of an edge (not there yet)",
+		verbKill:    "Kill a node, or the registry (SIGKILL)",
+		verbStart:   "Start a node, or the registry, that was killed",
+		verbRestart: "Ask a node, or the registry, to end, and start it again",
+		wordDown:    "Take a lab down",
+	}
+	var commands []*cobra.Command
+	for _, verb := range []string{verbCut, verbHeal, verbLoss, verbRate, verbDelay, verbKill, verbStart, verbRestart, wordDown} {
+		use := usages[verb]
+		if verb == wordDown {
+			use = wordDown
+		}
+		cmd := &cobra.Command{Use: use, Short: short[verb]}
+		id := cmd.Flags().String("lab", "", labFlag)
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			words := append([]string{verb}, args...)
+			if verb != wordDown {
+				if _, err := parseAction(words); err != nil {
+					return &ExitError{exitUsage, fmt.Errorf("lab: %w", err)}
+				}
+			}
+			return askLab(cmd, *folder, *id, words)
+		}
+		commands = append(commands, cmd)
+	}
+	return commands
+}
+
+const labFlag = "id of the lab; default: that of RE6ST_LAB, or the only one that runs"
+
+// statusNotRunning is the house's exit code where nothing runs that could be asked.
+const statusNotRunning = 3
+
+func askLab(cmd *cobra.Command, folder, id string, words []string) error {
+	ctx, stop := signals(cmd.Context())
+	defer stop()
+	dir, err := find(folder, id)
+	if err == nil {
+		var output string
+		output, err = ask(ctx, dir, words)
+		fmt.Fprint(cmd.OutOrStdout(), output)
+	}
+	if errors.Is(err, ErrNoLab) {
+		return &ExitError{statusNotRunning, err}
+	}
+	return err
+}
+
+func listCommand(folder *string) *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "Show the labs that run and their nodes", Args: usage(cobra.NoArgs)}
+	id := cmd.Flags().String("lab", "", "id of one lab; default: all that run")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		ids := []string{*id}
+		if *id == "" {
+			running, err := runningLabs(*folder)
+			if err != nil {
+				return err
+			}
+			if ids = running; len(ids) == 0 {
+				return &ExitError{statusNotRunning, ErrNoLab}
+			}
+		}
+		for _, id := range ids {
+			if err := askLab(cmd, *folder, id, []string{wordList}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return cmd
+}
+
+func execCommand(folder *string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "exec NODE -- CMD...",
+		Short: "Run a command in the network namespace of a node, of the registry or of the router",
+		Args:  usage(cobra.MinimumNArgs(2)),
+	}
+	id := cmd.Flags().String("lab", "", labFlag)
+	cmd.Flags().SetInterspersed(false) // CMD's flags are CMD's, with or without --
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		dir, err := find(*folder, *id)
+		if errors.Is(err, ErrNoLab) {
+			return &ExitError{statusNotRunning, err}
+		}
+		if err != nil {
+			return err
+		}
+		words := args[1:]
+		if words[0] == "--" {
+			words = words[1:]
+		}
+		return execIn(dir, args[0], words)
+	}
+	return cmd
+}
+
+// execIn becomes the command, in the namespace of a member of the lab.
+func execIn(dir, member string, words []string) error {
+	if len(words) == 0 {
+		return &ExitError{exitUsage, errors.New("lab: which command? write: re6st lab exec NODE -- CMD...")}
+	}
+	name, err := namespaceOf(dir, member)
+	if err != nil {
+		return err
+	}
+	path, err := exec.LookPath(words[0])
+	if err != nil {
+		return &ExitError{statusNotStarted, fmt.Errorf("lab: %w", err)}
+	}
+	ns, err := netns.Open(name)
+	if err != nil {
+		return err
+	}
+	runtime.LockOSThread() // execve keeps the namespace of the thread that calls it
+	if err := ns.Enter(); err != nil {
+		return err
+	}
+	err = syscall.Exec(path, words, append(os.Environ(), EnvLab+"="+dir))
+	return &ExitError{statusNotStarted, fmt.Errorf("lab: %s: %w", path, err)}
+}
+
+// namespaceOf finds the namespace of a node, the registry or the router in lab.json.
+func namespaceOf(dir, member string) (string, error) {
+	d, err := readJSON(dir)
+	if err != nil {
+		return "", err
+	}
+	switch member {
+	case registryName:
+		return d.Registry, nil
+	case routerName:
+		return d.Router, nil
+	}
+	for _, n := range d.Nodes {
+		if n.Name == member {
+			return n.Netns, nil
+		}
+	}
+	return "", fmt.Errorf("%w: %s; there are %s, %s and n1 to n%d", ErrNode, member, routerName, registryName, len(d.Nodes))
+}

@@ -1,0 +1,56 @@
+// Package lab makes a whole network on one machine: a registry and nodes, each in a
+// network namespace of its own and each a process of its own, of the very binary that
+// runs the lab. `re6st lab` is its command.
+//
+//	re6st lab (owner: holds the lock in /run/re6st-lab/ID)
+//	  |
+//	  |      namespace registry       namespace n1                namespace n2
+//	  |     +------------------+  +----------------------+  +----------------------+
+//	  +---->| re6st registry   |  | re6st node           |  | re6st node           |
+//	  |     |            eth0  |  | TUN <-> mesh <->eth0 |  | TUN <-> mesh <->eth0 |
+//	  |     +--------------|---+  +--^--------------|----+  +--^--------------|----+
+//	  |                    |         |              |          |              |
+//	  |     +--------------|---------|--------------|----------|--------------|----+
+//	  |     | namespace  registry    |              n1         |             n2    |
+//	  +---->|  router     nft forward chain: neighbors and registry, cuts, losses  |
+//	  |     +------------------------|-------------------------|-------------------+
+//	  |                              |                         |
+//	  +-- prober: raw ICMPv6 sockets, one in each node's namespace, at its mesh address
+//
+// The underlay is routed: each member has a subnet, 10.0.0.4i/30 and
+// fd72:6536:7374:i::/64 (the registry is member 0), and no multicast passes. The
+// router lets the packets of the topology's edges through, and those to and from the
+// registry. In the topology lan the nodes are ports of one bridge instead, with
+// multicast, and the registry is behind it.
+//
+// One lab from its start to its end:
+//
+//  1. Open sweeps labs whose owner is dead, then makes namespaces, links and rules.
+//  2. Start runs the registry, then for every node `re6st join` with its join line
+//     and `re6st node`, and asks the node's control socket for its address. All that
+//     is known of the binary's command line and answers is in program.go.
+//  3. It is converged when an echo has come back between every ordered pair.
+//  4. CMD and the scenario run; each Action goes through Lab.Do, whether it comes from
+//     the scenario or, by the control socket, from `re6st lab cut` and the like.
+//  5. Close ends the processes and removes all of it. Killed children, a signal, a
+//     failed start all lead there; only SIGKILL does not, and then the next Open sweeps.
+//
+// A scenario is a file of lines, done in their order. A line with a time waits for it
+// (counted from the scenario's start), one without follows the line before.
+//
+//	ping n1 n5 every 10ms               # runs from here on, and is reported
+//	at 2s cut n1 n2                     # no packet passes; `reject` answers instead
+//	expect whole within 2s              # from the last action: every pair whose ends live
+//	                                    # and are still joined has answered a new echo
+//	at 5s heal n1 n2                    # also ends a loss
+//	at 6s kill n4                       # SIGKILL
+//	at 7s start n4
+//	at 7s kill registry
+//	at 8s loss n1 n2 10%                # also: rate n1 50, restart n4
+//	expect ping n1 n5 lost < 3          # so far; also: outage < 1s
+//
+// After an `expect whole` each pair's longest outage is reported, counted from the
+// action to the next one. Outages are as fine as the echoes: 20 to 50 ms.
+//
+// What it does not do: delay (this kernel has no netem; see ErrNotThereYet).
+package lab

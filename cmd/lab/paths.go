@@ -1,0 +1,68 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+)
+
+// hops says for each node to which neighbor it sends what is for each other node.
+type hops map[string]map[string]string
+
+// pathLinks follows the next hops from one node to another and counts the links.
+func pathLinks(h hops, from, to string) (int, error) {
+	links := 0
+	for at := from; at != to; links++ {
+		next, ok := h[at][to]
+		if !ok {
+			return 0, fmt.Errorf("lab: %s has no route to %s", at, to)
+		}
+		if links > len(h) {
+			return 0, fmt.Errorf("lab: the routes from %s to %s make a loop at %s", from, to, at)
+		}
+		at = next
+	}
+	return links, nil
+}
+
+// longestPath is the most links between any two of the nodes, in either direction.
+func longestPath(h hops, names []string) (int, error) {
+	longest := 0
+	for _, p := range allPairs(names) {
+		links, err := pathLinks(h, p.From, p.To)
+		if err != nil {
+			return 0, err
+		}
+		longest = max(longest, links)
+	}
+	return longest, nil
+}
+
+// hops asks every node for its routes.
+func (l *Lab) hops(ctx context.Context) (hops, error) {
+	name := map[netip.Addr]string{}
+	for _, n := range l.snapshot() {
+		name[n.addresses[generalClass]] = n.name
+	}
+	h := hops{}
+	for _, from := range l.names {
+		via, err := l.program.routes(ctx, l.members[from].dir)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", from, err)
+		}
+		h[from] = map[string]string{}
+		for to, next := range via {
+			h[from][name[to]] = name[next]
+		}
+	}
+	return h, nil
+}
+
+// MaxLinks asks the nodes how many links the longest of all paths has now.
+func (l *Lab) MaxLinks(ctx context.Context) (int, error) {
+	h, err := l.hops(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return longestPath(h, l.names)
+}

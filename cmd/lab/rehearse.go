@@ -1,0 +1,197 @@
+package lab
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+)
+
+// rehearsal is a scenario being run.
+type rehearsal struct {
+	lab    *Lab
+	prober *prober
+	start  time.Duration // of the scenario, in the prober's time
+	trains map[Pair]*train
+	pings  map[Pair]*train
+	report ScenarioReport
+
+	actionBegan, actionDone time.Duration // of the last action that is no ping
+	windows                 []*window
+}
+
+// window is the time after an action in which an "expect whole" looks for outages:
+// up to the next action.
+type window struct {
+	step     int // index in the report
+	pairs    []Pair
+	from, to time.Duration // to is 0 as long as it is open
+	atLeast  time.Duration // it stays open until then if nothing happens
+}
+
+// Run runs a scenario: its lines in their order, each at its time or, without one or
+// when that is past, right after the line before. An action that cannot be done ends
+// it; an expectation that fails does not. An error says that ctx ended.
+func (l *Lab) Run(ctx context.Context, s *Scenario) (ScenarioReport, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	now := l.prober.now()
+	r := &rehearsal{lab: l, prober: l.prober, start: now, actionBegan: now, actionDone: now,
+		trains: map[Pair]*train{}, pings: map[Pair]*train{}, report: ScenarioReport{OK: true}}
+	if s.watchesWhole() {
+		r.watchAll(ctx)
+	}
+	for _, step := range s.Steps {
+		if step.Timed {
+			if err := r.until(ctx, r.start+step.At); err != nil {
+				return r.report, err
+			}
+		}
+		if ok := r.step(ctx, step); !ok {
+			break
+		}
+		if ctx.Err() != nil {
+			return r.report, context.Cause(ctx)
+		}
+	}
+	return r.report, r.finish(ctx, s)
+}
+
+// watchAll sends echoes between all pairs until ctx ends.
+func (r *rehearsal) watchAll(ctx context.Context) {
+	var trains []*train
+	for _, pair := range allPairs(r.lab.names) {
+		t := r.prober.newTrain(pair)
+		r.trains[pair] = t
+		trains = append(trains, t)
+	}
+	r.prober.pace(ctx, wholePace(len(trains)), trains, nil)
+}
+
+// until waits for a moment of the prober's time.
+func (r *rehearsal) until(ctx context.Context, moment time.Duration) error {
+	timer := time.NewTimer(moment - r.prober.now())
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// step does one step and reports it; false ends the scenario.
+func (r *rehearsal) step(ctx context.Context, s Step) bool {
+	report := StepReport{Line: s.Line, Text: s.String(), At: seconds(r.prober.now() - r.start), OK: true}
+	var err error
+	switch {
+	case s.Action == nil && s.Expect.Whole > 0:
+		r.expectWhole(ctx, s.Expect.Whole, &report)
+	case s.Action == nil:
+		err = r.expectPing(ctx, s.Expect, &report)
+	case s.Action.Verb == verbPing:
+		pair := Pair{s.Action.A, s.Action.B}
+		r.pings[pair] = r.prober.newTrain(pair)
+		r.prober.pace(ctx, s.Action.Every, []*train{r.pings[pair]}, nil)
+	default:
+		err = r.act(ctx, *s.Action)
+	}
+	if err != nil {
+		report.OK, report.Error = false, err.Error()
+	}
+	r.report.OK = r.report.OK && report.OK
+	r.report.Steps = append(r.report.Steps, report)
+	return err == nil
+}
+
+func (r *rehearsal) act(ctx context.Context, a Action) error {
+	began := r.prober.now()
+	for _, w := range r.windows {
+		if w.to == 0 {
+			w.to = began
+		}
+	}
+	err := r.lab.Do(ctx, a)
+	r.actionBegan, r.actionDone = began, r.prober.now()
+	return err
+}
+
+// expectWhole waits until every pair that can reach each other has answered an echo
+// sent after the last action.
+func (r *rehearsal) expectWhole(ctx context.Context, within time.Duration, report *StepReport) {
+	pairs := r.lab.reachable()
+	var trains []*train
+	for _, p := range pairs {
+		trains = append(trains, r.trains[p])
+	}
+	deadline := r.actionBegan + within
+	ctx, cancel := context.WithTimeout(ctx, deadline-r.prober.now())
+	defer cancel()
+	last, missing := r.prober.await(ctx, trains, r.actionDone)
+	for _, p := range missing {
+		report.Missing = append(report.Missing, p.String())
+	}
+	if len(missing) == 0 {
+		took := seconds(max(0, last-r.actionBegan))
+		report.WholeS = &took
+	}
+	report.OK = len(missing) == 0 && last <= deadline
+	r.windows = append(r.windows, &window{step: len(r.report.Steps), pairs: pairs, from: r.actionBegan, atLeast: deadline})
+}
+
+// expectPing looks at what a ping has lost up to now; replies on their way get their time.
+func (r *rehearsal) expectPing(ctx context.Context, e *Expect, report *StepReport) error {
+	now := r.prober.now()
+	if err := r.until(ctx, now+echoGrace); err != nil {
+		return err
+	}
+	l := r.prober.losses(r.pings[e.Pair], 0, now)
+	outage := seconds(l.Outage)
+	report.Lost, report.Outage = &l.Lost, &outage
+	report.OK = e.Lost == 0 || l.Lost < e.Lost
+	if e.Outage > 0 {
+		report.OK = report.OK && l.Outage < e.Outage
+	}
+	return nil
+}
+
+// finish lets the open windows come to their end and counts what was lost.
+func (r *rehearsal) finish(ctx context.Context, s *Scenario) error {
+	end := r.prober.now()
+	for _, w := range r.windows {
+		if w.to == 0 {
+			end = max(end, w.atLeast)
+		}
+	}
+	if err := r.until(ctx, end+echoGrace); err != nil {
+		return err
+	}
+	for _, w := range r.windows {
+		if w.to == 0 {
+			w.to = end
+		}
+		r.report.Steps[w.step].Outages = r.outages(w)
+	}
+	for _, step := range s.Steps {
+		a := step.Action
+		if a == nil || a.Verb != verbPing || r.pings[Pair{a.A, a.B}] == nil {
+			continue
+		}
+		l := r.prober.losses(r.pings[Pair{a.A, a.B}], 0, end)
+		r.report.Pings = append(r.report.Pings, PingReport{From: a.A, To: a.B, EveryS: a.Every.Seconds(),
+			Sent: l.Sent, Lost: l.Lost, Outage: seconds(l.Outage)})
+	}
+	return nil
+}
+
+// outages lists the pairs that were without answers in a window, the longest first.
+func (r *rehearsal) outages(w *window) []PairOutage {
+	var found []PairOutage
+	for _, p := range w.pairs {
+		if l := r.prober.losses(r.trains[p], w.from, w.to); l.Outage > 0 {
+			found = append(found, PairOutage{p.String(), seconds(l.Outage)})
+		}
+	}
+	slices.SortStableFunc(found, func(a, b PairOutage) int { return cmp.Compare(b.Outage, a.Outage) })
+	return found
+}
