@@ -82,7 +82,7 @@ func (h *handler) Handle(ctx *system.Context[Message], m Message) error {
 		ctx.Event("listening", fmt.Sprintf("%s, as %s", e.Address, e.Advertise))
 	case Joined:
 		h.status.Joined++
-		ctx.Event("joined", e.Prefix.CN())
+		ctx.Event("joined", fmt.Sprintf("%s %s, from %s", e.Prefix.CN(), e.ID, e.From))
 	case Refused:
 		h.status.Refused++
 		h.status.LastError = e.Error.Detail

@@ -183,7 +183,6 @@ func (s *server) join(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.log.Info("joined", "prefix", id.Prefix.CN(), "id", id.ID, "from", c.from)
 	s.emit(Joined{id.Prefix, id.ID, c.from})
 	return answer, nil
 }
