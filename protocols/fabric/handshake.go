@@ -40,8 +40,9 @@ type agreement struct {
 	static        [keyLen]byte
 	suite         Suite
 	keys          Keys
-	local, remote uint32 // indices
-	initiator     bool   // this node
+	confirm       [keyLen]byte // the initiator shows by it that it has the keys
+	local, remote uint32       // indices
+	initiator     bool         // this node
 	with          source
 	rtt           time.Duration // initiator: of the last message and its answer
 	kept          keptCookie    // initiator: for the next handshake
@@ -54,17 +55,14 @@ type verified struct {
 	static [keyLen]byte
 }
 
-// judge checks what the peer says of itself in an authentic message whose header
-// has this index.
-func (p *party) judge(now time.Time, payload []byte, index uint32, static [keyLen]byte) (verified, dropReason) {
+// judge checks what the peer says of itself in an authentic message.
+func (p *party) judge(now time.Time, payload []byte, static [keyLen]byte) (verified, dropReason) {
 	h, err := parseHello(payload)
 	switch {
 	case err != nil:
 		return verified{}, dropMalformed
 	case h.refusal != CloseNone:
 		return verified{hello: h}, dropNone
-	case h.index != index:
-		return verified{}, dropMalformed
 	}
 	peer, drop := p.credentials.verify(now, h, static)
 	if drop != dropNone {
@@ -88,8 +86,12 @@ func (p *party) conclude(x *exchange, v verified, local uint32, with source) (*a
 	if err != nil {
 		return nil, dropAuth
 	}
+	confirm, err := x.derive(0, labelConfirm)
+	if err != nil {
+		return nil, dropAuth
+	}
 	return &agreement{
-		peer: v.peer, boot: v.boot, static: v.static, suite: suite, keys: keys,
+		peer: v.peer, boot: v.boot, static: v.static, suite: suite, keys: keys, confirm: confirm,
 		local: local, remote: v.index, initiator: x.initiator, with: with,
 	}, dropNone
 }

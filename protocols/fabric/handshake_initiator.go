@@ -218,7 +218,7 @@ func (d *dialer) message(now time.Time, l *lane, t *trial, h handshakeHeader, b 
 	case h.kind == TypeRetry:
 		return nil, d.retry(now, l, t, b)
 	case h.kind == TypeResponse && t != nil && t.agreed == nil:
-		return d.response(now, l, t, h, b)
+		return d.response(now, l, t, b)
 	case h.kind == TypeFinal && h.variant == variantVerdict && t != nil && t.agreed != nil:
 		return d.verdict(now, t, b)
 	}
@@ -249,7 +249,7 @@ func (d *dialer) retry(now time.Time, l *lane, t *trial, b []byte) dropReason {
 	return dropNone
 }
 
-func (d *dialer) response(now time.Time, l *lane, t *trial, h handshakeHeader, b []byte) (*outcome, dropReason) {
+func (d *dialer) response(now time.Time, l *lane, t *trial, b []byte) (*outcome, dropReason) {
 	m := b[handshakeHeaderLen:]
 	if len(m) < keyLen {
 		return nil, dropMalformed
@@ -261,7 +261,8 @@ func (d *dialer) response(now time.Time, l *lane, t *trial, h handshakeHeader, b
 	if err != nil {
 		return nil, dropAuth
 	}
-	v, drop := d.judge(now, payload, h.sender, t.x.peerStatic())
+	// The header's index is nobody's word: the payload's counts.
+	v, drop := d.judge(now, payload, t.x.peerStatic())
 	if drop == dropNone && v.refusal != CloseNone {
 		if t.pattern == patternIK {
 			return &outcome{refused: v.refusal}, dropNone

@@ -155,15 +155,21 @@ func (r *responder) exchange(now time.Time, from source, m initiation) (*exchang
 	return x, payload, dropNone
 }
 
+// identify judges an initiator, whose message's header has this index.
+func (r *responder) identify(now time.Time, payload []byte, index uint32, x *exchange) (verified, dropReason) {
+	v, drop := r.judge(now, payload, x.peerStatic())
+	if drop == dropNone && (v.refusal != CloseNone || v.index != index) {
+		return verified{}, dropMalformed
+	}
+	return v, drop
+}
+
 func (r *responder) initiationIK(now time.Time, from source, m initiation) (answer, dropReason) {
 	x, payload, drop := r.exchange(now, from, m)
 	if drop != dropNone {
 		return answer{}, drop
 	}
-	v, drop := r.judge(now, payload, m.header.sender, x.peerStatic())
-	if drop == dropNone && v.refusal != CloseNone {
-		drop = dropMalformed
-	}
+	v, drop := r.identify(now, payload, m.header.sender, x)
 	if drop != dropNone {
 		return answer{}, drop
 	}
@@ -247,10 +253,7 @@ func (r *responder) final(now time.Time, from source, h handshakeHeader, b []byt
 		return answer{}, dropAuth
 	}
 	w.final = sum
-	v, drop := r.judge(now, payload, h.sender, w.x.peerStatic())
-	if drop == dropNone && v.refusal != CloseNone {
-		drop = dropMalformed
-	}
+	v, drop := r.identify(now, payload, h.sender, w.x)
 	if drop != dropNone {
 		r.waiting = slices.Delete(r.waiting, i, i+1)
 		return answer{}, drop

@@ -31,12 +31,14 @@ const (
 	requestLen = offInitiation + handshakeMACLen
 	retryLen   = handshakeHeaderLen + cookieLen + handshakeMACLen
 	verdictLen = handshakeHeaderLen + 1 + TagLen
+	confirmLen = handshakeHeaderLen + keyLen
 )
 
 // Variants of a final.
 const (
 	variantFinal   = 1 // initiator to responder: the third message of XX
 	variantVerdict = 2 // responder to initiator: whether that was accepted
+	variantConfirm = 3 // initiator to responder, of sessions: it has the keys
 )
 
 // handshakeHeader starts every handshake message. The variant of an initiation is its
@@ -87,7 +89,8 @@ func (h handshakeHeader) check(size int) error {
 		ok = h.variant == 0 && h.extra == 0 && h.receiver != 0
 	case TypeFinal:
 		ok = h.extra == 0 && h.sender != 0 && h.receiver != 0 &&
-			(h.variant == variantFinal || h.variant == variantVerdict && size == verdictLen)
+			(h.variant == variantFinal || h.variant == variantVerdict && size == verdictLen ||
+				h.variant == variantConfirm && size == confirmLen)
 	case TypeRetry:
 		ok = h.variant == 0 && h.extra == 0 && h.sender == 0 && h.receiver != 0 && size == retryLen
 	case TypeHandshakeFragment:
@@ -107,7 +110,10 @@ func (h handshakeHeader) check(size int) error {
 // ErrVersion, ErrType or ErrHandshake.
 func HandshakeIndex(datagram []byte) (uint32, error) {
 	h, err := parseHandshakeHeader(datagram)
-	return h.receiver, err
+	if err != nil {
+		return 0, err
+	}
+	return h.receiver, nil
 }
 
 // initiation is the first message. Without a Noise message it asks for a cookie.

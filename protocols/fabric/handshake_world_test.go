@@ -291,6 +291,7 @@ func (s *site) handle(from netip.AddrPort, datagram []byte) {
 	if s.deaf {
 		return
 	}
+	datagram = slices.Clone(datagram) // OpenControl spoils it
 	t, err := fabric.TypeOf(datagram)
 	switch {
 	case err != nil:

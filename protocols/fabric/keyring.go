@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"crypto/subtle"
 	"slices"
 	"time"
 
@@ -27,7 +28,6 @@ const (
 	// which the greater node id decides, not the later time.
 	SimultaneousOpen = 5 * time.Second
 
-	confirmTimeout = 5 * time.Second // for the first frame under a responder's keys
 	maxUnconfirmed = 8
 	stillInUse     = 3 * time.Second // a frame that recent shows that the peer sends with old keys
 )
@@ -50,7 +50,8 @@ type sealing[S sealer] struct {
 	made      time.Time
 	confirmed bool      // the peer has them too
 	expires   time.Time // zero: not yet known
-	frames    uint64    // of the last poll
+	frames    uint64    // that came, of the last poll
+	usage     uint64    // frames both ways, of the last isUsed
 	heardAt   time.Time // of the last poll that found more, or of a control frame
 }
 
@@ -60,6 +61,7 @@ type sealing[S sealer] struct {
 //	initiator:             adopt ------------------> current -> replaced, expires
 type keyring[S sealer] struct {
 	self    addr.NodeID
+	waits   time.Duration // of a responder's keys for the first frame
 	keys    []*sealing[S] // oldest first
 	current *sealing[S]   // what we send with; nil before the first
 
@@ -80,7 +82,7 @@ func (r *keyring[S]) offer(now time.Time, s S, a *agreement) {
 		i := slices.IndexFunc(r.keys, func(k *sealing[S]) bool { return !k.confirmed })
 		r.remove(r.keys[i])
 	}
-	k := &sealing[S]{session: s, agreed: a, made: now, expires: now.Add(confirmTimeout)}
+	k := &sealing[S]{session: s, agreed: a, made: now, expires: now.Add(r.waits)}
 	r.keys = append(r.keys, k)
 	r.install(k)
 }
@@ -111,6 +113,12 @@ func (r *keyring[S]) confirm(now time.Time, index uint32) bool {
 	return false
 }
 
+// isConfirm tells whether the initiator of the keys with this index sent word.
+func (r *keyring[S]) isConfirm(index uint32, word []byte) bool {
+	i := slices.IndexFunc(r.keys, func(k *sealing[S]) bool { return k.session.LocalIndex() == index })
+	return i >= 0 && !r.keys[i].agreed.initiator && subtle.ConstantTimeCompare(r.keys[i].agreed.confirm[:], word) == 1
+}
+
 // poll looks at the sessions' counters; true where a frame came since the last
 // time.
 func (r *keyring[S]) poll(now time.Time) (heard bool) {
@@ -121,6 +129,16 @@ func (r *keyring[S]) poll(now time.Time) (heard bool) {
 		}
 	}
 	return heard
+}
+
+// isUsed tells whether frames went or came since the last time.
+func (r *keyring[S]) isUsed() (used bool) {
+	for _, k := range r.keys {
+		if _, n := k.session.Usage(); n != k.usage {
+			k.usage, used = n, true
+		}
+	}
+	return used
 }
 
 // choose decides between confirmed keys k and the current ones, the same at both

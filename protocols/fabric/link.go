@@ -24,8 +24,10 @@ type LinkConfig struct {
 	IdleFirst, IdleLast time.Duration
 }
 
-// rekeyRetry is how long a failed handshake for new keys rests.
-const rekeyRetry = 10 * time.Second
+const (
+	rekeyRetry  = 10 * time.Second // after a handshake for new keys that failed
+	confirmWait = 5 * time.Second  // for the first probe of a peer that was accepted
+)
 
 // Link is one link with one peer, from the first handshake to its end:
 //
@@ -62,7 +64,7 @@ func NewLink(c LinkConfig) *Link {
 		liveness: newLiveness(c.IdleFirst, c.IdleLast),
 	}
 	l.ring = keyring[*LinkSession]{
-		self:    l.self(),
+		self: l.self(), waits: confirmWait,
 		install: func(k *sealing[*LinkSession]) { l.out.put(Install{k.session}) },
 		retire:  func(index uint32) { l.out.put(Retire{index}) },
 		use: func(k *sealing[*LinkSession]) {

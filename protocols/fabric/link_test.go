@@ -22,7 +22,7 @@ func TestLinkComesUp(t *testing.T) {
 			w.run(time.Second)
 			m := b.live(a.id())
 			if !l.IsUp() || m == nil || !m.IsUp() {
-				t.Fatalf("not up: %v, %v", l.events, b.events)
+				t.Fatal("not up")
 			}
 			up, pu := of[fabric.Up](l.events), of[fabric.Up](m.events)
 			if len(up) != 1 || len(pu) != 1 {

@@ -45,6 +45,7 @@ const (
 	labelPrologue = "re6st fabric handshake\x00"
 	labelRoot     = "re6st fabric v1 root "
 	labelVerdict  = "re6st fabric v1 verdict "
+	labelConfirm  = "re6st fabric v1 confirm "
 )
 
 // prologue is what both ends must agree on before the first message. The cookie

@@ -69,7 +69,6 @@ type sessionPeer struct {
 	dial    *dialer
 	ring    keyring[*Session]
 	used    time.Time
-	frames  uint64 // of all keys, when used was set
 	rest    time.Time
 	resting time.Duration // the next time
 	hinted  time.Time
@@ -101,6 +100,9 @@ func (s *Sessions) Want(now time.Time, egress addr.NodeID) {
 	}
 	p := s.peer(now, egress)
 	p.used = now
+	if p.ring.current == nil && p.ring.poll(now) {
+		s.settle(p) // what wants to go is the answer to what came under these keys
+	}
 	if p.ring.current != nil || p.dial != nil || now.Before(p.rest) {
 		return
 	}
@@ -147,6 +149,10 @@ func (s *Sessions) HandleTransit(now time.Time, ingress addr.NodeID, payload []b
 		s.drops.add(dropSelf)
 		return
 	}
+	if h.kind == TypeFinal && h.variant == variantConfirm {
+		s.confirm(now, ingress, h.receiver, payload[handshakeHeaderLen:])
+		return
+	}
 	from := source{node: ingress}
 	if p := s.peers[ingress]; p != nil && p.dial != nil && h.receiver != 0 {
 		if l, _ := p.dial.find(h.receiver); l != nil {
@@ -161,6 +167,17 @@ func (s *Sessions) HandleTransit(now time.Time, ingress addr.NodeID, payload []b
 	for _, b := range a.replies {
 		s.out.put(SendTransit{ingress, slices.Clone(b)})
 	}
+}
+
+// confirm takes the word of an initiator that it has the keys: until then the
+// responder does not send with them, and a packet may be long in coming.
+func (s *Sessions) confirm(now time.Time, ingress addr.NodeID, index uint32, word []byte) {
+	p := s.indices[index]
+	if p == nil || p.id != ingress || !p.ring.isConfirm(index, word) {
+		s.drops.add(dropIndex)
+		return
+	}
+	s.HandleConfirmed(now, index)
 }
 
 // decide is about a peer that proved who it is.
@@ -210,6 +227,8 @@ func (s *Sessions) answered(now time.Time, p *sessionPeer, o *outcome) {
 	s.indices[o.agreed.local] = p
 	p.kept = o.agreed.kept
 	p.ring.adopt(now, session, o.agreed)
+	confirm := handshakeHeader{kind: TypeFinal, variant: variantConfirm, sender: o.agreed.local, receiver: o.agreed.remote}
+	s.out.put(SendTransit{p.id, append(confirm.append(nil), o.agreed.confirm[:]...)})
 	s.settle(p)
 }
 

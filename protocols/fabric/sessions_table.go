@@ -17,7 +17,8 @@ func (s *Sessions) peer(now time.Time, id addr.NodeID) *sessionPeer {
 	}
 	p := &sessionPeer{id: id, used: now}
 	p.ring = keyring[*Session]{
-		self:    s.self(),
+		// A confirm may be lost, and the first packet late.
+		self: s.self(), waits: SessionIdle,
 		install: func(k *sealing[*Session]) { s.out.put(InstallSession{k.session, k.agreed.peer}) },
 		use:     func(k *sealing[*Session]) { s.out.put(UseSession{k.session}) },
 		retire: func(index uint32) {
@@ -89,8 +90,8 @@ func (s *Sessions) lookAfter(now time.Time, p *sessionPeer) {
 		s.settle(p)
 	}
 	p.ring.handleTimeout(now)
-	if n := p.count(); n != p.frames {
-		p.frames, p.used = n, now
+	if p.ring.isUsed() {
+		p.used = now
 	}
 	idle := now.Sub(p.used) >= SessionIdle
 	switch {
@@ -101,15 +102,6 @@ func (s *Sessions) lookAfter(now time.Time, p *sessionPeer) {
 	case !now.Before(p.ring.rekeyAt()) || p.ring.isWorn():
 		s.call(now, p)
 	}
-}
-
-// count is a number that changes with each frame.
-func (p *sessionPeer) count() (sum uint64) {
-	for _, k := range p.ring.keys {
-		_, frames := k.session.Usage()
-		sum += frames
-	}
-	return sum
 }
 
 // NextTimeout is when HandleTimeout has something to do.
