@@ -1,0 +1,52 @@
+// Package dataplane is the path of packets: between the TUN, the sealed sessions
+// and the UDP sockets of the underlay. No actor stands in it.
+//
+//	          ingress                                    egress
+//	TUN -> classes -> rib.Lookup -> Session.Seal   Session.Open -> Accept -> classes -> TUN
+//	                                     |              ^
+//	                  rib.Relay -> LinkSession.StampHop | CheckHop
+//	                       ^             |              |
+//	                       |             v              |
+//	            TakeHop <- relay <----- sockets --------+--> handshakes, control
+//
+// One goroutine reads the TUN, one the sockets; each takes a packet all the way,
+// without a lock, and without allocating. Links, sessions and routes are
+// snapshots that are replaced, never changed. Whatever is rare (a destination
+// without a session, an ICMPv6 error, a fragment) may lock and allocate, has a
+// limit, and is counted.
+//
+// What is decided here:
+//
+//   - The class of a packet is that of the ranges its addresses lie in. Source and
+//     destination in two different ranges: refused with ICMPv6 "administratively
+//     prohibited". An address outside of all ranges (the Internet behind a
+//     gateway) goes with the class of the other one.
+//   - The mesh is one hop to the inner packet. A packet from a LAN was already
+//     taken one from by the kernel that forwarded it into the TUN, and the
+//     egress's kernel takes another if it forwards: so nothing here touches the
+//     inner hop limit. Relays take from the hop header's.
+//   - The topology is the class's strict one while the egress can be reached
+//     there, else any. Relays never change it.
+//   - A relay follows the route even if that leads back where the frame came
+//     from: Babel has no loops but for moments, and those die of the hop limit.
+//   - Errors of relays are hints. "Unknown session" goes up by UnknownSessions,
+//     once per egress and interval, while the old session stays.
+//   - Control and handshakes from a new address are handed up with that address.
+//     Nothing here moves a link: SetRemote does.
+//   - ECN by RFC 6040: the inner field is copied outside, and congestion met on
+//     the way is written into the inner packet at the egress.
+//   - A frame that the next link cannot carry is split if the inner packet is of
+//     1280 bytes or less, and else refused with Packet Too Big.
+//
+// Duties of the driver:
+//
+//  1. Open TUN and Conn, call New, then Run in a goroutine; both are closed when
+//     it returns.
+//  2. Read Handshakes, Transits, Wanted and UnknownSessions; they are bounded and
+//     what does not fit is dropped and counted.
+//  3. Take indices for links and sessions from NewIndex, AddLink before
+//     InstallLink, InstallSession before UseSession.
+//  4. SetView with each change of the routing table.
+//  5. Keep Config.Accept and the control functions quick and free of locks: the
+//     packet path calls them.
+package dataplane

@@ -1,0 +1,14 @@
+package dataplane
+
+import "errors"
+
+// Errors that callers tell apart with errors.Is.
+var (
+	ErrConfig   = errors.New("bad data plane configuration")
+	ErrNoLink   = errors.New("no such link")
+	ErrNoKeys   = errors.New("the link has no keys yet")
+	ErrNoRemote = errors.New("the link's remote address is not known")
+	ErrNoRoute  = errors.New("no route to the node")
+	ErrTooLong  = errors.New("message too long for one control frame")
+	ErrRemote   = errors.New("an endpoint inside the mesh cannot carry the mesh")
+)

@@ -1,0 +1,280 @@
+package dataplane
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"re6st/hw/sock"
+	"re6st/hw/tun"
+	"re6st/protocols/addr"
+	"re6st/protocols/fabric"
+	"re6st/protocols/rib"
+	"re6st/tsn/class"
+)
+
+// The depths of the queues towards the actors.
+const (
+	handshakeQueue = 256
+	transitQueue   = 256
+	wantedQueue    = maxWaiting
+	unknownQueue   = 64
+)
+
+const (
+	// maxFrame is the longest datagram that is read: a jumbo frame of Ethernet.
+	maxFrame = 9216
+	// batch is how many packets one read of the sockets may bring.
+	batch = 32
+	// housekeeping is how often what has timed out is looked for.
+	housekeeping = time.Second
+	// innerAt is where an inner packet lies in its frame.
+	innerAt = fabric.HopHeaderLen + fabric.SessionHeaderLen
+	// controlTOS is the outer traffic class of control and handshakes: CS6.
+	controlTOS = 48 << 2
+)
+
+// Config tells what a Plane works with.
+type Config struct {
+	Self addr.NodeID
+	TUN  tun.Device
+	Conn sock.Conn
+	// Classes are the network's; SetClasses changes them.
+	Classes class.Table
+	// Strict is the topology of the classes that have links of their own.
+	Strict map[class.ID]rib.Topology
+	// Address is the source of ICMPv6 errors: one of the node's own.
+	Address netip.Addr
+	// Accept tells whether a peer may send from an inner source. It is called per
+	// packet, by the goroutine that reads the sockets.
+	Accept func(peer addr.NodeID, src netip.Addr) bool
+}
+
+// Plane is the packet path of one node. Its methods may be called by any
+// goroutine; none blocks.
+type Plane struct {
+	self    addr.NodeID
+	tun     tun.Device
+	conn    sock.Conn
+	classes atomic.Pointer[class.Table]
+	strict  map[class.ID]rib.Topology
+	address netip.Addr
+	accept  func(addr.NodeID, netip.Addr) bool
+	start   time.Time
+
+	change   sync.Mutex // who replaces a snapshot
+	view     atomic.Pointer[rib.View]
+	links    atomic.Pointer[links]
+	sessions atomic.Pointer[sessions]
+	reserved reservations
+
+	waiting    *waiting
+	fragments  sync.Mutex
+	reassembly *fabric.Reassembler
+
+	handshakes chan Handshake
+	transits   chan Transit
+	wanted     chan addr.NodeID
+	unknown    chan addr.NodeID
+
+	transitLimit *limiter[addr.NodeID]
+	errorLimit   *limiter[addr.NodeID]
+	unknownLimit *limiter[addr.NodeID]
+	icmpLimit    *limiter[netip.Addr]
+
+	drops                    [reasonCount]atomic.Uint64
+	ingress, egress, relayed counter
+	splits, relayErrors      atomic.Uint64
+	icmpSent                 atomic.Uint64
+
+	workers sync.Pool // of those who call from outside
+	seed    maphash.Seed
+	stop    chan struct{}
+	once    sync.Once
+	running sync.WaitGroup
+}
+
+// Handshake is a datagram for the handshake machines.
+type Handshake struct {
+	From     netip.AddrPort
+	Local    netip.Addr // where it was sent to
+	Datagram []byte     // the receiver's
+	At       time.Time
+}
+
+// New makes a Plane, which owns the TUN and the Conn from then on. It fails with
+// ErrConfig.
+func New(c Config) (*Plane, error) {
+	if c.Self.IsZero() || c.TUN == nil || c.Conn == nil || c.Accept == nil || len(c.Classes.All()) == 0 {
+		return nil, fmt.Errorf("%w: it needs Self, TUN, Conn, Accept and Classes", ErrConfig)
+	}
+	if room := maxFrame - fabric.Overhead; c.TUN.MTU() > room {
+		return nil, fmt.Errorf("%w: the TUN's MTU is %d, at most %d", ErrConfig, c.TUN.MTU(), room)
+	}
+	p := &Plane{
+		self: c.Self, tun: c.TUN, conn: c.Conn, strict: c.Strict, address: c.Address, accept: c.Accept, start: time.Now(),
+		waiting: newWaiting(), reassembly: fabric.NewReassembler(),
+		handshakes: make(chan Handshake, handshakeQueue), transits: make(chan Transit, transitQueue),
+		wanted: make(chan addr.NodeID, wantedQueue), unknown: make(chan addr.NodeID, unknownQueue),
+		transitLimit: newLimiter[addr.NodeID](transitRate, transitBurst),
+		errorLimit:   newLimiter[addr.NodeID](relayErrorRate, relayErrorBurst),
+		unknownLimit: newLimiter[addr.NodeID](unknownRate, unknownBurst),
+		icmpLimit:    newLimiter[netip.Addr](icmpRate, icmpBurst),
+		seed:         maphash.MakeSeed(),
+		stop:         make(chan struct{}),
+	}
+	p.workers.New = func() any { return p.newWorker() }
+	p.classes.Store(&c.Classes)
+	p.view.Store(&rib.View{})
+	p.links.Store(&links{})
+	p.sessions.Store(&sessions{})
+	return p, nil
+}
+
+// Run moves packets until ctx ends or Close is called, which is no error, or
+// until the TUN or the sockets are gone. Call it once. When it returns, its
+// goroutines have ended and both devices are closed.
+func (p *Plane) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p.running.Add(1)
+	defer p.running.Done()
+	failed := make(chan error, 2)
+	var workers sync.WaitGroup
+	workers.Go(func() { failed <- p.readTUN(p.newWorker()) })
+	workers.Go(func() { failed <- p.readConn(p.newWorker()) })
+	workers.Go(func() { p.keepHouse(ctx, p.newWorker()) })
+	var err error
+	select {
+	case <-ctx.Done():
+	case <-p.stop:
+	case err = <-failed:
+	}
+	cancel()
+	closing := errors.Join(p.tun.Close(), p.conn.Close())
+	workers.Wait()
+	return errors.Join(err, closing)
+}
+
+// Close ends Run and waits for it. Without a Run it closes the devices.
+func (p *Plane) Close() {
+	p.once.Do(func() { close(p.stop) })
+	p.running.Wait()
+	_, _ = p.tun.Close(), p.conn.Close()
+}
+
+func (p *Plane) readTUN(w *worker) error {
+	for {
+		n, err := p.tun.Read(w.buf[innerAt : len(w.buf)-fabric.TagLen])
+		if errors.Is(err, os.ErrClosed) {
+			return fmt.Errorf("dataplane: TUN %s is gone: %w", p.tun.Name(), err)
+		}
+		if err != nil {
+			return fmt.Errorf("dataplane: read TUN %s: %w", p.tun.Name(), err)
+		}
+		w.fromTUN(n)
+	}
+}
+
+func (p *Plane) readConn(w *worker) error {
+	packets := make([]sock.Packet, batch)
+	for i := range packets {
+		packets[i].Data = make([]byte, maxFrame)
+	}
+	for {
+		n, err := p.conn.ReadBatch(packets)
+		if errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("dataplane: the underlay socket is gone: %w", err)
+		}
+		if err != nil {
+			return fmt.Errorf("dataplane: read the underlay: %w", err)
+		}
+		for i := range packets[:n] {
+			w.fromConn(&packets[i])
+		}
+	}
+}
+
+// keepHouse ends what waits for too long.
+func (p *Plane) keepHouse(ctx context.Context, w *worker) {
+	ticker := time.NewTicker(housekeeping)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			p.fragments.Lock()
+			p.reassembly.HandleTimeout(now)
+			p.fragments.Unlock()
+			for _, inner := range p.waiting.expire(now, func(n int) { p.drops[DropQueueTimeout].Add(uint64(n)) }) {
+				w.refuse(inner, icmpUnreachable, codeAddressUnreachable, 0)
+			}
+		}
+	}
+}
+
+// SetView replaces the routes.
+func (p *Plane) SetView(v *rib.View) { p.view.Store(v) }
+
+// SetClasses replaces the network's classes.
+func (p *Plane) SetClasses(t class.Table) { p.classes.Store(&t) }
+
+// Handshakes are the datagrams for the handshake machines, 256 of them at most.
+func (p *Plane) Handshakes() <-chan Handshake { return p.handshakes }
+
+// Wanted are egress nodes that packets wait for and that have no session.
+func (p *Plane) Wanted() <-chan addr.NodeID { return p.wanted }
+
+// UnknownSessions are egress nodes of which a relay error said that they do not
+// know our session: at most one per node and 5 s, and only a hint.
+func (p *Plane) UnknownSessions() <-chan addr.NodeID { return p.unknown }
+
+// reservations are the indices that NewIndex gave out last.
+type reservations struct {
+	taken map[uint32]bool
+	order []uint32
+}
+
+// maxReserved is how many indices may be on their way into use.
+const maxReserved = 8192
+
+// NewIndex gives an index for a link's or session's keys: random, not zero, not in
+// use, and not given out lately.
+func (p *Plane) NewIndex() uint32 {
+	p.change.Lock()
+	defer p.change.Unlock()
+	for {
+		var b [4]byte
+		_, _ = rand.Read(b[:]) // it never fails: see crypto/rand
+		index := binary.BigEndian.Uint32(b[:])
+		_, link := p.links.Load().byIndex[index]
+		_, session := p.sessions.Load().byIndex[index]
+		if index == 0 || link || session || p.reserved.taken[index] {
+			continue
+		}
+		p.reserved.add(index)
+		return index
+	}
+}
+
+func (r *reservations) add(index uint32) {
+	if r.taken == nil {
+		r.taken = make(map[uint32]bool)
+	}
+	if len(r.order) == maxReserved {
+		delete(r.taken, r.order[0])
+		r.order = r.order[1:]
+	}
+	r.taken[index] = true
+	r.order = append(r.order, index)
+}

@@ -1,0 +1,176 @@
+package dataplane
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"re6st/hw/sock"
+	"re6st/protocols/fabric"
+	"re6st/tsn/class"
+)
+
+// fromConn takes one datagram from the underlay.
+func (w *worker) fromConn(packet *sock.Packet) {
+	t, err := fabric.TypeOf(packet.Data)
+	switch {
+	case err != nil:
+		w.drop(DropUnknownType)
+	case t == fabric.TypeData:
+		w.fromLink(packet)
+	case t == fabric.TypeControl:
+		w.controlFrame(packet)
+	default:
+		select {
+		case w.handshakes <- Handshake{packet.Addr, packet.Local, slices.Clone(packet.Data), packet.At}:
+		default:
+			w.drop(DropHandshakeFull)
+		}
+	}
+}
+
+func (w *worker) controlFrame(packet *sock.Packet) {
+	r, ok := w.links.Load().byIndex[fabric.ControlLinkIndex(packet.Data)]
+	if !ok {
+		w.drop(DropUnknownLink)
+		return
+	}
+	kind, body, err := r.session.OpenControl(packet.Data)
+	if err != nil {
+		w.drop(hopReason(err))
+		return
+	}
+	w.heard(r.link, packet)
+	switch {
+	case kind == fabric.ControlTransit:
+		w.transit(r.link.id, body, packet.At)
+	case r.link.control != nil:
+		r.link.control(Control{r.link.id, r.session.LocalIndex(), kind, body, packet.Addr, packet.Local, packet.At})
+	}
+}
+
+func (w *worker) heard(l *link, packet *sock.Packet) {
+	l.received.add(len(packet.Data))
+	l.lastReceived.Store(w.sinceStart(packet.At))
+}
+
+func hopReason(err error) Reason {
+	if errors.Is(err, fabric.ErrReplay) {
+		return DropReplayedHop
+	}
+	return DropForgedHop
+}
+
+// fromLink takes a data frame: for this node, or to pass on.
+func (w *worker) fromLink(packet *sock.Packet) {
+	frame := packet.Data
+	r, ok := w.links.Load().byIndex[fabric.DataLinkIndex(frame)]
+	if !ok {
+		w.drop(DropUnknownLink)
+		return
+	}
+	hop, err := r.session.CheckHop(frame)
+	if err != nil {
+		w.drop(hopReason(err))
+		return
+	}
+	w.heard(r.link, packet)
+	r.link.lastData.Store(w.sinceStart(packet.At))
+	// A router of the underlay met congestion (RFC 6040 section 4.2).
+	if packet.TOS&fabric.ECNCE == fabric.ECNCE && fabric.MarkCE(frame) {
+		hop.ECN = fabric.ECNCE
+	}
+	if hop.Egress == w.self {
+		w.deliver(frame, hop, packet.At)
+		return
+	}
+	w.relay(frame, hop, packet.At)
+}
+
+// relay passes a frame on by (topology, egress), whatever is in it.
+func (w *worker) relay(frame []byte, hop fabric.HopHeader, now time.Time) {
+	if fabric.TakeHop(frame) != nil {
+		w.drop(DropHopLimit)
+		w.relayError(now, fabric.RelayHopLimit, 0, frame, hop)
+		return
+	}
+	l := w.linkTo(hop.Topology, hop.Egress)
+	if l == nil {
+		w.drop(DropNoRoute)
+		w.relayError(now, fabric.RelayNoRoute, 0, frame, hop)
+		return
+	}
+	if mtu, tooBig := l.tooBig(len(frame)); tooBig && !hop.Fragment {
+		w.drop(DropTooBig)
+		w.relayError(now, fabric.RelayTooBig, uint16(mtu), frame, hop)
+		return
+	}
+	if w.transmit(l, frame, hop, now) {
+		w.relayed.add(len(frame))
+	}
+}
+
+// deliver opens a frame for this node and gives the inner packet to the kernel.
+// Nothing reaches the TUN before all checks passed.
+func (w *worker) deliver(frame []byte, hop fabric.HopHeader, now time.Time) {
+	if hop.Fragment {
+		w.fragments.Lock()
+		whole, err := w.reassembly.HandleFragment(now, frame)
+		w.fragments.Unlock()
+		if err != nil {
+			w.drop(DropFragment)
+		}
+		if whole == nil {
+			return
+		}
+		frame = whole
+	}
+	h, err := fabric.ParseSession(frame)
+	if err != nil {
+		w.drop(DropMalformed)
+		return
+	}
+	session := w.sessions.Load().byIndex[h.Index]
+	if session == nil {
+		w.drop(DropUnknownSession)
+		w.relayError(now, fabric.RelayUnknownSession, 0, frame, hop)
+		return
+	}
+	packet, err := session.Open(frame)
+	switch {
+	case errors.Is(err, fabric.ErrReplay):
+		w.drop(DropReplayed)
+	case err != nil:
+		w.drop(DropForged)
+	default:
+		w.toTUN(session, packet, hop)
+	}
+}
+
+func (w *worker) toTUN(session *fabric.Session, packet []byte, hop fabric.HopHeader) {
+	h, why, ok := parseInner(packet)
+	if !ok {
+		w.drop(why)
+		return
+	}
+	if c, ok := classOf(w.classes.Load(), h.src, h.dst); !ok || c.ID != class.ID(hop.Class) {
+		w.drop(DropClassMismatch)
+		return
+	}
+	if !w.accept(session.Peer(), h.src) {
+		w.drop(DropSpoofed)
+		return
+	}
+	if hop.ECN == fabric.ECNCE { // RFC 6040 section 4.2
+		if h.ecn == fabric.ECNNotECT {
+			w.drop(DropECN)
+			return
+		}
+		setECN(packet, fabric.ECNCE)
+	}
+	if _, err := w.tun.Write(packet); err != nil {
+		w.drop(DropTUN)
+		return
+	}
+	w.egress.add(len(packet))
+}

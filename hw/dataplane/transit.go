@@ -1,0 +1,167 @@
+package dataplane
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"re6st/hw/sock"
+	"re6st/protocols/addr"
+	"re6st/protocols/fabric"
+	"re6st/protocols/rib"
+)
+
+// Transit is a message of an end-to-end handshake that reached this node.
+type Transit struct {
+	Ingress addr.NodeID // who says to have sent it
+	Link    rib.LinkID  // by which it came
+	Payload []byte      // the receiver's
+	At      time.Time
+}
+
+// Transits are the messages for this node, 256 of them at most.
+func (p *Plane) Transits() <-chan Transit { return p.transits }
+
+// Send sends a datagram of a handshake. The kernel chooses the source. It fails
+// with ErrRemote or where the socket is gone; a loss is no error.
+func (p *Plane) Send(to netip.AddrPort, datagram []byte) error {
+	return p.SendFrom(netip.Addr{}, to, datagram)
+}
+
+// SendFrom is Send from one of this node's addresses.
+func (p *Plane) SendFrom(local netip.Addr, to netip.AddrPort, datagram []byte) error {
+	if p.inside(to.Addr()) {
+		return fmt.Errorf("dataplane: send to %s: %w", to, ErrRemote)
+	}
+	w := p.borrow()
+	defer p.giveBack(w)
+	return w.send(sock.Packet{Data: datagram, Addr: to, Local: local, TOS: controlTOS})
+}
+
+// SendControl seals and sends a control frame by a link. It fails with ErrNoLink,
+// ErrNoKeys, ErrNoRemote, ErrTooLong, fabric.ErrExhausted or where the socket is
+// gone; a loss is no error.
+func (p *Plane) SendControl(id rib.LinkID, kind fabric.ControlKind, body []byte) error {
+	return p.SendControlTo(id, netip.AddrPort{}, kind, body)
+}
+
+// SendControlTo is SendControl to another address of the peer, to challenge it.
+func (p *Plane) SendControlTo(id rib.LinkID, to netip.AddrPort, kind fabric.ControlKind, body []byte) error {
+	l := p.links.Load().byID[id]
+	if l == nil {
+		return fmt.Errorf("dataplane: link %d: %w", id, ErrNoLink)
+	}
+	w := p.borrow()
+	defer p.giveBack(w)
+	if err := w.sendControl(l, to, kind, body); err != nil {
+		return fmt.Errorf("dataplane: control frame by link %d: %w", id, err)
+	}
+	return nil
+}
+
+// SendTransit sends a message of an end-to-end handshake. It fails with
+// ErrNoRoute or as SendControl does.
+func (p *Plane) SendTransit(egress addr.NodeID, payload []byte) error {
+	w := p.borrow()
+	defer p.giveBack(w)
+	err := w.sendTransit(fabric.Transit{
+		HopLimit: fabric.InitialHopLimit, Kind: fabric.TransitHandshake, Egress: egress, Ingress: p.self, Payload: payload,
+	})
+	if err != nil {
+		return fmt.Errorf("dataplane: transit to %s: %w", egress, err)
+	}
+	return nil
+}
+
+// linkTo is the next link of (topology, egress): the route's, or that to the
+// egress itself.
+func (w *worker) linkTo(topology uint8, egress addr.NodeID) *link {
+	table := w.links.Load()
+	if id, ok := w.view.Load().Relay(rib.Topology(topology), egress); ok && table.byID[id] != nil {
+		return table.byID[id]
+	}
+	return table.byPeer[egress]
+}
+
+func (w *worker) sendTransit(t fabric.Transit) error {
+	l := w.linkTo(t.Topology, t.Egress)
+	if l == nil {
+		return ErrNoRoute
+	}
+	w.body = t.Append(w.body[:0])
+	return w.sendControl(l, netip.AddrPort{}, fabric.ControlTransit, w.body)
+}
+
+// transit takes a transit message: for this node, or to pass on.
+func (w *worker) transit(from rib.LinkID, body []byte, now time.Time) {
+	t, err := fabric.ParseTransit(body)
+	if err != nil || t.Ingress == w.self {
+		w.drop(DropTransit)
+		return
+	}
+	if !w.transitLimit.allow(now, t.Ingress) {
+		w.drop(DropTransitRate)
+		return
+	}
+	switch {
+	case t.Egress != w.self:
+		w.forwardTransit(t)
+	case t.Kind == fabric.TransitHandshake:
+		select {
+		case w.transits <- Transit{t.Ingress, from, slices.Clone(t.Payload), now}:
+		default:
+			w.drop(DropTransitFull)
+		}
+	case t.Kind == fabric.TransitRelayError:
+		w.hint(t, now)
+	default:
+		w.drop(DropTransit)
+	}
+}
+
+func (w *worker) forwardTransit(t fabric.Transit) {
+	if t.HopLimit <= 1 {
+		w.drop(DropHopLimit)
+		return
+	}
+	t.HopLimit--
+	if w.sendTransit(t) != nil {
+		w.drop(DropNoRoute)
+	}
+}
+
+// relayError tells the ingress of a frame why it went no further.
+func (w *worker) relayError(now time.Time, code fabric.RelayErrorCode, mtu uint16, frame []byte, hop fabric.HopHeader) {
+	if hop.Ingress == w.self || !w.errorLimit.allow(now, hop.Ingress) {
+		return
+	}
+	e, err := fabric.NewRelayError(code, mtu, frame)
+	if err != nil {
+		return
+	}
+	// That it does not arrive is no news: the frame did not either.
+	_ = w.sendTransit(fabric.Transit{
+		Topology: hop.Topology, HopLimit: fabric.InitialHopLimit, Class: hop.Class, Kind: fabric.TransitRelayError,
+		Egress: hop.Ingress, Ingress: w.self, Payload: e.Append(nil),
+	})
+}
+
+// hint takes a relay error about a frame of ours, if it is one.
+func (w *worker) hint(t fabric.Transit, now time.Time) {
+	e, err := fabric.ParseRelayError(t.Payload)
+	session := w.sessions.Load().byEgress[e.Egress]
+	if err != nil || e.Ingress != w.self || session == nil || session.RemoteIndex() != e.Session.Index {
+		w.drop(DropTransit)
+		return
+	}
+	w.relayErrors.Add(1)
+	// Only the egress can know that, and a wrong hint must cost little.
+	if e.Code != fabric.RelayUnknownSession || t.Ingress != e.Egress || !w.unknownLimit.allow(now, e.Egress) {
+		return
+	}
+	select {
+	case w.unknown <- e.Egress:
+	default:
+	}
+}
