@@ -1,10 +1,14 @@
 package lab
 
 import (
+	_ "embed" // demo.scenario
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"re6st/hw/netns"
 )
 
 // Defaults of the flags.
@@ -28,7 +32,8 @@ topology's neighbors through. It needs root, and nft of the package nftables.`,
 	}
 	lab.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &ExitError{exitUsage, err} })
 	folder := lab.PersistentFlags().String("labs", Folder, "folder of all labs")
-	lab.AddCommand(runCommand(folder), upCommand(folder), listCommand(folder), execCommand(folder))
+	lab.AddCommand(runCommand(folder), upCommand(folder), demoCommand(folder), sweepCommand(folder),
+		listCommand(folder), execCommand(folder))
 	lab.AddCommand(askCommands(folder)...)
 	return lab
 }
@@ -79,6 +84,46 @@ func upCommand(folder *string) *cobra.Command {
 	}
 	r.options.flags(cmd)
 	return cmd
+}
+
+// demoScenario is what `re6st lab demo` shows.
+//
+//go:embed demo.scenario
+var demoScenario string
+
+// demoNodes is how many nodes demoScenario speaks of.
+const demoNodes = 8
+
+func demoCommand(folder *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "demo",
+		Short: fmt.Sprintf("A ring of %d nodes: converge, cut a link under a ping, heal, kill a node", demoNodes),
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			fmt.Fprintln(cmd.OutOrStdout(), strings.TrimSpace(demoScenario))
+			r := run{options: Options{Nodes: demoNodes, Topology: Ring, Timeout: defaultTimeout, Folder: *folder}}
+			var err error
+			if r.scenario, err = ParseScenario("demo.scenario", strings.NewReader(demoScenario), demoNodes); err != nil {
+				return err
+			}
+			return r.do(cmd)
+		},
+	}
+}
+
+func sweepCommand(folder *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "sweep",
+		Short: "Take down labs whose owner is dead, as the next run would",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			swept, err := netns.Sweep(*folder)
+			for _, id := range swept {
+				fmt.Fprintf(cmd.OutOrStdout(), "swept %s\n", id)
+			}
+			return err
+		},
+	}
 }
 
 // usage makes the errors of an argument check exit as usage errors do.

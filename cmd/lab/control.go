@@ -145,7 +145,7 @@ func (l *Lab) table() string {
 		if s.pid != 0 {
 			pid = fmt.Sprint(s.pid)
 		}
-		if a := s.addresses[generalClass]; a.IsValid() {
+		if a := s.who.addresses[generalClass]; a.IsValid() {
 			address = a.String()
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%v\t%s\n", s.name, pid, address, l.under.places[s.name].addr4.Addr(), s.netns)

@@ -231,27 +231,29 @@ func TestASignalTakesTheLabDown(t *testing.T) {
 	nothingLeft(t)
 }
 
-func TestTheNextRunSweepsAfterAKill(t *testing.T) {
-	p := waiting(t)
-	if err := p.Process.Kill(); err != nil {
-		t.Fatal(err)
+func TestAKilledLabIsSwept(t *testing.T) {
+	for _, by := range [][]string{{"sweep"}, {"run", "--nodes", "2"}} {
+		p := waiting(t)
+		if err := p.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		p.end()
+		entries, err := filepath.Glob(filepath.Join(testFolder, "*", labFile))
+		if err != nil || len(entries) != 1 {
+			t.Fatalf("the killed lab left %v, %v", entries, err)
+		}
+		id := filepath.Base(filepath.Dir(entries[0]))
+		if _, err := os.Stat(filepath.Join(netns.Dir, "re6st-"+id+"-n1")); err != nil {
+			t.Fatal(err)
+		}
+		if o := lab(t, by...); o.status != 0 || !strings.Contains(o.stdout+o.stderr, "swept "+id) {
+			t.Errorf("lab %v: status %d, stderr %s", by, o.status, o.stderr)
+		}
+		if left, err := filepath.Glob(filepath.Join(netns.Dir, "re6st-"+id+"-*")); err != nil || len(left) > 0 {
+			t.Errorf("left behind by %v: %v %v", by, left, err)
+		}
+		nothingLeft(t)
 	}
-	p.end()
-	entries, err := filepath.Glob(filepath.Join(testFolder, "*", labFile))
-	if err != nil || len(entries) != 1 {
-		t.Fatalf("the killed lab left %v, %v", entries, err)
-	}
-	id := filepath.Base(filepath.Dir(entries[0]))
-	if _, err := os.Stat(filepath.Join(netns.Dir, "re6st-"+id+"-n1")); err != nil {
-		t.Fatal(err)
-	}
-	if o := lab(t, "run", "--nodes", "2"); o.status != 0 || !strings.Contains(o.stderr, "swept "+id) {
-		t.Errorf("status %d, stderr %s", o.status, o.stderr)
-	}
-	if left, err := filepath.Glob(filepath.Join(netns.Dir, "re6st-"+id+"-*")); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v %v", left, err)
-	}
-	nothingLeft(t)
 }
 
 func TestDownTakesARunningLabDown(t *testing.T) {
@@ -376,6 +378,12 @@ func TestAScenarioThatFailsIsStatusOne(t *testing.T) {
 		if o.status != 1 || !strings.Contains(o.stdout, want) || !strings.Contains(o.stdout, "scenario FAILED") {
 			t.Errorf("%q: status %d, %s%s", text, o.status, o.stdout, o.stderr)
 		}
+	}
+}
+
+func TestDemoScenarioIsOne(t *testing.T) {
+	if _, err := ParseScenario("demo.scenario", strings.NewReader(demoScenario), demoNodes); err != nil {
+		t.Error(err)
 	}
 }
 

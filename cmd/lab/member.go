@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -32,8 +30,8 @@ type member struct {
 	ns   *netns.NS
 
 	// mu of the lab:
-	running   *running              // nil: no process
-	addresses map[string]netip.Addr // in the mesh, by class; nil for the registry
+	running *running // nil: no process
+	who     identity // in the mesh; zero for the registry
 }
 
 // running is a member's own process, from its start until its end is in the books.
@@ -163,12 +161,12 @@ func (l *Lab) locate(ctx context.Context, m *member) error {
 	ticker := time.NewTicker(askEvery)
 	defer ticker.Stop()
 	for {
-		addresses, err := l.program.addresses(ctx, m.dir)
+		who, err := l.program.identify(ctx, m.dir)
 		if err == nil {
 			l.mu.Lock()
-			m.addresses = addresses
+			m.who = who
 			l.mu.Unlock()
-			return l.prober.open(m.name, m.ns, addresses[generalClass])
+			return l.prober.open(m.name, m.ns, who.addresses[generalClass])
 		}
 		select {
 		case <-ticker.C:
@@ -207,7 +205,7 @@ func (l *Lab) awaitRegistry(ctx context.Context) error {
 type memberState struct {
 	name, netns, dir string
 	pid              int // 0: no process runs
-	addresses        map[string]netip.Addr
+	who              identity
 }
 
 // snapshot copies the state of the nodes, in their order.
@@ -222,7 +220,7 @@ func (l *Lab) snapshot() []memberState {
 }
 
 func (m *member) state() memberState {
-	s := memberState{name: m.name, netns: m.ns.Name(), dir: m.dir, addresses: maps.Clone(m.addresses)}
+	s := memberState{name: m.name, netns: m.ns.Name(), dir: m.dir, who: m.who} // nobody changes an identity
 	if m.running != nil {
 		s.pid = m.running.child.Pid()
 	}

@@ -3,7 +3,8 @@ package lab
 import (
 	"context"
 	"fmt"
-	"net/netip"
+
+	"re6st/protocols/addr"
 )
 
 // hops says for each node to which neighbor it sends what is for each other node.
@@ -40,19 +41,19 @@ func longestPath(h hops, names []string) (int, error) {
 
 // hops asks every node for its routes.
 func (l *Lab) hops(ctx context.Context) (hops, error) {
-	name := map[netip.Addr]string{}
+	name := map[addr.NodeID]string{}
 	for _, n := range l.snapshot() {
-		name[n.addresses[generalClass]] = n.name
+		name[n.who.id] = n.name
 	}
 	h := hops{}
 	for _, from := range l.names {
-		via, err := l.program.routes(ctx, l.members[from].dir)
+		next, err := l.program.nextHops(ctx, l.members[from].dir)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", from, err)
+			return nil, fmt.Errorf("lab: routes of %s: %w", from, err)
 		}
 		h[from] = map[string]string{}
-		for to, next := range via {
-			h[from][name[to]] = name[next]
+		for to, via := range next {
+			h[from][name[to]] = name[via]
 		}
 	}
 	return h, nil

@@ -2,16 +2,16 @@ package lab
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 
+	"re6st/actors/monitor"
 	"re6st/hw/process"
+	"re6st/protocols/addr"
 )
 
 // program is the re6st binary. This file alone knows how it is called and what its
@@ -68,67 +68,54 @@ func (p program) node(dir, config string) process.Spec {
 	return s
 }
 
-// socket is the node's read-write control socket.
-func (p program) socket(dir string) string { return filepath.Join(dir, "re6st.sock") }
+// socket is the node's control socket.
+func (p program) socket(dir string) string { return filepath.Join(dir, monitor.SocketName) }
 
-func (p program) readOnlySocket(dir string) string { return filepath.Join(dir, "re6st-ro.sock") }
-
-// addresses asks a running node for its address in each class.
-func (p program) addresses(ctx context.Context, dir string) (map[string]netip.Addr, error) {
-	var status struct {
-		Addresses map[string]netip.Addr `json:"addresses"`
-	}
-	if err := p.get(ctx, dir, "/v1/status", &status); err != nil {
-		return nil, err
-	}
-	if !status.Addresses[generalClass].IsValid() {
-		return nil, fmt.Errorf("lab: /v1/status has no address of class %s yet", generalClass)
-	}
-	return status.Addresses, nil
+// identity is what a running node says of itself.
+type identity struct {
+	id        addr.NodeID
+	addresses map[string]netip.Addr // by class
 }
 
-// routes asks a running node to which neighbor it sends what is for each node: both
-// by their address of the general class.
-func (p program) routes(ctx context.Context, dir string) (map[netip.Addr]netip.Addr, error) {
-	var answer struct {
-		Routes []struct {
-			Address netip.Addr `json:"address"` // of the node at the end
-			Via     netip.Addr `json:"via"`     // of the neighbor
-		} `json:"routes"`
+// identify asks a running node who it is; until it has an address of the general
+// class that is an error.
+func (p program) identify(ctx context.Context, dir string) (identity, error) {
+	var status monitor.Status
+	if err := monitor.NewClient(p.socket(dir)).Get(ctx, "status", &status); err != nil {
+		return identity{}, err
 	}
-	if err := p.get(ctx, dir, "/v1/routes", &answer); err != nil {
+	who := identity{status.Node, map[string]netip.Addr{}}
+	for _, a := range status.Addresses {
+		who.addresses[a.Class] = a.Address
+	}
+	if !who.addresses[generalClass].IsValid() {
+		return identity{}, fmt.Errorf("lab: the node has no address of class %s yet", generalClass)
+	}
+	return who, nil
+}
+
+// nextHops asks a running node to which neighbor it sends what is for each node.
+func (p program) nextHops(ctx context.Context, dir string) (map[addr.NodeID]addr.NodeID, error) {
+	var answer monitor.Routes
+	if err := monitor.NewClient(p.socket(dir)).Get(ctx, "routes", &answer); err != nil {
 		return nil, err
 	}
-	via := map[netip.Addr]netip.Addr{}
+	hops := map[addr.NodeID]addr.NodeID{}
 	for _, r := range answer.Routes {
-		if r.Address.IsValid() && r.Via.IsValid() {
-			via[r.Address] = r.Via
+		via, err := addr.ParseNodeID(r.Via)
+		if err != nil || r.Topology != 0 { // "self", an interface, or a class with links of its own
+			continue
+		}
+		// A relay goes by the egress node's locator, the /128 that ends in its id, whatever other
+		// routes end there.
+		if _, known := hops[r.Egress]; !known || isLocator(r.Prefix, r.Egress) {
+			hops[r.Egress] = via
 		}
 	}
-	return via, nil
+	return hops, nil
 }
 
-// get reads one JSON answer from a node's control socket.
-func (p program) get(ctx context.Context, dir, path string, into any) error {
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", p.readOnlySocket(dir))
-	}}
-	defer transport.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node"+path, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := (&http.Client{Transport: transport}).Do(req)
-	if err != nil {
-		return fmt.Errorf("lab: ask node: %w", err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("lab: ask node: %s: %s", path, resp.Status)
-	}
-	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
-		return fmt.Errorf("lab: ask node: %s: %w", path, err)
-	}
-	return nil
+func isLocator(p netip.Prefix, id addr.NodeID) bool {
+	a := p.Addr().As16()
+	return p.IsSingleIP() && addr.NodeID(a[8:]) == id
 }

@@ -49,7 +49,7 @@ func (l *Lab) writeJSON() error {
 	defer l.writing.Unlock()
 	for _, s := range l.snapshot() {
 		p := l.under.places[s.name]
-		d.Nodes = append(d.Nodes, nodeJSON{Name: s.name, Netns: s.netns, PID: s.pid, Addresses: s.addresses,
+		d.Nodes = append(d.Nodes, nodeJSON{Name: s.name, Netns: s.netns, PID: s.pid, Addresses: s.who.addresses,
 			Underlay: []netip.Addr{p.addr4.Addr(), p.addr6.Addr()}, Socket: l.program.socket(s.dir)})
 	}
 	text, err := json.MarshalIndent(d, "", "  ")

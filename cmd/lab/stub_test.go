@@ -20,7 +20,9 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"re6st/actors/monitor"
 	"re6st/hw/netlink"
+	"re6st/protocols/addr"
 )
 
 // The lab runs its own binary, which in a test is the test's. With stubEnv it is not
@@ -125,6 +127,8 @@ func stubAddress(number int) netip.Addr {
 	return netip.MustParseAddr(fmt.Sprintf("2001:db8:42:%x::1", number))
 }
 
+func stubID(number int) addr.NodeID { return addr.NodeID{7: byte(number)} }
+
 // stubNode floods. A config of "fail" makes it end, one of "mute" makes it send nothing.
 func stubNode(dir, config string) error {
 	text, err := os.ReadFile(filepath.Join(dir, "number"))
@@ -188,16 +192,18 @@ func stubTUN(addr netip.Addr) (*os.File, error) {
 func stubStatus(dir string, number int) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(map[string]any{"addresses": map[string]any{generalClass: stubAddress(number)}})
+		_ = json.NewEncoder(w).Encode(monitor.Status{Node: stubID(number), Addresses: []monitor.Address{
+			{Class: "safety", Address: netip.IPv6Loopback()}, {Class: generalClass, Address: stubAddress(number)}}})
 	})
 	mux.HandleFunc("GET /v1/routes", func(w http.ResponseWriter, _ *http.Request) {
-		var routes []map[string]any
+		var answer monitor.Routes
 		for to := range stubNodes {
-			routes = append(routes, map[string]any{"address": stubAddress(to + 1), "via": stubAddress(to + 1)})
+			id := stubID(to + 1)
+			answer.Routes = append(answer.Routes, monitor.Route{Prefix: netip.PrefixFrom(stubAddress(to+1), 64), Egress: id, Via: id.String()})
 		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"routes": routes})
+		_ = json.NewEncoder(w).Encode(answer)
 	})
-	path := filepath.Join(dir, "re6st-ro.sock")
+	path := filepath.Join(dir, monitor.SocketName)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
