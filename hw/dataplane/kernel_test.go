@@ -1,0 +1,112 @@
+package dataplane
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"re6st/hw/netns"
+	"re6st/hw/sock"
+	"re6st/hw/tun"
+	"re6st/protocols/addr"
+	"re6st/protocols/fabric"
+	"re6st/protocols/rib"
+	"re6st/tsn/class"
+)
+
+// TestKernelToKernel is two Planes with real TUNs and real sockets in two network
+// namespaces, and the kernels' own ping between them.
+func TestKernelToKernel(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("TUNs and network namespaces need root")
+	}
+	for _, need := range []string{"/dev/net/tun", "/usr/bin/ping"} {
+		if _, err := os.Stat(need); err != nil {
+			t.Skipf("%v", err)
+		}
+	}
+	g, err := netns.NewGroup(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	one, two := must(g.Create("n1")), must(g.Create("n2"))
+	if err := netns.Veth(one, "up0", two, "up0"); err != nil {
+		t.Fatal(err)
+	}
+	a, b := kernelNode(t, one, 1), kernelNode(t, two, 2)
+	join(a, b)
+	meet(a, b)
+	route(a, 2, 2)
+	route(b, 1, 1)
+	run(t, a, b)
+
+	ping := func(args ...string) (string, error) {
+		var out []byte
+		err := one.Do(func() (err error) {
+			out, err = exec.Command("ping", append([]string{"-6", "-n", "-W", "5"}, args...)...).CombinedOutput()
+			return err
+		})
+		return string(out), err
+	}
+	for _, size := range []string{"8", "1332"} { // a whole MTU of 1380
+		if out, err := ping("-c", "3", "-i", "0.02", "-M", "do", "-s", size, host(general, 2).String()); err != nil {
+			t.Errorf("%s bytes: %v\n%s\n%+v\n%+v", size, err, out, a.Stats(), b.Stats())
+		}
+	}
+	if s := a.Stats(); s.Conn.TooBig+s.Conn.OtherErrors != 0 || len(s.Drops) != 0 {
+		t.Errorf("%+v", s)
+	}
+	if out, err := ping("-c", "1", host(general, 9).String()); err == nil || !strings.Contains(out, "No route") {
+		t.Errorf("a node without a route: %v\n%s", err, out)
+	}
+	a.SetLinkMTU(2, ipv6MinMTU+fabric.Overhead)
+	if out, err := ping("-c", "2", "-i", "0.02", "-M", "do", "-s", "1332", host(general, 2).String()); err == nil || !strings.Contains(out, "1280") {
+		t.Errorf("a narrow link: %v\n%s", err, out)
+	}
+	if out, err := ping("-c", "1", "-s", "1332", host(general, 2).String()); err != nil {
+		t.Errorf("the kernel knows the path's MTU now, and fragments: %v\n%s", err, out)
+	}
+}
+
+// kernelNode is node n in a namespace, with addresses and routes.
+func kernelNode(t *testing.T, ns *netns.NS, n uint64) *node {
+	t.Helper()
+	x := &node{n: n, id: nodeID(n), at: endpoint(n), table: rib.NewTable(locators), control: make(chan Control, 100)}
+	err := ns.Do(func() error {
+		dev, err := tun.Open(tun.Config{Name: "mesh"})
+		if err != nil {
+			return err
+		}
+		for _, c := range []string{
+			fmt.Sprintf("addr add %s/64 dev up0 nodad", endpoint(n).Addr()),
+			fmt.Sprintf("addr add %s/128 dev mesh nodad", host(general, n)),
+			fmt.Sprintf("route add %s dev mesh", general.Range),
+		} {
+			if out, err := exec.Command("ip", append([]string{"-6"}, strings.Fields(c)...)...).CombinedOutput(); err != nil {
+				return fmt.Errorf("ip %s: %w: %s", c, err, out)
+			}
+		}
+		conn, err := sock.Listen(sock.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), endpoint(n).Port()), Mark: 1})
+		if err != nil {
+			return err
+		}
+		classes := must(class.NewTable([]class.Class{general, safety}))
+		x.Plane, err = New(Config{
+			Self: x.id, TUN: dev, Conn: conn, Classes: classes, Address: host(general, n),
+			Accept: func(peer addr.NodeID, src netip.Addr) bool { return peer == nodeID(uint64(src.As16()[7])) },
+		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
