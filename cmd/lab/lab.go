@@ -169,24 +169,24 @@ func (l *Lab) Start(ctx context.Context) (time.Duration, error) {
 	l.onDeath(func(err error) { cancel(err) })
 	defer l.onDeath(l.sayDied)
 
+	began, last, missing := time.Time{}, time.Time{}, allPairs(l.names)
 	lines, err := l.startRegistry(ctx)
-	if err != nil {
+	if err == nil {
+		began = time.Now()
+		wait := l.startNodes(ctx, lines, cancel)
+		last, missing = l.prober.converge(ctx, l.names)
+		wait()
+	}
+	switch cause := context.Cause(ctx); {
+	case len(missing) == 0:
+		return last.Sub(began), l.writeJSON()
+	case errors.Is(cause, context.DeadlineExceeded):
+		return 0, l.explain(missing)
+	case cause != nil:
+		return 0, cause
+	default:
 		return 0, err
 	}
-	began := time.Now()
-	wait := l.startNodes(ctx, lines, cancel)
-	last, missing := l.prober.converge(ctx, l.names)
-	if len(missing) > 0 {
-		cancel(nil)
-	}
-	wait()
-	if cause := context.Cause(ctx); len(missing) > 0 && !errors.Is(cause, context.DeadlineExceeded) && cause != nil {
-		return 0, cause
-	}
-	if len(missing) > 0 {
-		return 0, l.explain(missing)
-	}
-	return last.Sub(began), l.writeJSON()
 }
 
 func (l *Lab) onDeath(died func(error)) {
