@@ -11,7 +11,7 @@
 //	                      and node    params        | other processes, at any time
 //
 //	Join:   join line -> keys on disk -> POST /v1/join -> identity on disk -> Member
-//	Client: Member -> POST /v1/bootstrap, GET /v1/params
+//	Client: Member -> POST /v1/bootstrap, GET /v1/params; a node's enquirer drives it
 //
 // A handler that panics answers 500 and ends nothing else. A database that cannot
 // be written answers 503 to who wants to join, while bootstrap and parameters are
