@@ -1,0 +1,61 @@
+package neighbor
+
+import (
+	"net/netip"
+	"time"
+
+	"re6st/actors/system"
+	"re6st/hw/netlink"
+	"re6st/protocols/addr"
+	"re6st/protocols/babel"
+	"re6st/protocols/rib"
+)
+
+// Config is what the router works with. Its functions are called by the actor
+// and its pumps; only Persist may block.
+type Config struct {
+	Self     addr.NodeID
+	RouterID babel.RouterID
+	// Seqno is the last value given to Persist, in this run or the one before.
+	Seqno    func() uint16
+	Locators netip.Prefix
+	// Own are the prefixes that this node originates: one for each class range.
+	Own []netip.Prefix
+	// HelloInterval is the network's; 0 is Babel's default.
+	HelloInterval time.Duration
+	Links         *Links
+	// Send puts a packet into a control frame of the link.
+	Send func(rib.LinkID, []byte) error
+	// SetView hands the table to the packet path.
+	SetView func(*rib.View)
+	// Persist stores the sequence number durably.
+	Persist func(seqno uint16) error
+	Emit    func(Event)
+	Kernel  *Kernel // nil: program no kernel routes
+}
+
+// Kernel is where what leaves by interfaces of the kernel is programmed.
+type Kernel struct {
+	Routes netlink.Routes // the pump's alone
+	TUN    int            // index of the interface into the fabric
+	// Ranges lead into the fabric as they are, with the node's own address there
+	// as the source.
+	Ranges []Range
+	// Trusted interfaces, by name, speak Babel in the clear.
+	Trusted []string
+}
+
+// Range is the range of a class, and this node's address in it.
+type Range struct {
+	Prefix  netip.Prefix
+	Address netip.Addr
+}
+
+// Spawn starts the router. A router that cannot be kept up ends the node.
+func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
+	return system.Spawn(parent, "router", system.Spec[Message]{
+		Kind:     "router",
+		New:      func() system.Handler[Message] { return &router{cfg: cfg} },
+		OnBudget: system.Escalate,
+	})
+}

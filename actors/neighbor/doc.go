@@ -1,0 +1,26 @@
+// Package neighbor runs Babel (RFC 8966): the router, and one child actor for
+// each neighbor.
+//
+//	tunnels --Links--> Router ----> babel.Router, rib.Table (sole owner)
+//	                   |  ^  |
+//	      spawn, stop  |  |  +--View--> packet path      +--> kernel routes (pump)
+//	                   v  | checked structs
+//	plane --Deliver--> Neighbor: babel.Neighbor decodes, checks, keeps the hello history
+//
+// A Babel packet comes in a link's sealed control frame; the packet path puts it
+// in that link's bounded queue (Links.Deliver), the child's pump takes it out.
+// What the child's machine has checked goes up to the router; a packet that
+// makes it panic restarts that child and nobody else, while the router keeps its
+// routes for one second as stale.
+//
+// Interfaces named in Config.Trusted speak Babel by multicast with whoever is
+// there (babeld, BIRD): what is learned there is routed by the kernel, under our
+// protocol number.
+//
+// The driver's duties, that is actors/node's:
+//
+//  1. make one Links, tell it of each link that is up, of its round trip time
+//     and of its end, and give it Babel's control frames;
+//  2. spawn the router with Spawn; it ends the node where it cannot be kept up;
+//  3. carry out Config.Send, SetView and Persist, and pass on the Events.
+package neighbor

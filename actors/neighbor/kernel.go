@@ -1,0 +1,147 @@
+package neighbor
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"re6st/actors/system"
+	"re6st/hw/netlink"
+	"re6st/protocols/rib"
+)
+
+// startPumps starts what blocks: the kernel's tables and the disk.
+func (r *router) startPumps() {
+	r.seqnos = make(chan uint16, 1)
+	r.ctx.Pump("seqno", func(stop context.Context, p *system.Pump[Message]) error {
+		return each(stop, r.seqnos, func(seqno uint16) {
+			if err := r.cfg.Persist(seqno); err != nil {
+				p.Offer(kernelFailed{err})
+			}
+		})
+	})
+	if r.cfg.Kernel == nil {
+		return
+	}
+	r.desired = make(chan *rib.View, 1)
+	r.ctx.Pump("kernel", r.program)
+	r.desired <- r.table.View()
+}
+
+// program keeps the kernel's routes at what the newest view wants. At its start
+// it removes what a crashed run left.
+func (r *router) program(stop context.Context, p *system.Pump[Message]) error {
+	kernel := r.cfg.Kernel
+	var held []netlink.Route
+	return each(stop, r.desired, func(view *rib.View) {
+		want := kernel.routes(view, r.cfg.Locators)
+		var err error
+		if held == nil {
+			_, err = kernel.Routes.Reconcile(want)
+		} else {
+			err = kernel.Routes.Apply(changed(held, want), gone(held, want))
+		}
+		held = want
+		if err != nil {
+			held = nil // look at what is really there next time
+			p.Offer(kernelFailed{err})
+		}
+	})
+}
+
+// routes is what the kernel needs of a view: the ranges and all that lies
+// outside of them lead into the fabric, the rest to where it says.
+func (k *Kernel) routes(view *rib.View, locators netip.Prefix) []netlink.Route {
+	var want []netlink.Route
+	for _, r := range k.Ranges {
+		want = append(want, netlink.Route{Dst: r.Prefix, Link: k.TUN, PrefSrc: r.Address})
+	}
+	for _, r := range view.Routes() {
+		out := netlink.Route{Dst: r.Prefix, Src: r.Source}
+		switch {
+		case r.Topology != 0 || locators.Contains(r.Prefix.Addr()) || !r.Unreachable && r.NextHop.IsSelf():
+			continue
+		case r.Unreachable:
+			if k.covers(r.Prefix) {
+				continue // the packet path answers for it
+			}
+			out.Kind = netlink.Unreachable
+		case r.NextHop.Link != 0:
+			if k.covers(r.Prefix) || r.Prefix.Addr().Is4() {
+				continue
+			}
+			out.Link = k.TUN
+		default:
+			out.Link, out.Via = r.NextHop.Ifindex, r.NextHop.Gateway
+		}
+		want = append(want, out)
+	}
+	return want
+}
+
+// covers tells whether a prefix lies in a range, which leads into the fabric.
+func (k *Kernel) covers(p netip.Prefix) bool {
+	return slices.ContainsFunc(k.Ranges, func(r Range) bool { return r.Prefix.Bits() <= p.Bits() && r.Prefix.Contains(p.Addr()) })
+}
+
+// changed is what of want is not held as it is.
+func changed(held, want []netlink.Route) (set []netlink.Route) {
+	as := make(map[netlink.Route]bool, len(held))
+	for _, r := range held {
+		as[r] = true
+	}
+	for _, r := range want {
+		if !as[r] {
+			set = append(set, r)
+		}
+	}
+	return set
+}
+
+// place is what a kernel has one route for.
+type place struct {
+	dst, src netip.Prefix
+	metric   uint32
+}
+
+// gone is what of held has no route in its place any more.
+func gone(held, want []netlink.Route) (remove []netlink.Route) {
+	taken := make(map[place]bool, len(want))
+	for _, r := range want {
+		taken[place{r.Dst, r.Src, r.Metric}] = true
+	}
+	for _, r := range held {
+		if !taken[place{r.Dst, r.Src, r.Metric}] {
+			remove = append(remove, r)
+		}
+	}
+	return remove
+}
+
+// each calls do for what comes, until stop ends.
+func each[T any](stop context.Context, in <-chan T, do func(T)) error {
+	for {
+		select {
+		case <-stop.Done():
+			return nil
+		case v := <-in:
+			do(v)
+		}
+	}
+}
+
+// replace puts v into a channel of one, in place of what still waits there. Only
+// one goroutine may send.
+func replace[T any](c chan T, v T) {
+	for {
+		select {
+		case c <- v:
+			return
+		default:
+		}
+		select {
+		case <-c:
+		default:
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package neighbor
+
+import (
+	"net/netip"
+	"time"
+
+	"re6st/actors/system"
+	"re6st/protocols/addr"
+	"re6st/protocols/babel"
+	"re6st/protocols/rib"
+)
+
+// Message is what the router takes.
+//
+//sumtype:decl
+type Message interface{ routerMessage() }
+
+// Offer puts a route of another source into the table, and announces it.
+type Offer struct {
+	Origin rib.Origin
+	Route  rib.Route
+}
+
+// Withdraw takes back what Offer said.
+type Withdraw struct {
+	Origin rib.Origin
+	Key    rib.Key
+}
+
+type (
+	linksChanged struct{}
+	routerTick   struct{}
+	publishView  struct{}
+	checked      struct {
+		key    babel.NeighborKey
+		events []babel.NeighborEvent
+		status babel.NeighborStatus
+	}
+	childEvent    struct{ event system.Event }
+	heardOnKernel struct {
+		iface babel.InterfaceID
+		packet
+	}
+	kernelFailed struct{ err error }
+)
+
+func (Offer) routerMessage()         {}
+func (Withdraw) routerMessage()      {}
+func (linksChanged) routerMessage()  {}
+func (routerTick) routerMessage()    {}
+func (publishView) routerMessage()   {}
+func (checked) routerMessage()       {}
+func (childEvent) routerMessage()    {}
+func (heardOnKernel) routerMessage() {}
+func (kernelFailed) routerMessage()  {}
+
+// neighborMessage is what a child takes.
+//
+//sumtype:decl
+type neighborMessage interface{ neighborMessage() }
+
+type (
+	received     struct{ packet }
+	linkRTT      struct{ rtt time.Duration }
+	neighborTick struct{}
+)
+
+func (received) neighborMessage()     {}
+func (linkRTT) neighborMessage()      {}
+func (neighborTick) neighborMessage() {}
+
+// Event is what the router tells the node.
+type Event interface{ event() }
+
+// Reachable are the nodes that have a route, and how many destinations are
+// routed by each link.
+type Reachable struct {
+	Nodes  []addr.NodeID
+	ByLink map[rib.LinkID]int
+}
+
+func (Reachable) event() {}
+
+// Snapshot is what the router publishes.
+type Snapshot struct {
+	View      *rib.View
+	Neighbors []NeighborSnapshot
+	Dropped   uint64 // packets for which a neighbor's queue had no room
+}
+
+// NeighborSnapshot is one neighbor as the router knows it.
+type NeighborSnapshot struct {
+	Interface babel.InterfaceID
+	Link      rib.LinkID // 0 on an interface of the kernel
+	Ifindex   int
+	Addr      netip.Addr
+	Peer      addr.NodeID
+	Status    babel.NeighborStatus
+}

@@ -1,0 +1,252 @@
+package neighbor
+
+import (
+	"fmt"
+	"maps"
+	"math/rand"
+	"net/netip"
+	"slices"
+	"time"
+
+	"re6st/actors/system"
+	"re6st/protocols/addr"
+	"re6st/protocols/babel"
+	"re6st/protocols/rib"
+)
+
+// relearn is how long a restarted router lets the packet path use the last table
+// of its predecessor: by then the neighbors have answered its requests.
+const relearn = time.Second
+
+// router is the parent of the neighbors; it alone holds the Babel router and the
+// routing table.
+type router struct {
+	cfg      Config
+	ctx      *system.Context[Message]
+	babel    *babel.Router
+	table    *rib.Table
+	timer    *system.Timer
+	links    map[babel.InterfaceID]Link
+	kernel   map[babel.InterfaceID]*trusted
+	children map[babel.NeighborKey]*child
+	view     *rib.View      // as the packet path has it
+	held     bool           // a restarted router does not publish yet
+	desired  chan *rib.View // to the kernel's pump; holds the newest
+	seqnos   chan uint16    // to the store's pump; holds the newest
+}
+
+// child is what the router knows of a neighbor's actor.
+type child struct {
+	ref    system.Ref[neighborMessage]
+	path   string
+	status babel.NeighborStatus
+}
+
+// Start begins to route over the links that are up.
+func (r *router) Start(ctx *system.Context[Message]) error {
+	r.ctx = ctx
+	r.links = map[babel.InterfaceID]Link{}
+	r.kernel = map[babel.InterfaceID]*trusted{}
+	r.children = map[babel.NeighborKey]*child{}
+	r.table = rib.NewTable(r.cfg.Locators)
+	r.timer = ctx.NewTimer(routerTick{})
+	var err error
+	r.babel, err = babel.NewRouter(babel.Config{
+		Self: r.cfg.Self, RouterID: r.cfg.RouterID, Seqno: r.cfg.Seqno(), Locators: r.cfg.Locators,
+		Rand: rand.New(randSource{ctx.Rand()}),
+	})
+	if err != nil {
+		return &system.Fault{Op: "router", Kind: system.BadConfig, Err: err}
+	}
+	ctx.OnChild(func(e system.Event) Message { return childEvent{e} })
+	if r.held = ctx.Number() > 1; r.held {
+		ctx.After(relearn, publishView{})
+	}
+	r.startPumps()
+	if err := r.originate(); err != nil {
+		return err
+	}
+	if err := r.openTrusted(); err != nil {
+		return err
+	}
+	self := ctx.Self()
+	r.cfg.Links.observe(func() { self.Tell(linksChanged{}) })
+	r.syncLinks()
+	r.settle()
+	return nil
+}
+
+// originate announces this node: its locator, and its prefix in each range.
+func (r *router) originate() error {
+	own := append([]netip.Prefix{netip.PrefixFrom(addr.Locator(r.cfg.Locators, r.cfg.Self), 128)}, r.cfg.Own...)
+	for i, p := range own {
+		if err := r.babel.Originate(r.ctx.Now(), rib.Key{Prefix: p}, 0); err != nil {
+			return &system.Fault{Op: "announce " + p.String(), Kind: system.BadConfig, Err: err}
+		}
+		if i == 0 {
+			continue // the packet path needs no route to itself
+		}
+		route := rib.Route{Prefix: p, Egress: r.cfg.Self}
+		if _, _, err := r.table.Offer(r.ctx.Now(), rib.OriginLocal, route); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Handle takes one message and then does all that came of it.
+func (r *router) Handle(ctx *system.Context[Message], m Message) error {
+	now := ctx.Now()
+	switch m := m.(type) {
+	case linksChanged:
+		r.syncLinks()
+	case checked:
+		for _, e := range m.events {
+			r.fromNeighbor(now, m.key, e)
+		}
+		if c := r.children[m.key]; c != nil {
+			c.status = m.status
+		}
+	case routerTick:
+		r.babel.HandleTimeout(now)
+	case publishView:
+		r.held = false
+	case childEvent:
+		r.childChanged(now, m.event)
+	case Offer:
+		if err := r.offer(now, m); err != nil {
+			ctx.Event("refused", err.Error())
+		}
+	case Withdraw:
+		r.table.Withdraw(m.Origin, m.Key)
+		r.babel.Withdraw(now, m.Key)
+	case heardOnKernel:
+		r.heard(m)
+	case kernelFailed:
+		ctx.Event("kernel", m.err.Error())
+	}
+	r.settle()
+	return nil
+}
+
+// Stop leaves the packet path its last table. Unless another incarnation
+// follows, the neighbors are told that nothing is reached by this way any more.
+func (r *router) Stop(ctx *system.Context[Message]) {
+	r.cfg.Links.observe(nil)
+	if r.babel == nil || ctx.Restarting() {
+		return
+	}
+	r.babel.Retract(ctx.Now())
+	r.babel.Drain(func(e babel.Event) {
+		if e, ok := e.(babel.Send); ok {
+			r.send(e)
+		}
+	})
+}
+
+func (r *router) offer(now time.Time, o Offer) error {
+	if _, _, err := r.table.Offer(now, o.Origin, o.Route); err != nil {
+		return err
+	}
+	return r.babel.Originate(now, o.Route.Key(), o.Route.Metric)
+}
+
+// fromNeighbor passes up what a neighbor's machine has checked.
+func (r *router) fromNeighbor(now time.Time, key babel.NeighborKey, e babel.NeighborEvent) {
+	if refused, ok := e.(babel.Refused); ok {
+		r.ctx.Event("refused", fmt.Sprintf("from %s: %s, %d times", key.Addr, refused.Reason, refused.Count))
+	}
+	r.babel.Handle(now, key, e)
+	if _, ok := e.(babel.Expired); ok {
+		r.endChild(key)
+	}
+}
+
+// settle carries out what the machine wants, and publishes what changed.
+func (r *router) settle() {
+	now := r.ctx.Now()
+	r.babel.Drain(func(e babel.Event) {
+		switch e := e.(type) {
+		case babel.Send:
+			r.send(e)
+		case babel.RouteOffered:
+			if _, _, err := r.table.Offer(now, rib.OriginBabel, e.Route); err != nil {
+				r.ctx.Event("refused", err.Error())
+			}
+		case babel.RouteWithdrawn:
+			r.table.Withdraw(rib.OriginBabel, e.Key)
+		case babel.ReserveSeqno:
+			replace(r.seqnos, e.Upto)
+		case babel.Refused:
+			r.ctx.Event("refused", fmt.Sprintf("from %s: %s, %d times", e.Neighbor.Addr, e.Reason, e.Count))
+		}
+	})
+	r.timer.Rearm(r.babel.NextTimeout())
+	r.publish()
+}
+
+// send puts a packet on its interface. What cannot be sent is lost as on any
+// link: Babel sends again.
+func (r *router) send(e babel.Send) {
+	if t := r.kernel[e.Interface]; t != nil {
+		t.send(r.ctx.Log(), e)
+		return
+	}
+	link, ok := r.links[e.Interface]
+	if !ok {
+		return
+	}
+	if err := r.cfg.Send(link.ID, e.Packet); err != nil {
+		r.ctx.Log().Debug("babel packet not sent", "link", link.ID, "error", err)
+	}
+}
+
+// publish hands a changed table to the packet path, the kernel and the tunnels.
+func (r *router) publish() {
+	view := r.table.View()
+	if !r.held && view != r.view {
+		r.view = view
+		r.cfg.SetView(view)
+		if r.desired != nil {
+			replace(r.desired, view)
+		}
+		r.report(view)
+	}
+	r.ctx.Publish(r.snapshot())
+}
+
+// report tells which links carry routes, and which nodes are reached.
+func (r *router) report(view *rib.View) {
+	reachable := Reachable{ByLink: map[rib.LinkID]int{}}
+	for _, route := range view.Routes() {
+		if route.Unreachable || route.NextHop.Link == 0 {
+			continue
+		}
+		reachable.ByLink[route.NextHop.Link]++
+		if id, ok := addr.NodeIDFromLocator(r.cfg.Locators, route.Prefix.Addr()); ok {
+			reachable.Nodes = append(reachable.Nodes, id)
+		}
+	}
+	r.cfg.Emit(reachable)
+}
+
+func (r *router) snapshot() Snapshot {
+	s := Snapshot{View: r.view, Dropped: r.cfg.Links.Dropped()}
+	for _, key := range slices.SortedFunc(maps.Keys(r.children), babel.NeighborKey.Compare) {
+		n := NeighborSnapshot{Interface: key.Interface, Addr: key.Addr, Status: r.children[key].status}
+		if t := r.kernel[key.Interface]; t != nil {
+			n.Ifindex = t.ifindex
+		} else {
+			n.Link, n.Peer = r.links[key.Interface].ID, r.links[key.Interface].Peer
+		}
+		s.Neighbors = append(s.Neighbors, n)
+	}
+	return s
+}
+
+// randSource is the actor's generator for what still takes math/rand's.
+type randSource struct{ from interface{ Uint64() uint64 } }
+
+func (s randSource) Uint64() uint64 { return s.from.Uint64() }
+func (s randSource) Int63() int64   { return int64(s.from.Uint64() >> 1) }
+func (s randSource) Seed(int64)     {}
