@@ -1,0 +1,152 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+
+	"re6st/actors/system"
+	"re6st/hw/dataplane"
+	"re6st/protocols/addr"
+	"re6st/protocols/cert"
+	"re6st/protocols/fabric"
+)
+
+// Config is what the actor works with.
+type Config struct {
+	Credentials *fabric.Credentials
+	Plane       Plane
+	// Identified is told who a peer proved to be, before packets of it are
+	// accepted.
+	Identified func(*cert.Identity)
+	// Static is the key of a node, where it is known; it may be nil.
+	Static func(addr.NodeID) ([32]byte, bool)
+}
+
+// Plane is what the actor needs of the packet path.
+type Plane interface {
+	Wanted() <-chan addr.NodeID
+	Transits() <-chan dataplane.Transit
+	UnknownSessions() <-chan addr.NodeID
+	SendTransit(egress addr.NodeID, payload []byte) error
+	InstallSession(*fabric.Session)
+	UseSession(*fabric.Session)
+	RetireSession(index uint32)
+	NewIndex() uint32
+}
+
+// Message is what the actor takes.
+//
+//sumtype:decl
+type Message interface{ sessionMessage() }
+
+type (
+	wanted  struct{ egress addr.NodeID }
+	unknown struct{ egress addr.NodeID }
+	transit struct{ dataplane.Transit }
+	tick    struct{}
+)
+
+func (wanted) sessionMessage()  {}
+func (transit) sessionMessage() {}
+func (unknown) sessionMessage() {}
+func (tick) sessionMessage()    {}
+
+// Snapshot is what the actor publishes.
+type Snapshot struct {
+	Peers int          // nodes with keys or handshakes
+	Drops fabric.Drops // handshake messages dropped in silence
+}
+
+// Spawn starts the actor.
+func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
+	return system.Spawn(parent, "session", system.Spec[Message]{
+		Kind:     "session",
+		New:      func() system.Handler[Message] { return &sessions{cfg: cfg} },
+		OnBudget: system.Escalate,
+	})
+}
+
+// sessions drives fabric.Sessions.
+type sessions struct {
+	cfg     Config
+	ctx     *system.Context[Message]
+	machine *fabric.Sessions
+	timer   *system.Timer
+}
+
+// Start begins without sessions of its own.
+func (s *sessions) Start(ctx *system.Context[Message]) error {
+	s.ctx = ctx
+	s.machine = fabric.NewSessions(fabric.SessionsConfig{
+		Credentials: s.cfg.Credentials, Rand: rand.Reader, NewIndex: s.cfg.Plane.NewIndex, Static: s.cfg.Static,
+	})
+	s.timer = ctx.NewTimer(tick{})
+	ctx.Pump("wanted", func(stop context.Context, p *system.Pump[Message]) error {
+		return forward(stop, s.cfg.Plane.Wanted(), p, func(egress addr.NodeID) Message { return wanted{egress} })
+	})
+	ctx.Pump("unknown", func(stop context.Context, p *system.Pump[Message]) error {
+		return forward(stop, s.cfg.Plane.UnknownSessions(), p, func(egress addr.NodeID) Message { return unknown{egress} })
+	})
+	ctx.Pump("transit", func(stop context.Context, p *system.Pump[Message]) error {
+		return forward(stop, s.cfg.Plane.Transits(), p, func(t dataplane.Transit) Message { return transit{t} })
+	})
+	s.settle()
+	return nil
+}
+
+// forward hands what comes to the actor, until stop ends.
+func forward[T any](stop context.Context, in <-chan T, p *system.Pump[Message], wrap func(T) Message) error {
+	for {
+		select {
+		case <-stop.Done():
+			return nil
+		case v := <-in:
+			if p.Deliver(wrap(v)) != nil {
+				return nil
+			}
+		}
+	}
+}
+
+// Handle takes one message.
+func (s *sessions) Handle(ctx *system.Context[Message], m Message) error {
+	now := ctx.Now()
+	switch m := m.(type) {
+	case wanted:
+		s.machine.Want(now, m.egress)
+	case unknown:
+		s.machine.HandleUnknownSession(now, m.egress)
+	case transit:
+		s.machine.HandleTransit(now, m.Ingress, m.Payload)
+	case tick:
+		s.machine.HandleTimeout(now)
+	}
+	s.settle()
+	return nil
+}
+
+// Stop leaves the keys to the packet path.
+func (s *sessions) Stop(*system.Context[Message]) {}
+
+// settle carries out what the machine wants.
+func (s *sessions) settle() {
+	s.machine.Drain(func(e fabric.Event) {
+		switch e := e.(type) {
+		case fabric.SendTransit:
+			if err := s.cfg.Plane.SendTransit(e.Egress, e.Payload); err != nil {
+				s.ctx.Log().Debug("handshake not sent", "egress", e.Egress, "error", err)
+			}
+		case fabric.InstallSession:
+			s.cfg.Identified(e.Peer)
+			s.cfg.Plane.InstallSession(e.Session)
+		case fabric.UseSession:
+			s.cfg.Plane.UseSession(e.Session)
+		case fabric.RetireSession:
+			s.cfg.Plane.RetireSession(e.Index)
+		case fabric.SessionFailed:
+			s.ctx.Event("session", "none with "+e.Egress.String()+": "+e.Reason.String()+"; again in "+e.RetryAfter.String())
+		}
+	})
+	s.timer.Rearm(s.machine.NextTimeout())
+	s.ctx.Publish(Snapshot{s.machine.Len(), s.machine.Drops()})
+}
