@@ -1,0 +1,174 @@
+package tunnel
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"re6st/actors/system"
+	"re6st/protocols/fabric"
+	"re6st/protocols/rib"
+	"re6st/protocols/tunnelplan"
+)
+
+// open dials a peer.
+func (m *manager) open(p tunnelplan.Peer) {
+	if t := m.byPeer[p.ID]; t != nil {
+		return // the old link is on its way out; the planner asks again
+	}
+	m.spawn(LinkSnapshot{Peer: p.ID, Prefix: p.Prefix, Role: tunnelplan.Opened},
+		&lease{endpoints: p.Endpoints, static: static(p.Static)})
+}
+
+// accepted gives a handshake that succeeded to the tunnel with that peer, which
+// may be new.
+func (m *manager) accepted(a fabric.Accepted) {
+	if t := m.byPeer[a.Peer.ID]; t != nil {
+		t.ref.Tell(accepted{a})
+		return
+	}
+	t := m.spawn(LinkSnapshot{Peer: a.Peer.ID, Prefix: a.Peer.Prefix, Role: tunnelplan.Accepted},
+		&lease{endpoints: []netip.AddrPort{a.From}, waits: true})
+	if t != nil {
+		t.ref.Tell(accepted{a})
+	}
+}
+
+// spawn makes a tunnel; nil where that failed.
+func (m *manager) spawn(snap LinkSnapshot, l *lease) *tunnelState {
+	m.lastLink++
+	now := m.ctx.Now()
+	snap.ID, snap.Since = m.lastLink, now
+	l.link, l.peer = snap.ID, snap.Peer
+	cfg, manager := m.cfg, m.ctx.Self()
+	known, endpoints := m.known(now), m.endpoints()
+	ref, err := system.Spawn(m.ctx, fmt.Sprintf("%s.%d", snap.Peer, snap.ID), system.Spec[tunnelMessage]{
+		Kind: "tunnel",
+		New: func() system.Handler[tunnelMessage] {
+			return &tunnel{cfg: cfg, lease: l, manager: manager, known: known, endpoints: endpoints, params: cfg.Params}
+		},
+		OnBudget: system.GiveUp, // the planner dials again, with a backoff of its own
+	})
+	if err != nil {
+		m.ctx.Event("tunnel", err.Error())
+		return nil
+	}
+	t := &tunnelState{ref: ref, path: ref.Path(), snap: snap}
+	m.tunnels[snap.ID], m.byPeer[snap.Peer] = t, t
+	return t
+}
+
+// risen takes note of a link that is up.
+func (m *manager) risen(now time.Time, r risen) {
+	t := m.tunnels[r.link]
+	if t == nil {
+		return
+	}
+	t.snap.Up, t.snap.Since, t.snap.Remote, t.snap.RTT = true, now, r.up.Remote, r.up.RTT
+	t.snap.Peer, t.snap.Prefix = r.up.Peer.ID, r.up.Peer.Prefix
+	t.snap.Role = tunnelplan.Accepted
+	if r.up.Initiator {
+		t.snap.Role = tunnelplan.Opened
+	}
+	m.acceptor.HandleUp(r.up.Peer.ID, r.up.BootID)
+	m.planner.HandlePeers(now, tunnelplan.Direct, []tunnelplan.Peer{{
+		ID: r.up.Peer.ID, Prefix: r.up.Peer.Prefix, Static: r.up.Static, Seen: now, Endpoints: []netip.AddrPort{r.up.Remote},
+	}})
+	m.planner.HandleUp(now, r.up.Peer.ID, t.snap.Role, r.up.Remote)
+	m.announce(t)
+	m.gossipSoon(now)
+	m.ctx.Event("up", fmt.Sprintf("link %d with %s at %s", t.snap.ID, t.snap.Prefix.CN(), t.snap.Remote))
+}
+
+// announce tells the node of a link that is up, as it is now.
+func (m *manager) announce(t *tunnelState) {
+	if t.snap.Up {
+		m.cfg.Emit(LinkChanged{ID: t.snap.ID, Peer: t.snap.Peer, RTT: t.snap.RTT, Draining: t.snap.Draining})
+	}
+}
+
+// ended takes note of a link that is gone, or was never made.
+func (m *manager) ended(now time.Time, e ended) {
+	if !m.forget(now, e.link, e.down) {
+		return
+	}
+	if e.orphan != nil {
+		m.accepted(*e.orphan)
+	}
+}
+
+// forget removes a tunnel; false where it was not known any more.
+func (m *manager) forget(now time.Time, link rib.LinkID, down fabric.Down) bool {
+	t := m.tunnels[link]
+	if t == nil {
+		return false
+	}
+	delete(m.tunnels, link)
+	if m.byPeer[t.snap.Peer] == t {
+		delete(m.byPeer, t.snap.Peer)
+	}
+	for index, expecting := range m.expect {
+		if expecting == t {
+			delete(m.expect, index)
+		}
+	}
+	t.ref.Stop()
+	if t.snap.Up {
+		m.acceptor.HandleDown(t.snap.Peer)
+		m.cfg.Emit(LinkDown{link})
+		m.planner.HandleDown(now, t.snap.Peer, downReason(down))
+		m.ctx.Event("down", fmt.Sprintf("link %d with %s: %s", link, t.snap.Prefix.CN(), down.Reason))
+		return true
+	}
+	if down.Remote {
+		m.planner.HandleRefused(now, t.snap.Peer)
+	} else {
+		m.planner.HandleFailed(now, t.snap.Peer)
+	}
+	return true
+}
+
+func downReason(d fabric.Down) tunnelplan.DownReason {
+	switch {
+	case d.Remote && d.Reason == fabric.CloseIdle:
+		return tunnelplan.Drained
+	case d.Remote && (d.Reason == fabric.CloseShutdown || d.Reason == fabric.CloseDraining):
+		return tunnelplan.Leaving
+	case !d.Remote && (d.Reason == fabric.CloseIdle || d.Reason == fabric.CloseFull || d.Reason == fabric.CloseRevoked):
+		return tunnelplan.Closed
+	default:
+		return tunnelplan.Lost
+	}
+}
+
+// childChanged forgets a tunnel that its supervisor has given up.
+func (m *manager) childChanged(now time.Time, e system.Event) {
+	if e.Kind != system.EventStopped {
+		return
+	}
+	for id, t := range m.tunnels {
+		if t.path == e.Actor {
+			m.forget(now, id, fabric.Down{Reason: fabric.CloseSilence})
+			return
+		}
+	}
+}
+
+// routing passes on what routing makes of the links.
+func (m *manager) routing(now time.Time, r RoutingChanged) {
+	routing := tunnelplan.Routing{Reachable: r.Reachable}
+	for _, t := range m.tunnels {
+		n := r.ByLink[t.snap.ID]
+		t.snap.Routed = n
+		if t.snap.Up {
+			routing.Links = append(routing.Links, tunnelplan.LinkUse{Peer: t.snap.Peer, Destinations: n})
+		}
+		if inUse := n > 0; inUse != t.snap.InUse {
+			t.snap.InUse = inUse
+			t.ref.Tell(setUse{inUse})
+		}
+	}
+	slices.SortFunc(routing.Links, func(a, b tunnelplan.LinkUse) int { return a.Peer.Compare(b.Peer) })
+	m.planner.HandleRouting(now, routing)
+}

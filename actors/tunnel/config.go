@@ -1,0 +1,70 @@
+package tunnel
+
+import (
+	"net/netip"
+	"time"
+
+	"re6st/actors/system"
+	"re6st/hw/dataplane"
+	"re6st/protocols/addr"
+	"re6st/protocols/fabric"
+	"re6st/protocols/rib"
+	"re6st/protocols/tunnelplan"
+)
+
+// Config is what the manager and the tunnels work with. Of its functions only
+// Store may block.
+type Config struct {
+	Credentials *fabric.Credentials
+	Prefix      addr.Bits // this node's
+	Software    string    // what peers are told that this is
+	Limits      tunnelplan.Limits
+	// Endpoints are where this node believes to be reachable.
+	Endpoints []netip.AddrPort
+	// Networks are the mesh's own ranges: no endpoint lies in them.
+	Networks []netip.Prefix
+	// Remembered are the peers stored by an earlier run.
+	Remembered []tunnelplan.Peer
+	// Params are the signed network parameters, and their number.
+	Params Params
+	// IdleFirst and IdleLast are how far apart probes of idle links are; 0: the
+	// fabric's defaults.
+	IdleFirst, IdleLast time.Duration
+
+	Plane Plane
+	// Babel takes a Babel packet of a link; the bytes are the caller's again
+	// when it returns. The packet path calls it.
+	Babel func(id rib.LinkID, at time.Time, body []byte) bool
+	// Store keeps the remembered peers for the next run.
+	Store func([]tunnelplan.Peer) error
+	Emit  func(Event)
+}
+
+// Params are network parameters with the CA's signature.
+type Params struct {
+	Number uint64
+	Signed []byte
+}
+
+// Plane is what tunnels need of the packet path.
+type Plane interface {
+	Handshakes() <-chan dataplane.Handshake
+	Send(to netip.AddrPort, datagram []byte) error
+	AddLink(id rib.LinkID, peer addr.NodeID, remote netip.AddrPort, control func(dataplane.Control))
+	RemoveLink(id rib.LinkID)
+	InstallLink(id rib.LinkID, s *fabric.LinkSession)
+	UseLink(id rib.LinkID, s *fabric.LinkSession)
+	RetireLink(index uint32)
+	SetRemote(id rib.LinkID, remote netip.AddrPort)
+	SendControl(id rib.LinkID, kind fabric.ControlKind, body []byte) error
+	NewIndex() uint32
+}
+
+// Spawn starts the manager. A node without one makes no links: it escalates.
+func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
+	return system.Spawn(parent, "tunnel", system.Spec[Message]{
+		Kind:     "tunnels",
+		New:      func() system.Handler[Message] { return &manager{cfg: cfg} },
+		OnBudget: system.Escalate,
+	})
+}

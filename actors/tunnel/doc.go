@@ -1,0 +1,27 @@
+// Package tunnel opens, keeps and closes the sealed links to other nodes: a
+// manager that chooses the peers, and one child actor for each link.
+//
+//	registry, remembered, gossip --> Manager ----> tunnelplan.Planner (whom to dial)
+//	plane.Handshakes (pump) -------> |  |  ^  '--> fabric.Acceptor (who may dial us)
+//	                          spawn, |  |  | up, down, peers learned
+//	                      handshakes v  v  |
+//	                               Tunnel: fabric.Link (handshake, liveness, new keys)
+//	plane control frames (pump) -->         peer.Exchange (who we are, whom we know)
+//	                                 |
+//	                                 '--> plane: AddLink, InstallLink, UseLink, RetireLink
+//
+// The keys live in the packet path, which outlives every actor here. A tunnel
+// that faults leaves them there while it restarts, makes new ones, and only then
+// takes the old ones away: no packet is lost. What it needs for that, its Lease,
+// is the one thing that its incarnations share.
+//
+// A link has an id for life. A peer that restarted, or came back after silence,
+// gets a new link.
+//
+// The driver's duties, that is actors/node's:
+//
+//  1. spawn the manager with Spawn, and tell it what registry and routing say;
+//  2. carry out its Events: routing over links that are up, asking the registry,
+//     newer parameters;
+//  3. give Config.Babel the control frames that are Babel's.
+package tunnel

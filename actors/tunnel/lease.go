@@ -1,0 +1,36 @@
+package tunnel
+
+import (
+	"net/netip"
+	"slices"
+
+	"re6st/protocols/addr"
+	"re6st/protocols/rib"
+)
+
+// lease is what outlives an incarnation of a tunnel: what it has in the packet
+// path, and where the peer is. One incarnation at a time uses it.
+type lease struct {
+	link      rib.LinkID
+	peer      addr.NodeID
+	static    *[32]byte
+	endpoints []netip.AddrPort
+	waits     bool // the peer dials; this end has no reason to
+
+	added   bool     // the packet path knows the link
+	told    bool     // the manager knows that it is up
+	indices []uint32 // of the keys installed, all incarnations'
+	control chan controlled
+}
+
+// hold notes keys in the packet path, release that they are gone.
+func (l *lease) hold(index uint32) { l.indices = append(l.indices, index) }
+func (l *lease) release(index uint32) {
+	l.indices = slices.DeleteFunc(l.indices, func(i uint32) bool { return i == index })
+}
+
+// prefer puts an address first among those to dial.
+func (l *lease) prefer(remote netip.AddrPort) {
+	l.endpoints = slices.DeleteFunc(slices.Clone(l.endpoints), func(e netip.AddrPort) bool { return e == remote })
+	l.endpoints = append([]netip.AddrPort{remote}, l.endpoints...)
+}

@@ -1,0 +1,357 @@
+package tunnel
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"re6st/actors/system"
+	"re6st/protocols/addr"
+	"re6st/protocols/cert"
+	"re6st/protocols/fabric"
+	"re6st/protocols/peer"
+	"re6st/protocols/rib"
+	"re6st/protocols/tunnelplan"
+)
+
+const (
+	// gossipDelay gathers what is learned before the peers are told.
+	gossipDelay = 200 * time.Millisecond
+	// maxObserved is how many addresses at which others saw this node it tells on.
+	maxObserved = 4
+	// linksPerLife is how many link ids one incarnation has: an id must not come
+	// back while the packet path may still know it.
+	linksPerLife = 1 << 20
+)
+
+// manager chooses the peers, and is the parent of the tunnels.
+type manager struct {
+	cfg      Config
+	ctx      *system.Context[Message]
+	planner  *tunnelplan.Planner
+	acceptor *fabric.Acceptor
+	plan     *system.Timer
+	accept   *system.Timer
+	gossip   *system.Timer
+	told     bool // the gossip timer is armed
+
+	lastLink rib.LinkID
+	tunnels  map[rib.LinkID]*tunnelState
+	byPeer   map[addr.NodeID]*tunnelState
+	expect   map[uint32]*tunnelState // by handshake index
+	observed []netip.AddrPort
+	store    chan []tunnelplan.Peer // to the pump; holds the newest
+}
+
+// tunnelState is what the manager knows of a child.
+type tunnelState struct {
+	ref  system.Ref[tunnelMessage]
+	path string
+	snap LinkSnapshot
+}
+
+// Start takes up with the peers that are remembered.
+func (m *manager) Start(ctx *system.Context[Message]) error {
+	m.ctx = ctx
+	now := ctx.Now()
+	m.tunnels = map[rib.LinkID]*tunnelState{}
+	m.byPeer = map[addr.NodeID]*tunnelState{}
+	m.expect = map[uint32]*tunnelState{}
+	m.lastLink = rib.LinkID(ctx.Number() % (1 << 11) * linksPerLife)
+	m.planner = tunnelplan.New(now, m.self(), m.cfg.Limits, ctx.Rand())
+	m.acceptor = fabric.NewAcceptor(fabric.AcceptorConfig{
+		Credentials: m.cfg.Credentials, Rand: rand.Reader, NewIndex: m.cfg.Plane.NewIndex, Admit: m.admit,
+	})
+	m.plan, m.accept, m.gossip = ctx.NewTimer(planTick{}), ctx.NewTimer(acceptTick{}), ctx.NewTimer(gossipTick{})
+	ctx.OnChild(func(e system.Event) Message { return childEvent{e} })
+	m.startPumps()
+	m.planner.HandlePeers(now, tunnelplan.Remembered, m.cfg.Remembered)
+	m.settle()
+	return nil
+}
+
+func (m *manager) self() addr.NodeID { return m.cfg.Credentials.Identity.ID }
+
+func (m *manager) startPumps() {
+	m.ctx.Pump("handshakes", func(stop context.Context, p *system.Pump[Message]) error {
+		for {
+			select {
+			case <-stop.Done():
+				return nil
+			case h := <-m.cfg.Plane.Handshakes():
+				p.Offer(handshake{h})
+			}
+		}
+	})
+	m.store = make(chan []tunnelplan.Peer, 1)
+	log := m.ctx.Log()
+	m.ctx.Pump("remember", func(stop context.Context, _ *system.Pump[Message]) error {
+		for {
+			select {
+			case <-stop.Done():
+				return nil
+			case peers := <-m.store:
+				if err := m.cfg.Store(peers); err != nil {
+					log.Warn("peers not stored", "error", err)
+				}
+			}
+		}
+	})
+}
+
+// Handle takes one message and then does all that came of it.
+func (m *manager) Handle(ctx *system.Context[Message], message Message) error {
+	now := ctx.Now()
+	switch msg := message.(type) {
+	case handshake:
+		m.handshake(now, msg)
+	case planTick:
+		m.planner.HandleTimeout(now)
+	case acceptTick:
+		m.acceptor.HandleTimeout(now)
+	case gossipTick:
+		m.told = false
+		m.tellKnown(now)
+	case PeersLearned:
+		m.planner.HandlePeers(now, msg.Source, msg.Peers)
+		m.gossipSoon(now)
+	case RegistryFailed:
+		m.planner.HandleRegistryFailed(now)
+	case RoutingChanged:
+		m.routing(now, msg)
+	case ParamsChanged:
+		m.cfg.Params, m.cfg.Limits = msg.Params, msg.Limits
+		m.planner.HandleLimits(now, msg.Limits)
+		m.tellAll(newParams{msg.Params})
+	case ObservedAt:
+		m.observe(msg.Endpoint)
+	default:
+		m.fromChild(now, message)
+	}
+	m.settle()
+	return nil
+}
+
+// fromChild takes what a tunnel or the system says of a tunnel.
+func (m *manager) fromChild(now time.Time, message Message) {
+	switch msg := message.(type) {
+	case expected:
+		if t := m.tunnels[msg.link]; t != nil && msg.on {
+			m.expect[msg.index] = t
+		} else {
+			delete(m.expect, msg.index)
+		}
+	case risen:
+		m.risen(now, msg)
+	case ended:
+		m.ended(now, msg)
+	case verified:
+		m.acceptor.HandleVerified(now, msg.peer)
+	case learned:
+		m.planner.HandlePeers(now, msg.source, msg.peers)
+		m.gossipSoon(now)
+	case measured:
+		if t := m.tunnels[msg.link]; t != nil {
+			t.snap.RTT = msg.rtt
+			m.announce(t)
+		}
+	case parting:
+		m.parting(msg)
+	case received:
+		if msg.params.Number > m.cfg.Params.Number {
+			m.cfg.Emit(ParamsReceived{msg.params})
+		}
+	case childEvent:
+		m.childChanged(now, msg.event)
+	}
+}
+
+// Stop leaves the tunnels to say goodbye: they stop next.
+func (m *manager) Stop(*system.Context[Message]) {}
+
+// handshake brings a datagram to the tunnel that waits for it, or to the
+// acceptor.
+func (m *manager) handshake(now time.Time, h handshake) {
+	index, err := fabric.HandshakeIndex(h.Datagram)
+	if err != nil {
+		return
+	}
+	if t := m.expect[index]; t != nil {
+		t.ref.Tell(shaken{h.Handshake})
+		return
+	}
+	m.acceptor.HandleDatagram(now, h.From, h.Datagram)
+}
+
+// admit decides about a peer that wants a link.
+func (m *manager) admit(p *cert.Identity) fabric.CloseReason {
+	switch m.planner.Admit(m.ctx.Now(), p.ID) {
+	case nil:
+		return fabric.CloseNone
+	case tunnelplan.ErrRevoked:
+		return fabric.CloseRevoked
+	default:
+		return fabric.CloseFull
+	}
+}
+
+// settle carries out what the machines want.
+func (m *manager) settle() {
+	m.acceptor.Drain(func(e fabric.Event) {
+		switch e := e.(type) {
+		case fabric.Send:
+			m.send(e.To, e.Datagram)
+		case fabric.Accepted:
+			m.accepted(e)
+		case fabric.Verify:
+			if t := m.byPeer[e.Peer]; t != nil {
+				t.ref.Tell(verify{})
+			}
+		case fabric.Duplicate:
+			m.cfg.Emit(Duplicate{Peer: e.Peer, From: e.From})
+		}
+	})
+	m.planner.Drain(m.carryOut)
+	m.plan.Rearm(m.planner.NextTimeout())
+	m.accept.Rearm(m.acceptor.NextTimeout())
+	m.ctx.Publish(m.snapshot())
+}
+
+// carryOut does what the planner wants.
+func (m *manager) carryOut(e tunnelplan.Event) {
+	switch e := e.(type) {
+	case tunnelplan.Open:
+		m.open(e.Peer)
+	case tunnelplan.Cancel:
+		m.tell(e.ID, closeLink{fabric.CloseIdle})
+	case tunnelplan.Drain:
+		m.drain(e.ID, true)
+	case tunnelplan.Undrain:
+		m.drain(e.ID, false)
+	case tunnelplan.Close:
+		m.tell(e.ID, closeLink{closeReason(e.Reason)})
+	case tunnelplan.AskRegistry:
+		m.cfg.Emit(RegistryWanted{})
+	case tunnelplan.Remember:
+		replace(m.store, e.Peers)
+	}
+}
+
+func closeReason(r tunnelplan.CloseReason) fabric.CloseReason {
+	switch r {
+	case tunnelplan.Revoked:
+		return fabric.CloseRevoked
+	case tunnelplan.NotAdmitted:
+		return fabric.CloseFull
+	default:
+		return fabric.CloseIdle
+	}
+}
+
+func (m *manager) drain(id addr.NodeID, draining bool) {
+	t := m.byPeer[id]
+	if t == nil {
+		return
+	}
+	t.snap.Draining = draining
+	m.announce(t)
+	reason := peer.Keeping
+	if draining {
+		reason = peer.Draining
+	}
+	t.ref.Tell(sayGoodbye{reason})
+}
+
+// parting follows a peer that moves its routes off the link.
+func (m *manager) parting(p parting) {
+	if t := m.tunnels[p.link]; t != nil && p.reason != peer.Leaving {
+		t.snap.Draining = p.reason == peer.Draining
+		m.announce(t)
+	}
+}
+
+func (m *manager) send(to netip.AddrPort, datagram []byte) {
+	if err := m.cfg.Plane.Send(to, datagram); err != nil {
+		m.ctx.Log().Debug("handshake not sent", "to", to, "error", err)
+	}
+}
+
+func (m *manager) tell(id addr.NodeID, msg tunnelMessage) {
+	if t := m.byPeer[id]; t != nil {
+		t.ref.Tell(msg)
+	}
+}
+
+func (m *manager) tellAll(msg tunnelMessage) {
+	for _, id := range slices.Sorted(maps.Keys(m.tunnels)) {
+		m.tunnels[id].ref.Tell(msg)
+	}
+}
+
+// gossipSoon arms the timer that tells the peers what is known.
+func (m *manager) gossipSoon(now time.Time) {
+	if !m.told {
+		m.told = true
+		m.gossip.Rearm(now.Add(gossipDelay), true)
+	}
+}
+
+func (m *manager) tellKnown(now time.Time) { m.tellAll(knownPeers{m.known(now)}) }
+
+// known is what to tell a peer of the others.
+func (m *manager) known(now time.Time) []peer.Peer {
+	known := m.planner.Known(peer.MaxTold)
+	peers := make([]peer.Peer, len(known))
+	for i, k := range known {
+		peers[i] = peer.Peer{ID: k.ID, Prefix: k.Prefix, Static: k.Static, Endpoints: k.Endpoints, Age: max(0, now.Sub(k.Seen))}
+	}
+	return peers
+}
+
+// observe adds an address at which somebody saw this node.
+func (m *manager) observe(at netip.AddrPort) {
+	if slices.Contains(m.endpoints(), at) {
+		return
+	}
+	m.observed = append([]netip.AddrPort{at}, m.observed...)
+	m.observed = m.observed[:min(len(m.observed), maxObserved)]
+	m.tellAll(newSelf{m.endpoints()})
+}
+
+func (m *manager) endpoints() []netip.AddrPort { return slices.Concat(m.cfg.Endpoints, m.observed) }
+
+func (m *manager) snapshot() Snapshot {
+	s := Snapshot{Known: m.planner.Known(tunnelplan.MaxPeers), Endpoints: m.endpoints(), Drops: m.acceptor.Drops()}
+	for _, id := range slices.Sorted(maps.Keys(m.tunnels)) {
+		s.Links = append(s.Links, m.tunnels[id].snap)
+	}
+	return s
+}
+
+// replace puts v into a channel of one, in place of what still waits there. Only
+// one goroutine may send.
+func replace[T any](c chan T, v T) {
+	for {
+		select {
+		case c <- v:
+			return
+		default:
+		}
+		select {
+		case <-c:
+		default:
+		}
+	}
+}
+
+// static is a peer's key where it is known.
+func static(key [32]byte) *[32]byte {
+	if bytes.Equal(key[:], make([]byte, len(key))) {
+		return nil
+	}
+	return &key
+}

@@ -1,0 +1,193 @@
+package tunnel
+
+import (
+	"net/netip"
+	"time"
+
+	"re6st/actors/system"
+	"re6st/hw/dataplane"
+	"re6st/protocols/addr"
+	"re6st/protocols/fabric"
+	"re6st/protocols/peer"
+	"re6st/protocols/rib"
+	"re6st/protocols/tunnelplan"
+)
+
+// Message is what the manager takes.
+//
+//sumtype:decl
+type Message interface{ managerMessage() }
+
+// PeersLearned brings peers from outside of the links.
+type PeersLearned struct {
+	Source tunnelplan.Source
+	Peers  []tunnelplan.Peer
+}
+
+// RegistryFailed answers RegistryWanted: no peers from there.
+type RegistryFailed struct{}
+
+// RoutingChanged is what routing makes of the links.
+type RoutingChanged struct {
+	Reachable []addr.NodeID
+	ByLink    map[rib.LinkID]int // destinations routed by each
+}
+
+// ParamsChanged brings newer parameters, verified.
+type ParamsChanged struct {
+	Params Params
+	Limits tunnelplan.Limits
+}
+
+// ObservedAt is where somebody outside of the links sees this node.
+type ObservedAt struct{ Endpoint netip.AddrPort }
+
+// Messages of the manager's own pumps, timers and children.
+type (
+	handshake  struct{ dataplane.Handshake }
+	planTick   struct{}
+	acceptTick struct{}
+	gossipTick struct{}
+	childEvent struct{ event system.Event }
+
+	expected struct {
+		link  rib.LinkID
+		index uint32
+		on    bool
+	}
+	risen struct {
+		link rib.LinkID
+		up   fabric.Up
+	}
+	ended struct {
+		link   rib.LinkID
+		down   fabric.Down
+		wasUp  bool
+		orphan *fabric.Accepted // a handshake of the peer's next life
+	}
+	verified struct{ peer addr.NodeID }
+	learned  struct {
+		source tunnelplan.Source
+		peers  []tunnelplan.Peer
+	}
+	measured struct {
+		link rib.LinkID
+		rtt  time.Duration
+	}
+	parting struct {
+		link   rib.LinkID
+		reason peer.Reason
+	}
+	received struct{ params Params }
+)
+
+func (PeersLearned) managerMessage()   {}
+func (RegistryFailed) managerMessage() {}
+func (RoutingChanged) managerMessage() {}
+func (ParamsChanged) managerMessage()  {}
+func (ObservedAt) managerMessage()     {}
+func (handshake) managerMessage()      {}
+func (planTick) managerMessage()       {}
+func (acceptTick) managerMessage()     {}
+func (gossipTick) managerMessage()     {}
+func (childEvent) managerMessage()     {}
+func (expected) managerMessage()       {}
+func (risen) managerMessage()          {}
+func (ended) managerMessage()          {}
+func (verified) managerMessage()       {}
+func (learned) managerMessage()        {}
+func (measured) managerMessage()       {}
+func (parting) managerMessage()        {}
+func (received) managerMessage()       {}
+
+// tunnelMessage is what a tunnel takes.
+//
+//sumtype:decl
+type tunnelMessage interface{ tunnelMessage() }
+
+type (
+	shaken     struct{ dataplane.Handshake }
+	accepted   struct{ fabric.Accepted }
+	controlled struct{ dataplane.Control }
+	linkTick   struct{}
+	peerTick   struct{}
+	setUse     struct{ inUse bool }
+	verify     struct{}
+	closeLink  struct{ reason fabric.CloseReason }
+	sayGoodbye struct{ reason peer.Reason }
+	knownPeers struct{ peers []peer.Peer }
+	newParams  struct{ params Params }
+	newSelf    struct{ endpoints []netip.AddrPort }
+)
+
+func (shaken) tunnelMessage()     {}
+func (accepted) tunnelMessage()   {}
+func (controlled) tunnelMessage() {}
+func (linkTick) tunnelMessage()   {}
+func (peerTick) tunnelMessage()   {}
+func (setUse) tunnelMessage()     {}
+func (verify) tunnelMessage()     {}
+func (closeLink) tunnelMessage()  {}
+func (sayGoodbye) tunnelMessage() {}
+func (knownPeers) tunnelMessage() {}
+func (newParams) tunnelMessage()  {}
+func (newSelf) tunnelMessage()    {}
+
+// Event is what the manager tells the node.
+//
+//sumtype:decl
+type Event interface{ event() }
+
+// LinkChanged says that a link is up, or that its round trip or its draining
+// changed.
+type LinkChanged struct {
+	ID       rib.LinkID
+	Peer     addr.NodeID
+	RTT      time.Duration
+	Draining bool
+}
+
+// LinkDown says that a link is gone.
+type LinkDown struct{ ID rib.LinkID }
+
+// RegistryWanted asks for peers: PeersLearned or RegistryFailed answers.
+type RegistryWanted struct{}
+
+// ParamsReceived is parameters from a peer, whose signature is to be verified.
+type ParamsReceived struct{ Params Params }
+
+// Duplicate says that another live node uses the certificate of Peer; where that
+// is this node, it must not go on.
+type Duplicate struct {
+	Peer addr.NodeID
+	From netip.AddrPort
+}
+
+func (LinkChanged) event()    {}
+func (LinkDown) event()       {}
+func (RegistryWanted) event() {}
+func (ParamsReceived) event() {}
+func (Duplicate) event()      {}
+
+// Snapshot is what the manager publishes.
+type Snapshot struct {
+	Links     []LinkSnapshot
+	Known     []tunnelplan.Peer
+	Endpoints []netip.AddrPort
+	Drops     fabric.Drops
+}
+
+// LinkSnapshot is one link, up or on its way.
+type LinkSnapshot struct {
+	ID       rib.LinkID
+	Peer     addr.NodeID
+	Prefix   addr.Bits
+	Remote   netip.AddrPort
+	Role     tunnelplan.Role
+	Up       bool
+	Since    time.Time
+	RTT      time.Duration
+	InUse    bool
+	Draining bool
+	Routed   int // destinations
+}

@@ -1,0 +1,276 @@
+package tunnel
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"net/netip"
+	"slices"
+	"time"
+
+	"re6st/actors/system"
+	"re6st/hw/dataplane"
+	"re6st/protocols/fabric"
+	"re6st/protocols/peer"
+	"re6st/protocols/tunnelplan"
+)
+
+// controlQueue is how many control frames of one link may wait for its tunnel.
+const controlQueue = 64
+
+// tunnel is one link with one peer.
+type tunnel struct {
+	cfg       Config
+	lease     *lease
+	manager   system.Ref[Message]
+	known     []peer.Peer // as last told by the manager
+	endpoints []netip.AddrPort
+	params    Params
+
+	ctx       *system.Context[tunnelMessage]
+	link      *fabric.Link
+	linkTimer *system.Timer
+	exchange  *peer.Exchange // nil before the link is up
+	peerTimer *system.Timer
+	leftovers []uint32 // keys of the incarnation before
+	orphan    *fabric.Accepted
+}
+
+// Start dials, unless it is the peer that does.
+func (t *tunnel) Start(ctx *system.Context[tunnelMessage]) error {
+	t.ctx = ctx
+	t.leftovers = slices.Clone(t.lease.indices)
+	t.linkTimer, t.peerTimer = ctx.NewTimer(linkTick{}), ctx.NewTimer(peerTick{})
+	t.link = fabric.NewLink(fabric.LinkConfig{
+		Credentials: t.cfg.Credentials, Rand: rand.Reader, NewIndex: t.cfg.Plane.NewIndex,
+		Peer: t.lease.peer, Static: t.lease.static, IdleFirst: t.cfg.IdleFirst, IdleLast: t.cfg.IdleLast,
+	})
+	t.attach()
+	ctx.Pump("control", func(stop context.Context, p *system.Pump[tunnelMessage]) error {
+		for {
+			select {
+			case <-stop.Done():
+				return nil
+			case c := <-t.lease.control:
+				p.Offer(c)
+			}
+		}
+	})
+	if !t.lease.waits || ctx.Number() > 1 {
+		t.link.Dial(ctx.Now(), t.lease.endpoints)
+	}
+	t.settle()
+	return nil
+}
+
+// attach makes the link known to the packet path, once.
+func (t *tunnel) attach() {
+	if t.lease.added {
+		return
+	}
+	l := t.lease
+	l.added, l.control = true, make(chan controlled, controlQueue)
+	remote := netip.AddrPort{}
+	if len(l.endpoints) > 0 {
+		remote = l.endpoints[0]
+	}
+	babel, queue, id := t.cfg.Babel, l.control, l.link
+	t.cfg.Plane.AddLink(id, l.peer, remote, func(c dataplane.Control) {
+		if c.Kind == fabric.ControlBabel {
+			babel(id, c.At, c.Body)
+			c.Body = nil // for the link it is a sign of life
+		}
+		c.Body = bytes.Clone(c.Body)
+		select {
+		case queue <- controlled{c}:
+		default: // the link's own probes come again
+		}
+	})
+}
+
+// Handle takes one message and then does all that came of it.
+func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) error {
+	now := ctx.Now()
+	switch m := m.(type) {
+	case shaken:
+		t.link.HandleHandshake(now, m.From, m.Datagram)
+	case accepted:
+		if !t.link.HandleAccepted(now, m.Accepted) {
+			t.orphan = &m.Accepted
+		}
+	case controlled:
+		return t.control(now, m)
+	case linkTick:
+		t.link.HandleTimeout(now)
+	case setUse:
+		t.link.SetUse(now, m.inUse)
+	case verify:
+		t.link.Verify(now)
+	case closeLink:
+		t.link.Close(m.reason)
+	default:
+		t.converse(now, m)
+	}
+	t.settle()
+	return nil
+}
+
+// control takes a frame that the packet path has opened.
+func (t *tunnel) control(now time.Time, m controlled) error {
+	t.link.HandleControl(now, m.At, m.Index, m.Kind, m.Body)
+	if m.Kind == fabric.ControlPeer && t.exchange != nil {
+		if err := t.exchange.HandleMessage(now, m.Body); err != nil {
+			t.ctx.Log().Debug("peer message refused", "error", err)
+		}
+	}
+	t.settle()
+	return nil
+}
+
+// converse has the peer told, or hears, who is who.
+func (t *tunnel) converse(now time.Time, m tunnelMessage) {
+	switch m := m.(type) {
+	case knownPeers:
+		t.known = m.peers
+	case newParams:
+		t.params = m.params
+	case newSelf:
+		t.endpoints = m.endpoints
+	}
+	if t.exchange == nil {
+		return
+	}
+	switch m := m.(type) {
+	case knownPeers:
+		t.exchange.HandlePeers(now, m.peers)
+	case newParams:
+		t.exchange.HandleParams(now, m.params.Number, m.params.Signed)
+	case newSelf:
+		t.exchange.HandleSelf(now, t.hello())
+	case sayGoodbye:
+		t.exchange.HandleGoodbye(now, m.reason)
+	case peerTick:
+		t.exchange.HandleTimeout(now)
+	}
+}
+
+// Stop takes the link out of the packet path, unless the next incarnation
+// follows at once.
+func (t *tunnel) Stop(ctx *system.Context[tunnelMessage]) {
+	if ctx.Restarting() && t.lease.told {
+		return
+	}
+	t.link.Close(fabric.CloseShutdown)
+	t.link.Drain(func(e fabric.Event) {
+		if c, ok := e.(fabric.SendControl); ok {
+			t.sendControl(c.Kind, c.Body)
+		}
+	})
+	t.cfg.Plane.RemoveLink(t.lease.link)
+	t.lease.added, t.lease.told, t.lease.indices = false, false, nil
+}
+
+// settle carries out what the machines want.
+func (t *tunnel) settle() {
+	t.link.Drain(t.carryOut)
+	t.linkTimer.Rearm(t.link.NextTimeout())
+	if t.exchange != nil {
+		t.exchange.Drain(t.heard)
+		t.peerTimer.Rearm(t.exchange.NextTimeout())
+	}
+}
+
+// carryOut does what the link wants.
+func (t *tunnel) carryOut(e fabric.Event) {
+	plane, id := t.cfg.Plane, t.lease.link
+	switch e := e.(type) {
+	case fabric.Send:
+		if err := plane.Send(e.To, e.Datagram); err != nil {
+			t.ctx.Log().Debug("handshake not sent", "to", e.To, "error", err)
+		}
+	case fabric.SendControl:
+		t.sendControl(e.Kind, e.Body)
+	case fabric.Expect:
+		t.manager.Tell(expected{id, e.Index, true})
+	case fabric.Forget:
+		t.manager.Tell(expected{id, e.Index, false})
+	case fabric.Install:
+		t.lease.hold(e.Session.LocalIndex())
+		plane.InstallLink(id, e.Session)
+	case fabric.Use:
+		t.lease.prefer(e.Remote)
+		plane.SetRemote(id, e.Remote)
+		plane.UseLink(id, e.Session)
+	case fabric.Retire:
+		t.lease.release(e.Index)
+		plane.RetireLink(e.Index)
+	case fabric.Up:
+		t.up(e)
+	case fabric.Down:
+		t.manager.Tell(ended{id, e, t.lease.told, t.orphan})
+	case fabric.RTTChanged:
+		t.manager.Tell(measured{id, e.Minimum})
+	case fabric.Verified:
+		t.manager.Tell(verified{e.Peer})
+	case fabric.Duplicate:
+		t.ctx.Event("duplicate", "another node answers as "+e.Peer.String()+" from "+e.From.String())
+	}
+}
+
+func (t *tunnel) sendControl(kind fabric.ControlKind, body []byte) {
+	if err := t.cfg.Plane.SendControl(t.lease.link, kind, body); err != nil {
+		t.ctx.Log().Debug("control frame not sent", "kind", kind, "error", err)
+	}
+}
+
+// up begins to talk, and takes away the keys of the incarnation before.
+func (t *tunnel) up(e fabric.Up) {
+	t.lease.static = &e.Static
+	for _, index := range t.leftovers {
+		t.lease.release(index)
+		t.cfg.Plane.RetireLink(index)
+	}
+	t.leftovers = nil
+	now := t.ctx.Now()
+	t.exchange = peer.New(now, peer.Config{
+		Self: t.cfg.Credentials.Identity.ID, Hello: t.hello(), Peer: e.Peer.ID, PeerPrefix: e.Peer.Prefix,
+		Observed: e.Remote, Networks: t.cfg.Networks, Epoch: t.ctx.Rand().Uint32(),
+	})
+	t.exchange.HandleParams(now, t.params.Number, t.params.Signed)
+	t.exchange.HandlePeers(now, t.known)
+	if !t.lease.told {
+		t.lease.told = true
+		t.manager.Tell(risen{t.lease.link, e})
+	}
+}
+
+func (t *tunnel) hello() peer.Hello {
+	return peer.Hello{
+		Prefix: t.cfg.Prefix, Static: [32]byte(t.cfg.Credentials.Static.Public), Endpoints: t.endpoints, Software: t.cfg.Software,
+	}
+}
+
+// heard passes on what the peer said.
+func (t *tunnel) heard(e peer.Event) {
+	now := t.ctx.Now()
+	switch e := e.(type) {
+	case peer.Send:
+		t.sendControl(fabric.ControlPeer, e.Body)
+	case peer.Introduced:
+		t.manager.Tell(learned{tunnelplan.Direct, []tunnelplan.Peer{{
+			ID: t.lease.peer, Prefix: e.Hello.Prefix, Static: e.Hello.Static, Endpoints: e.Hello.Endpoints, Seen: now,
+		}}})
+	case peer.Learned:
+		peers := make([]tunnelplan.Peer, len(e.Peers))
+		for i, p := range e.Peers {
+			peers[i] = tunnelplan.Peer{ID: p.ID, Prefix: p.Prefix, Static: p.Static, Endpoints: p.Endpoints, Seen: now.Add(-p.Age)}
+		}
+		t.manager.Tell(learned{tunnelplan.Gossip, peers})
+	case peer.SeenAt:
+		t.manager.Tell(ObservedAt{e.Address})
+	case peer.ParamsReceived:
+		t.manager.Tell(received{Params{e.Number, e.Signed}})
+	case peer.Parting:
+		t.manager.Tell(parting{t.lease.link, e.Reason})
+	}
+}
