@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"re6st/cmd/lab"
 )
 
 // Exit codes of the house.
@@ -42,7 +44,7 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(registryCommand(), joinCommand())
+	root.AddCommand(registryCommand(), joinCommand(), nodeCommand(), lab.Command())
 	return root
 }
 

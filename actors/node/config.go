@@ -1,0 +1,128 @@
+package node
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// ErrConfig is wrapped by every error about a configuration file.
+var ErrConfig = errors.New("bad configuration")
+
+// Defaults and bounds of the configuration.
+const (
+	DefaultPort      = 7326
+	DefaultInterface = "re6st0"
+	DefaultMTU       = 1380 // 1500 less the 120 bytes of protocols/fabric, UDP and IPv6
+	MinMTU, MaxMTU   = 1280, 65000
+	MaxEndpoints     = 16
+	MaxTrusted       = 8
+	MaxClientCount   = 64
+	maxInterfaceName = 15
+	DefaultRouteProt = 206
+)
+
+// Config is what a node is told by its file; all of it may be left out.
+type Config struct {
+	// Port is the node's UDP port, one for everything; 0 takes a free one.
+	Port *uint16 `toml:"port"`
+	// Interface names the TUN that holds the node's addresses.
+	Interface string `toml:"interface"`
+	// MTU of the TUN in bytes, 1280 to 65000.
+	MTU int `toml:"mtu"`
+	// Endpoints are further addresses at which others reach this node.
+	Endpoints []netip.AddrPort `toml:"endpoints"`
+	// Trusted interfaces speak Babel by multicast in the clear and are routed
+	// by the kernel: whoever is on them may announce routes.
+	Trusted []string `toml:"trusted"`
+	// ClientCount overrides how many links this node opens; 0: the network's.
+	ClientCount int `toml:"client_count"`
+	// MaxClients overrides how many links it accepts; 0: the network's.
+	MaxClients int `toml:"max_clients"`
+	// RouteProtocol is the number on the node's kernel routes, 5 to 255.
+	RouteProtocol int `toml:"route_protocol"`
+	// Log is debug, info, warn or error.
+	Log slog.Level `toml:"log"`
+}
+
+// ReadConfig reads a TOML file. An unknown key, a wrong type or a value out of
+// range is an error with the line.
+func ReadConfig(name string) (Config, error) {
+	raw, err := os.ReadFile(name)
+	if err != nil {
+		return Config{}, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	c, err := ParseConfig(raw)
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return c, nil
+}
+
+// ParseConfig is ReadConfig on the file's bytes.
+func ParseConfig(raw []byte) (Config, error) {
+	var c Config
+	if err := toml.NewDecoder(bytes.NewReader(raw)).DisallowUnknownFields().Decode(&c); err != nil {
+		return Config{}, configError(err)
+	}
+	return c.withDefaults()
+}
+
+// configError puts the line in front of what toml says.
+func configError(err error) error {
+	var unknown *toml.StrictMissingError
+	if errors.As(err, &unknown) && len(unknown.Errors) > 0 {
+		first := unknown.Errors[0]
+		line, _ := first.Position()
+		return fmt.Errorf("%w: line %d: unknown key %q; `re6st node --help` lists the keys", ErrConfig, line, strings.Join(first.Key(), "."))
+	}
+	var bad *toml.DecodeError
+	if errors.As(err, &bad) {
+		line, column := bad.Position()
+		return fmt.Errorf("%w: line %d, column %d: %s", ErrConfig, line, column, bad.Error())
+	}
+	return fmt.Errorf("%w: %w", ErrConfig, err)
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Port == nil {
+		port := uint16(DefaultPort)
+		c.Port = &port
+	}
+	if c.Interface == "" {
+		c.Interface = DefaultInterface
+	}
+	if c.MTU == 0 {
+		c.MTU = DefaultMTU
+	}
+	if c.RouteProtocol == 0 {
+		c.RouteProtocol = DefaultRouteProt
+	}
+	return c, c.check()
+}
+
+func (c Config) check() error {
+	for _, bound := range []struct {
+		key              string
+		value, low, high int
+	}{
+		{"mtu", c.MTU, MinMTU, MaxMTU},
+		{"client_count", c.ClientCount, 0, MaxClientCount},
+		{"max_clients", c.MaxClients, 0, MaxClientCount},
+		{"route_protocol", c.RouteProtocol, 5, 255},
+		{"number of endpoints", len(c.Endpoints), 0, MaxEndpoints},
+		{"number of trusted interfaces", len(c.Trusted), 0, MaxTrusted},
+		{"length of interface", len(c.Interface), 1, maxInterfaceName},
+	} {
+		if bound.value < bound.low || bound.value > bound.high {
+			return fmt.Errorf("%w: %s is %d; it must be %d to %d", ErrConfig, bound.key, bound.value, bound.low, bound.high)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+package node_test
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"re6st/actors/node"
+)
+
+func TestAnEmptyFileIsAConfiguration(t *testing.T) {
+	c, err := node.ParseConfig(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *c.Port != node.DefaultPort || c.Interface != node.DefaultInterface || c.MTU != node.DefaultMTU || c.Log != slog.LevelInfo {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestEveryKeyIsRead(t *testing.T) {
+	c, err := node.ParseConfig([]byte(`
+port = 0
+interface = "mesh0"
+mtu = 1400
+endpoints = ["203.0.113.5:7326", "[2001:db8::5]:7326"]
+trusted = ["eth1"]
+client_count = 2
+max_clients = 3
+route_protocol = 207
+log = "debug"
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *c.Port != 0 || c.Interface != "mesh0" || c.MTU != 1400 || c.Endpoints[1] != netip.MustParseAddrPort("[2001:db8::5]:7326") ||
+		c.Trusted[0] != "eth1" || c.ClientCount != 2 || c.MaxClients != 3 || c.RouteProtocol != 207 || c.Log != slog.LevelDebug {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestBadConfigurationsSayWhere(t *testing.T) {
+	for text, want := range map[string]string{
+		"port = 1\nprot = 2":                `line 2: unknown key "prot"`,
+		"port = 70000":                      "line 1",
+		"\n\nport = \"x\"":                  "line 3",
+		"endpoints = [\"203.0.113.5\"]":     "line 1",
+		"mtu = 100":                         "mtu is 100; it must be 1280 to 65000",
+		"interface = \"averyveryverylong\"": "length of interface is 17",
+		"route_protocol = 2":                "route_protocol is 2",
+		"log = \"loud\"":                    "line 1",
+		"port = ":                           "line 1",
+	} {
+		_, err := node.ParseConfig([]byte(text))
+		if !errors.Is(err, node.ErrConfig) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v; want it to tell %q", text, err, want)
+		}
+	}
+}
+
+func FuzzParseConfig(f *testing.F) {
+	f.Add([]byte("port = 1\ntrusted = [\"a\"]"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if c, err := node.ParseConfig(raw); err == nil && (c.MTU < node.MinMTU || c.Port == nil) {
+			t.Fatalf("%+v", c)
+		}
+	})
+}

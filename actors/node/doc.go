@@ -1,0 +1,24 @@
+// Package node is the root of a node's actors: it opens the TUN and the socket,
+// starts the packet path, spawns the rest and joins their wires.
+//
+//	node ----+-- registry   asks the registry for peers
+//	         +-- tunnel     chooses peers; one child per link
+//	         +-- session    end-to-end handshakes
+//	         +-- router     Babel and the routing table; one child per neighbor
+//	         +-- monitor    control sockets
+//
+//	tunnel.LinkChanged, LinkDown -> neighbor.Links         neighbor.Reachable   -> tunnel.RoutingChanged
+//	tunnel.RegistryWanted        -> registry.Ask           registry.Answered    -> tunnel.PeersLearned
+//	tunnel.ParamsReceived        -> verified, stored       session.Identified   -> which sources a peer may use
+//
+// No actor package knows another; this one translates what one emits into what
+// the other takes. The packet path belongs to the root and outlives the rest: an
+// actor that restarts finds its links, keys and routes still there.
+//
+// # Configuration
+//
+// Config is the TOML file of `re6st node --config`; what it leaves out is
+// default, or comes from the network's signed parameters. The node's identity
+// and state are files in its folder (hw/nodedir): babel.state holds router id and
+// sequence number, peers.json the peers to start from when the registry is dead.
+package node

@@ -1,0 +1,159 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+
+	"github.com/flynn/noise"
+	"golang.org/x/sys/cpu"
+
+	"re6st/actors/neighbor"
+	"re6st/actors/registry"
+	"re6st/hw/netlink"
+	"re6st/hw/sock"
+	"re6st/hw/tun"
+	"re6st/protocols/addr"
+	"re6st/protocols/fabric"
+	wire "re6st/protocols/registry"
+	"re6st/tsn/class"
+)
+
+// host is what the node has of this machine.
+type host struct {
+	tun     tun.Device
+	ifindex int
+	conn    sock.Conn
+	kernel  *netlink.Conn
+	routes  *netlink.Table
+	undo    func() error // of the kernel's settings
+	ranges  []neighbor.Range
+}
+
+// openHost makes the TUN with the node's addresses, and opens the socket.
+func openHost(c Config, m *registry.Member, log *slog.Logger) (h *host, err error) {
+	h = &host{undo: func() error { return nil }}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.close())
+		}
+	}()
+	if h.ranges, err = ranges(m); err != nil {
+		return h, err
+	}
+	if h.kernel, err = netlink.Open(); err != nil {
+		return h, err
+	}
+	if h.routes, err = netlink.NewTable(h.kernel, netlink.MainTable, uint8(c.RouteProtocol)); err != nil {
+		return h, err
+	}
+	if h.tun, err = tun.Open(tun.Config{Name: c.Interface, MTU: c.MTU}); err != nil {
+		return h, err
+	}
+	link, err := h.kernel.Link(h.tun.Name())
+	if err != nil {
+		return h, err
+	}
+	h.ifindex = link.Index
+	for i, r := range h.ranges {
+		// Only the general class is chosen as a source by itself.
+		if err := h.kernel.SetAddress(h.tun.Name(), netip.PrefixFrom(r.Address, 128), i > 0); err != nil {
+			return h, err
+		}
+	}
+	if h.undo, err = netlink.Forward(); err != nil {
+		log.Warn("only this machine is reached, not what lies behind it", "error", err)
+	}
+	conn, err := sock.Listen(sock.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), *c.Port)})
+	if err != nil {
+		return h, err
+	}
+	h.conn = conn
+	return h, nil
+}
+
+// close gives back what was opened. Routes into the TUN go with it.
+func (h *host) close() error {
+	var errs []error
+	if h.conn != nil {
+		errs = append(errs, h.conn.Close())
+	}
+	if h.routes != nil {
+		_, err := h.routes.Reconcile(nil)
+		errs = append(errs, err)
+	}
+	if h.tun != nil {
+		errs = append(errs, h.tun.Close())
+	}
+	if h.kernel != nil {
+		h.kernel.Close()
+	}
+	return errors.Join(append(errs, h.undo())...)
+}
+
+// ranges are the classes' ranges with the node's address in each, general first.
+func ranges(m *registry.Member) ([]neighbor.Range, error) {
+	var all []neighbor.Range
+	for _, c := range m.Params.Classes {
+		a, err := addr.Address(c.Range, m.Identity.Prefix)
+		if err != nil {
+			return nil, fmt.Errorf("class %s: %w", c.Name, err)
+		}
+		all = append(all, neighbor.Range{Prefix: c.Range, Address: a})
+	}
+	return all, nil
+}
+
+// classes is the network's parameters as the packet path takes them.
+func classes(p wire.Params) (class.Table, error) {
+	all := make([]class.Class, len(p.Classes))
+	for i, c := range p.Classes {
+		all[i] = class.Class{ID: class.ID(c.ID), Name: c.Name, Range: c.Range, DSCP: c.DSCP}
+	}
+	return class.NewTable(all)
+}
+
+// endpoints are the addresses of this machine at which others may reach the
+// node: those given, then those of its interfaces, but for the mesh's own.
+func endpoints(c Config, h *host) ([]netip.AddrPort, error) {
+	all := slices.Clone(c.Endpoints)
+	addrs, err := h.kernel.Addresses()
+	if err != nil {
+		return all, err
+	}
+	port := h.conn.LocalAddr().Port()
+	for _, a := range addrs {
+		ip := a.Prefix.Addr()
+		if a.Tentative || a.Deprecated || a.Link == h.ifindex || !ip.IsGlobalUnicast() || h.inRange(ip) {
+			continue
+		}
+		if e := netip.AddrPortFrom(ip, port); !slices.Contains(all, e) {
+			all = append(all, e)
+		}
+	}
+	return all[:min(len(all), MaxEndpoints)], nil
+}
+
+func (h *host) inRange(ip netip.Addr) bool {
+	return slices.ContainsFunc(h.ranges, func(r neighbor.Range) bool { return r.Prefix.Contains(ip) })
+}
+
+// credentials are what the node shows in handshakes.
+func credentials(m *registry.Member, boot fabric.BootID) *fabric.Credentials {
+	return &fabric.Credentials{
+		Authority: m.Authority, Certificate: m.Certificate, Identity: m.Identity,
+		Static:  noise.DHKey{Private: m.StaticPrivate[:], Public: m.StaticPublic[:]},
+		Binding: m.Binding, BootID: boot, Suites: suites(),
+	}
+}
+
+// suites prefers AES where the CPU has instructions for it: it is twice as fast
+// there, and slow and open to timing elsewhere.
+func suites() []fabric.Suite {
+	if cpu.X86.HasAES && cpu.X86.HasPCLMULQDQ || cpu.ARM64.HasAES && cpu.ARM64.HasPMULL {
+		return []fabric.Suite{fabric.AESGCM, fabric.ChaCha20Poly1305}
+	}
+	return []fabric.Suite{fabric.ChaCha20Poly1305}
+}

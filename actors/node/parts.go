@@ -1,0 +1,132 @@
+package node
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"re6st/actors/neighbor"
+	"re6st/actors/registry"
+	"re6st/actors/system"
+	"re6st/hw/dataplane"
+	"re6st/hw/nodedir"
+	"re6st/protocols/addr"
+	"re6st/protocols/cert"
+	"re6st/protocols/fabric"
+	wire "re6st/protocols/registry"
+	"re6st/protocols/rib"
+	"re6st/protocols/tunnelplan"
+)
+
+// parts are what the node is made of; they outlive the root actor's
+// incarnations.
+type parts struct {
+	options     Options
+	dir         nodedir.Dir
+	member      *registry.Member
+	credentials *fabric.Credentials
+	state       *babelState
+	host        *host
+	plane       *dataplane.Plane
+	sys         *system.System
+	remembered  []tunnelplan.Peer
+	started     time.Time
+
+	params atomic.Pointer[wire.SignedParams]
+	view   atomic.Pointer[rib.View]
+	asked  atomic.Pointer[asked]
+	peers  peerTable
+}
+
+// asked is when the registry answered last, or why it did not.
+type asked struct {
+	at  time.Time
+	err string
+}
+
+// peerTable is who the peers of end-to-end sessions proved to be. The packet path
+// reads it for each packet that leaves the mesh here.
+type peerTable struct{ identities sync.Map } // addr.NodeID to addr.Bits
+
+func (t *peerTable) identified(id *cert.Identity) { t.identities.Store(id.ID, id.Prefix) }
+
+func (t *peerTable) prefix(id addr.NodeID) (addr.Bits, bool) {
+	p, ok := t.identities.Load(id)
+	if !ok {
+		return addr.Bits{}, false
+	}
+	return p.(addr.Bits), true
+}
+
+// openPlane makes the packet path.
+func (n *parts) openPlane() error {
+	table, err := classes(n.member.Params.Params)
+	if err != nil {
+		return err
+	}
+	n.plane, err = dataplane.New(dataplane.Config{
+		Self: n.member.Identity.ID, TUN: n.host.tun, Conn: n.host.conn, Classes: table, Accept: n.accept,
+	})
+	return err
+}
+
+// accept tells whether a packet from src may come out of the session with peer:
+// where the peer's certificate covers src, or src is routed to that peer.
+func (n *parts) accept(peer addr.NodeID, src netip.Addr) bool {
+	prefix, ok := n.peers.prefix(peer)
+	if !ok {
+		return false
+	}
+	for _, r := range n.host.ranges {
+		if bits, in := addr.BitsIn(r.Prefix, src, prefix.Len()); in {
+			return bits == prefix
+		}
+	}
+	route, ok := n.view.Load().Lookup(netip.Addr{}, src)
+	return ok && route.Egress == peer
+}
+
+// setView hands the routing table to the packet path.
+func (n *parts) setView(v *rib.View) {
+	n.view.Store(v)
+	n.plane.SetView(v)
+}
+
+// limits are the network's, where the configuration does not say otherwise.
+func (n *parts) limits() tunnelplan.Limits {
+	p, c := n.params.Load(), n.options.Config
+	l := tunnelplan.Limits{ClientCount: p.ClientCount, MaxClients: p.MaxClients, TunnelRefresh: time.Duration(p.TunnelRefresh)}
+	if c.ClientCount > 0 {
+		l.ClientCount = c.ClientCount
+	}
+	if c.MaxClients > 0 {
+		l.MaxClients = c.MaxClients
+	}
+	return l
+}
+
+// own are the prefixes that this node announces.
+func (n *parts) own() (prefixes []netip.Prefix, err error) {
+	for _, r := range n.host.ranges {
+		p, err := addr.Subnet(r.Prefix, n.member.Identity.Prefix)
+		if err != nil {
+			return nil, err
+		}
+		prefixes = append(prefixes, p)
+	}
+	return prefixes, nil
+}
+
+// networks are the mesh's own ranges.
+func (n *parts) networks() (ranges []netip.Prefix) {
+	for _, r := range n.host.ranges {
+		ranges = append(ranges, r.Prefix)
+	}
+	return append(ranges, n.member.Params.LocatorRange)
+}
+
+// kernel is what the router programs.
+func (n *parts) kernel() *neighbor.Kernel {
+	return &neighbor.Kernel{Routes: n.host.routes, TUN: n.host.ifindex, Ranges: n.host.ranges, Trusted: n.options.Config.Trusted}
+}

@@ -1,0 +1,208 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"re6st/actors/monitor"
+	"re6st/actors/neighbor"
+	"re6st/actors/registry"
+	"re6st/actors/session"
+	"re6st/actors/system"
+	"re6st/actors/tunnel"
+	"re6st/protocols/fabric"
+	wire "re6st/protocols/registry"
+	"re6st/protocols/rib"
+	"re6st/protocols/tunnelplan"
+)
+
+// message is what the root takes: what one of its children emitted and another
+// is to be told, where that needs more than a translation.
+//
+//sumtype:decl
+type message interface{ rootMessage() }
+
+type (
+	registryWanted struct{}
+	newParams      struct{ signed []byte }
+	duplicated     struct{ tunnel.Duplicate }
+	answered       struct{ event registry.EnquirerEvent }
+	routed         struct{ neighbor.Reachable }
+)
+
+func (registryWanted) rootMessage() {}
+func (newParams) rootMessage()      {}
+func (duplicated) rootMessage()     {}
+func (answered) rootMessage()       {}
+func (routed) rootMessage()         {}
+
+// root spawns the node's actors and joins their wires.
+type root struct {
+	*parts
+	ctx      *system.Context[message]
+	ports    *neighbor.Links
+	enquirer system.Ref[registry.EnquirerMessage]
+	tunnels  system.Ref[tunnel.Message]
+	router   system.Ref[neighbor.Message]
+}
+
+// Start spawns the children: routing before tunnels, so that a link that comes
+// up finds the router.
+func (r *root) Start(ctx *system.Context[message]) error {
+	r.ctx = ctx
+	r.ports = neighbor.NewLinks()
+	for _, spawn := range []func() error{r.spawnEnquirer, r.spawnRouter, r.spawnSession, r.spawnTunnels, r.spawnMonitor} {
+		if err := spawn(); err != nil {
+			return err
+		}
+	}
+	if ctx.Number() == 1 && r.options.Ready != nil {
+		r.options.Ready()
+	}
+	return nil
+}
+
+func (r *root) spawnEnquirer() (err error) {
+	self := r.ctx.Self()
+	r.enquirer, err = registry.SpawnEnquirer(r.ctx, registry.EnquirerConfig{
+		Client: registry.NewClient(r.member, nil, time.Now), Port: r.host.conn.LocalAddr().Port(), BootID: r.credentials.BootID,
+		Emit: func(e registry.EnquirerEvent) { self.Tell(answered{e}) },
+	})
+	return err
+}
+
+func (r *root) spawnRouter() error {
+	own, err := r.own()
+	if err != nil {
+		return err
+	}
+	r.router, err = neighbor.Spawn(r.ctx, neighbor.Config{
+		Self: r.member.Identity.ID, RouterID: r.state.RouterID, Seqno: r.state.Seqno, Persist: r.state.Persist,
+		Locators: r.member.Params.LocatorRange, Own: own, HelloInterval: time.Duration(r.params.Load().HelloInterval),
+		Links: r.ports, SetView: r.setView, Emit: r.fromRouter, Kernel: r.kernel(),
+		Send: func(id rib.LinkID, packet []byte) error { return r.plane.SendControl(id, fabric.ControlBabel, packet) },
+	})
+	return err
+}
+
+func (r *root) spawnSession() error {
+	_, err := session.Spawn(r.ctx, session.Config{Credentials: r.credentials, Plane: r.plane, Identified: r.peers.identified})
+	return err
+}
+
+func (r *root) spawnTunnels() error {
+	at, err := endpoints(r.options.Config, r.host)
+	if err != nil {
+		return fmt.Errorf("addresses of this machine: %w", err)
+	}
+	params := r.params.Load()
+	r.tunnels, err = tunnel.Spawn(r.ctx, tunnel.Config{
+		Credentials: r.credentials, Prefix: r.member.Identity.Prefix, Software: r.options.Version, Limits: r.limits(),
+		Endpoints: at, Networks: r.networks(), Remembered: r.remembered, Params: tunnel.Params{Number: params.Number, Signed: params.Bytes},
+		IdleFirst: time.Duration(params.Liveness.IdleMin), IdleLast: time.Duration(params.Liveness.IdleMax),
+		Plane: r.plane, Babel: r.ports.Deliver, Emit: r.fromTunnels,
+		Store: func(peers []tunnelplan.Peer) error { return storePeers(r.dir, peers) },
+	})
+	return err
+}
+
+func (r *root) spawnMonitor() error {
+	_, err := system.Spawn(r.ctx, "monitor", monitor.Spec(monitor.Config{
+		Dir: r.options.Dir, ReadOnlyGroup: -1, System: r.sys, Sources: r.sources(),
+	}))
+	return err
+}
+
+// Handle takes one message.
+func (r *root) Handle(_ *system.Context[message], m message) error {
+	switch m := m.(type) {
+	case registryWanted:
+		at, err := endpoints(r.options.Config, r.host)
+		if err != nil {
+			return err
+		}
+		r.enquirer.Tell(registry.Ask{Endpoints: at})
+	case answered:
+		r.answered(m.event)
+	case routed:
+		r.tunnels.Tell(tunnel.RoutingChanged{Reachable: m.Nodes, ByLink: m.ByLink})
+	case newParams:
+		signed, err := wire.VerifyParams(r.member.Authority, m.signed)
+		if err != nil {
+			r.ctx.Event("refused", "parameters from a peer: "+err.Error())
+			return nil
+		}
+		r.adopt(signed)
+	case duplicated:
+		if m.Peer == r.member.Identity.ID {
+			return &system.Fault{Op: "certificate", Kind: system.BadConfig, Err: fmt.Errorf(
+				"another live node at %s uses this node's certificate; join again with a new token", m.From)}
+		}
+		r.ctx.Event("duplicate", fmt.Sprintf("node %s came a second time, from %s; it was refused", m.Peer, m.From))
+	}
+	return nil
+}
+
+// Stop has nothing to close: the children stop next, the parts belong to Run.
+func (r *root) Stop(*system.Context[message]) {}
+
+// answered passes on what the registry said.
+func (r *root) answered(e registry.EnquirerEvent) {
+	switch e := e.(type) {
+	case registry.Unanswered:
+		r.asked.Store(&asked{r.ctx.Now(), e.Err.Error()})
+		r.tunnels.Tell(tunnel.RegistryFailed{})
+	case registry.Answered:
+		r.asked.Store(&asked{at: r.ctx.Now()})
+		peers := make([]tunnelplan.Peer, len(e.Peers))
+		for i, p := range e.Peers {
+			peers[i] = tunnelplan.Peer{ID: p.ID, Prefix: p.Prefix, Static: p.Static, Endpoints: p.Endpoints}
+		}
+		r.tunnels.Tell(tunnel.PeersLearned{Source: tunnelplan.Registry, Peers: peers})
+		r.tunnels.Tell(tunnel.ObservedAt{Endpoint: netip.AddrPortFrom(e.Observed, r.host.conn.LocalAddr().Port())})
+		r.adopt(e.Params)
+	}
+}
+
+// adopt takes newer parameters: into the node's folder, and to the tunnels. What
+// else changed takes a restart.
+func (r *root) adopt(p *wire.SignedParams) {
+	if !p.Supersedes(r.params.Load()) {
+		return
+	}
+	r.params.Store(p)
+	dir, log := r.dir, r.ctx.Log()
+	r.ctx.Pump("params", func(_ context.Context, _ *system.Pump[message]) error {
+		if err := registry.SaveParams(dir, p); err != nil {
+			log.Warn("parameters not stored", "error", err)
+		}
+		return nil
+	})
+	r.tunnels.Tell(tunnel.ParamsChanged{Params: tunnel.Params{Number: p.Number, Signed: p.Bytes}, Limits: r.limits()})
+	r.ctx.Event("parameters", fmt.Sprintf("number %d", p.Number))
+}
+
+// fromTunnels translates what the tunnels emit; it runs on their goroutine.
+func (r *root) fromTunnels(e tunnel.Event) {
+	switch e := e.(type) {
+	case tunnel.LinkChanged:
+		r.ports.Set(neighbor.Link{ID: e.ID, Peer: e.Peer, RTT: e.RTT, Draining: e.Draining})
+	case tunnel.LinkDown:
+		r.ports.Remove(e.ID)
+	case tunnel.RegistryWanted:
+		r.ctx.Self().Tell(registryWanted{})
+	case tunnel.ParamsReceived:
+		r.ctx.Self().Tell(newParams{e.Params.Signed})
+	case tunnel.Duplicate:
+		r.ctx.Self().Tell(duplicated{e})
+	}
+}
+
+// fromRouter translates what the router emits; it runs on its goroutine.
+func (r *root) fromRouter(e neighbor.Event) {
+	if reachable, ok := e.(neighbor.Reachable); ok {
+		r.ctx.Self().Tell(routed{reachable})
+	}
+}

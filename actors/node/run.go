@@ -1,0 +1,95 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"re6st/actors/registry"
+	"re6st/actors/system"
+	"re6st/hw/nodedir"
+)
+
+// stopTimeout is how long the actors may take to say goodbye.
+const stopTimeout = 5 * time.Second
+
+// Options are what `re6st node` was asked to run.
+type Options struct {
+	Dir     string // the node's folder
+	Config  Config
+	Logger  *slog.Logger
+	Version string // of this program
+	Ready   func() // called once the node is at work
+}
+
+// Run is a node, until ctx ends: nil, or until something it cannot live without
+// has failed too often. What it opened is closed when it returns.
+func Run(ctx context.Context, o Options) (err error) {
+	dir, err := nodedir.Open(o.Dir)
+	if err != nil {
+		return fmt.Errorf("%w: %w", registry.ErrMember, err)
+	}
+	member, err := registry.LoadMember(dir, time.Now())
+	if err != nil {
+		return err
+	}
+	state, err := loadBabel(dir)
+	if err != nil {
+		return err
+	}
+	remembered, err := loadPeers(dir)
+	if err != nil {
+		o.Logger.Warn("remembered peers not read", "error", err)
+	}
+	var boot [8]byte
+	if _, err := rand.Read(boot[:]); err != nil {
+		return err
+	}
+	h, err := openHost(o.Config, member, o.Logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.close()) }()
+	sys := system.New(system.Config{Logger: o.Logger})
+	n := &parts{
+		options: o, dir: dir, member: member, credentials: credentials(member, boot), state: state, host: h, sys: sys,
+		remembered: remembered, started: time.Now(),
+	}
+	n.params.Store(member.Params)
+	if err := n.credentials.Check(); err != nil {
+		return err
+	}
+	return n.run(ctx)
+}
+
+// run has the packet path and the actors at work, and takes them down in that
+// order turned round: tunnels say goodbye over a path that still works.
+func (n *parts) run(ctx context.Context) error {
+	if err := n.openPlane(); err != nil {
+		return err
+	}
+	path := make(chan error, 1)
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	go func() { path <- n.plane.Run(running) }()
+	_, err := system.Spawn(n.sys, "node", system.Spec[message]{
+		Kind: "node", New: func() system.Handler[message] { return &root{parts: n} }, OnBudget: system.Escalate,
+	})
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case <-n.sys.Done():
+		case err = <-path:
+			path <- nil
+			err = fmt.Errorf("packet path: %w", err)
+		}
+	}
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	err = errors.Join(err, n.sys.Stop(limit), n.sys.Err())
+	stop()
+	n.plane.Close()
+	return errors.Join(err, <-path)
+}

@@ -1,0 +1,155 @@
+package node
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"re6st/actors/monitor"
+	"re6st/actors/neighbor"
+	"re6st/actors/system"
+	"re6st/actors/tunnel"
+	"re6st/protocols/addr"
+	"re6st/protocols/rib"
+	"re6st/protocols/tunnelplan"
+)
+
+// Where the actors publish their snapshots.
+const (
+	routerPath = "node/router"
+	tunnelPath = "node/tunnel"
+)
+
+// sources are what the control sockets show, made of the last snapshots.
+func (n *parts) sources() monitor.Sources {
+	return monitor.Sources{Status: n.status, Peers: n.known, Tunnels: n.links, Routes: n.routes}
+}
+
+func (n *parts) status() monitor.Status {
+	params, limits := n.params.Load(), n.limits()
+	tunnels, _ := system.Read[tunnel.Snapshot](n.sys, tunnelPath)
+	view := n.view.Load()
+	s := monitor.Status{
+		Node: n.member.Identity.ID, Prefix: n.member.Identity.Prefix, Network: params.Network, State: monitor.Starting,
+		Started: n.started, Reachable: len(n.reachable(view)), Routes: view.Len(), Params: params.Number,
+		Links:    monitor.Links{ClientCount: limits.ClientCount, MaxClients: limits.MaxClients},
+		Registry: monitor.Registry{URL: "https://" + n.member.Registry.String()},
+	}
+	if asked := n.asked.Load(); asked != nil {
+		s.Registry.Asked, s.Registry.Error = asked.at, asked.err
+	}
+	for i, c := range params.Classes {
+		if i < len(n.host.ranges) {
+			s.Addresses = append(s.Addresses, monitor.Address{Class: c.Name, Address: n.host.ranges[i].Address})
+		}
+	}
+	for _, l := range tunnels.Links {
+		switch {
+		case !l.Up:
+			continue
+		case l.Role == tunnelplan.Opened:
+			s.Links.Opened++
+		default:
+			s.Links.Accepted++
+		}
+		s.State = monitor.Running
+	}
+	for _, a := range n.sys.Actors() {
+		if a.State == system.Quarantined {
+			s.Problems = append(s.Problems, fmt.Sprintf("%s is in quarantine: %s", a.Path, a.LastFault))
+			s.State = monitor.Degraded
+		}
+	}
+	return s
+}
+
+// reachable are the other nodes with a route.
+func (n *parts) reachable(view *rib.View) map[addr.NodeID]bool {
+	nodes := map[addr.NodeID]bool{}
+	for _, r := range view.Routes() {
+		if id, ok := addr.NodeIDFromLocator(n.member.Params.LocatorRange, r.Prefix.Addr()); ok && !r.Unreachable {
+			nodes[id] = true
+		}
+	}
+	return nodes
+}
+
+func (n *parts) known() []monitor.Peer {
+	tunnels, _ := system.Read[tunnel.Snapshot](n.sys, tunnelPath)
+	state := map[addr.NodeID]string{}
+	for _, l := range tunnels.Links {
+		state[l.Peer] = "dialing"
+		if l.Up {
+			state[l.Peer] = "linked"
+		}
+	}
+	reachable := n.reachable(n.view.Load())
+	peers := make([]monitor.Peer, 0, len(tunnels.Known))
+	for _, k := range tunnels.Known {
+		p := monitor.Peer{
+			Node: k.ID, Prefix: k.Prefix, Source: k.Source.String(), State: "idle", Reachable: reachable[k.ID], Seen: k.Seen, Endpoints: k.Endpoints,
+		}
+		if s := state[k.ID]; s != "" {
+			p.State = s
+		}
+		peers = append(peers, p)
+	}
+	slices.SortFunc(peers, func(a, b monitor.Peer) int { return a.Prefix.Compare(b.Prefix) })
+	return peers
+}
+
+func (n *parts) links() []monitor.Tunnel {
+	snapshot, _ := system.Read[tunnel.Snapshot](n.sys, tunnelPath)
+	var all []monitor.Tunnel
+	for _, l := range snapshot.Links {
+		t := monitor.Tunnel{
+			Link: uint32(l.ID), Node: l.Peer, Prefix: l.Prefix, Role: "accepted", State: "dialing", Since: l.Since, Remote: l.Remote,
+			RTT: l.RTT.Microseconds(), Destinations: l.Routed,
+		}
+		if l.Role == tunnelplan.Opened {
+			t.Role = "opened"
+		}
+		switch {
+		case l.Draining:
+			t.State = "draining"
+		case l.Up:
+			t.State = "up"
+		}
+		if s, ok := n.plane.LinkStats(l.ID); ok {
+			t.Sent = monitor.Traffic{Packets: s.Sent.Packets, Bytes: s.Sent.Bytes}
+			t.Received = monitor.Traffic{Packets: s.Received.Packets, Bytes: s.Received.Bytes}
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+func (n *parts) routes() []monitor.Route {
+	snapshot, _ := system.Read[neighbor.Snapshot](n.sys, routerPath)
+	peers := map[rib.LinkID]addr.NodeID{}
+	for _, l := range snapshot.Neighbors {
+		peers[l.Link] = l.Peer
+	}
+	var all []monitor.Route
+	for _, r := range snapshot.View.Routes() {
+		all = append(all, monitor.Route{
+			Prefix: r.Prefix, Source: r.Source, Topology: uint8(r.Topology), Egress: r.Egress, Via: via(r, peers), Metric: r.Metric,
+			Origin: r.Origin.String(), Since: r.Since,
+		})
+	}
+	return all
+}
+
+// via names the next hop of a route.
+func via(r rib.Route, peers map[rib.LinkID]addr.NodeID) string {
+	switch {
+	case r.Unreachable:
+		return "unreachable"
+	case r.NextHop.IsSelf():
+		return "self"
+	case r.NextHop.Link != 0:
+		return peers[r.NextHop.Link].String()
+	default:
+		return netip.AddrFrom16(r.NextHop.Gateway.As16()).WithZone(fmt.Sprint(r.NextHop.Ifindex)).String()
+	}
+}

@@ -1,0 +1,127 @@
+package node
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"re6st/hw/nodedir"
+	"re6st/protocols/addr"
+	"re6st/protocols/babel"
+	"re6st/protocols/registry"
+	"re6st/protocols/tunnelplan"
+)
+
+const (
+	babelFile    = "babel.state"
+	peersFile    = "peers.json"
+	stateVersion = 1
+)
+
+// babelState is the router's identity across restarts: without its sequence
+// number a router id must not be used again (RFC 8966 section 3.7.1).
+type babelState struct {
+	dir      nodedir.Dir
+	RouterID babel.RouterID
+	seqno    atomic.Uint32
+}
+
+type babelJSON struct {
+	Version  int    `json:"version"`
+	RouterID string `json:"router_id"`
+	Seqno    uint16 `json:"seqno"`
+}
+
+// loadBabel reads the state; where it is lost or spoilt, there is a new router.
+func loadBabel(dir nodedir.Dir) (*babelState, error) {
+	s := &babelState{dir: dir}
+	raw, err := dir.Read(babelFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var stored babelJSON
+	if err == nil && json.Unmarshal(raw, &stored) == nil && stored.Version == stateVersion {
+		if id, err := addr.ParseNodeID(stored.RouterID); err == nil && babel.RouterID(id).IsValid() {
+			s.RouterID = babel.RouterID(id)
+			s.seqno.Store(uint32(stored.Seqno))
+			return s, nil
+		}
+	}
+	for !s.RouterID.IsValid() {
+		if _, err := rand.Read(s.RouterID[:]); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Seqno is the sequence number to go on from.
+func (s *babelState) Seqno() uint16 { return uint16(s.seqno.Load()) }
+
+// Persist stores the sequence number up to which the router may go.
+func (s *babelState) Persist(seqno uint16) error {
+	s.seqno.Store(uint32(seqno))
+	raw, err := json.Marshal(babelJSON{stateVersion, s.RouterID.String(), seqno})
+	if err != nil {
+		return err
+	}
+	return s.dir.Write(babelFile, append(raw, '\n'), nodedir.Public)
+}
+
+type peersJSON struct {
+	Version int        `json:"version"`
+	Peers   []peerJSON `json:"peers"`
+}
+
+type peerJSON struct {
+	ID        addr.NodeID        `json:"id"`
+	Prefix    addr.Bits          `json:"prefix"`
+	Static    registry.StaticKey `json:"static"`
+	Endpoints []netip.AddrPort   `json:"endpoints"`
+	Seen      time.Time          `json:"seen"`
+}
+
+// loadPeers reads the peers of an earlier run. A spoilt file is none: the registry
+// has others.
+func loadPeers(dir nodedir.Dir) ([]tunnelplan.Peer, error) {
+	raw, err := dir.Read(peersFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return parsePeers(raw)
+}
+
+func parsePeers(raw []byte) ([]tunnelplan.Peer, error) {
+	var stored peersJSON
+	if err := json.Unmarshal(raw, &stored); err != nil {
+		return nil, fmt.Errorf("%s: %w; it will be written anew", peersFile, err)
+	}
+	if stored.Version != stateVersion {
+		return nil, fmt.Errorf("%s: version %d, want %d; it will be written anew", peersFile, stored.Version, stateVersion)
+	}
+	peers := make([]tunnelplan.Peer, 0, min(len(stored.Peers), tunnelplan.MaxRemembered))
+	for _, p := range stored.Peers[:min(len(stored.Peers), tunnelplan.MaxRemembered)] {
+		peers = append(peers, tunnelplan.Peer{ID: p.ID, Prefix: p.Prefix, Static: p.Static, Endpoints: p.Endpoints, Seen: p.Seen})
+	}
+	return peers, nil
+}
+
+func storePeers(dir nodedir.Dir, peers []tunnelplan.Peer) error {
+	stored := peersJSON{Version: stateVersion, Peers: make([]peerJSON, len(peers))}
+	for i, p := range peers {
+		stored.Peers[i] = peerJSON{p.ID, p.Prefix, p.Static, p.Endpoints, p.Seen.UTC()}
+	}
+	raw, err := json.MarshalIndent(stored, "", " ")
+	if err != nil {
+		return err
+	}
+	return dir.Write(peersFile, append(raw, '\n'), nodedir.Private)
+}

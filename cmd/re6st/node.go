@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"re6st/actors/monitor"
+	"re6st/actors/node"
+	"re6st/hw/nodedir"
+	"re6st/hw/process"
+)
+
+// nodeConfigFile is read from the node's folder where --config names no other.
+const nodeConfigFile = "node.toml"
+
+func nodeCommand() *cobra.Command {
+	var dir, config string
+	cmd := &cobra.Command{
+		Use:   "node [-d DIR] [--config FILE]",
+		Short: "Run this machine as a node",
+		Long: `Run this machine as a node of the network that it joined. It opens sealed links to a
+few peers, routes over them, and holds the node's addresses on a TUN. It needs root or
+CAP_NET_ADMIN, and goes on when the registry is dead. TERM or INT stops it.
+
+Keys of the configuration, all optional (TOML):
+  port            UDP port, 0 takes a free one             (7326)
+  interface       name of the TUN                          ("re6st0")
+  mtu             of the TUN, in bytes                     (1380)
+  endpoints       more addresses that reach this node      ([])
+  trusted         interfaces that speak Babel in the clear ([])
+  client_count    links to open                            (the network's)
+  max_clients     links to accept                          (the network's)
+  route_protocol  number on the node's kernel routes       (206)
+  log             debug, info, warn or error               ("info")`,
+		Example: "  re6st node -d /var/lib/re6st\n  re6st node -d /var/lib/re6st --config /etc/re6st/node.toml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := readNodeConfig(dir, config)
+			if err != nil {
+				return err
+			}
+			return runNode(cmd.Context(), dir, c)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&dir, "dir", "d", defaultDir(), "the node's folder, where it joined")
+	f.StringVar(&config, "config", "", "configuration file (DIR/node.toml where it exists)")
+	return cmd
+}
+
+// readNodeConfig reads the named file, or that of the folder if there is one.
+func readNodeConfig(dir, file string) (node.Config, error) {
+	if file != "" {
+		return node.ReadConfig(file)
+	}
+	if d, err := nodedir.Open(dir); err == nil && d.Has(nodeConfigFile) {
+		return node.ReadConfig(d.Path(nodeConfigFile))
+	}
+	return node.ParseConfig(nil)
+}
+
+func runNode(ctx context.Context, dir string, c node.Config) error {
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.Log}))
+	notify := func(state string) {
+		if err := process.Notify(state); err != nil {
+			logger.Warn("service manager not told", "error", err)
+		}
+	}
+	stopping := context.AfterFunc(ctx, func() { notify("STOPPING=1") })
+	defer stopping()
+	err := node.Run(ctx, node.Options{
+		Dir: dir, Config: c, Logger: logger, Version: "re6st " + monitor.ReadBuild().Module, Ready: func() { notify("READY=1") },
+	})
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%w; run it as root or with CAP_NET_ADMIN", err)
+	}
+	return err
+}
+
+// defaultDir is the node's folder where -d names no other.
+func defaultDir() string {
+	if dir := os.Getenv("RE6ST_DIR"); dir != "" {
+		return dir
+	}
+	return "/var/lib/re6st"
+}
