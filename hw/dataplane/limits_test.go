@@ -259,7 +259,7 @@ func TestCallsAboutLinksThatAreNotReadyFail(t *testing.T) {
 	if err := control(7); !errors.Is(err, ErrNoLink) {
 		t.Errorf("no link: %v", err)
 	}
-	a.AddLink(7, b.id, netip.AddrPort{}, nil)
+	a.AddLink(7, b.id, netip.AddrPortFrom(host(general, 3), 1), nil) // inside the mesh is nowhere
 	if err := control(7); !errors.Is(err, ErrNoKeys) {
 		t.Errorf("no keys: %v", err)
 	}

@@ -41,7 +41,8 @@ const (
 	DropTransit                      // a bad transit message
 	DropTransitRate                  // too many transit messages of one node
 	DropTransitFull                  // nobody reads Transits
-	DropTUN                          // the kernel took the packet not
+	DropTUN                          // the kernel did not take the packet
+	DropUnderlay                     // the kernel did not send the frame: Stats.Conn tells more
 	reasonCount
 )
 
@@ -49,7 +50,7 @@ var reasonNames = [reasonCount]string{
 	"malformed", "ipv4", "not-unicast", "class-mismatch", "no-route", "loop", "too-big", "no-keys", "queue-full",
 	"queue-timeout", "keys-used-up", "unknown-type", "handshake-queue-full", "unknown-link", "forged-hop",
 	"replayed-hop", "hop-limit", "unknown-session", "forged", "replayed", "spoofed", "ecn", "fragment", "transit",
-	"transit-rate", "transit-queue-full", "tun",
+	"transit-rate", "transit-queue-full", "tun", "underlay",
 }
 
 // String is the reason as metrics and status show it.

@@ -82,14 +82,18 @@ func (p *Plane) changeSessions(f func(*sessions)) {
 }
 
 // AddLink makes a link known. The remote may be the zero AddrPort until it is
-// known. control gets the control frames, but for transit messages, on the packet
+// known, and is taken as that where it lies inside the mesh. control gets the control frames, but for transit messages, on the packet
 // path. A link that is there already keeps its keys.
 func (p *Plane) AddLink(id rib.LinkID, peer addr.NodeID, remote netip.AddrPort, control func(Control)) {
+	if p.inside(remote.Addr()) {
+		remote = netip.AddrPort{}
+	}
 	p.changeLinks(func(t *links) {
 		l := &link{id: id, peer: peer, control: control}
 		l.remote.Store(&remote)
 		if old := t.byID[id]; old != nil {
 			l.session.Store(old.session.Load())
+			l.mtu.Store(old.mtu.Load())
 			for index, r := range t.byIndex {
 				if r.link == old {
 					t.byIndex[index] = receiving{l, r.session}

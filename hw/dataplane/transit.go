@@ -36,7 +36,8 @@ func (p *Plane) SendFrom(local netip.Addr, to netip.AddrPort, datagram []byte) e
 	}
 	w := p.borrow()
 	defer p.giveBack(w)
-	return w.send(sock.Packet{Data: datagram, Addr: to, Local: local, TOS: controlTOS})
+	_, err := w.send(sock.Packet{Data: datagram, Addr: to, Local: local, TOS: controlTOS})
+	return err
 }
 
 // SendControl seals and sends a control frame by a link. It fails with ErrNoLink,

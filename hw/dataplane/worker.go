@@ -167,7 +167,8 @@ func (w *worker) stampAndSend(l *link, frame []byte, hop fabric.HopHeader, now t
 		return false
 	}
 	dscp := classByID(w.classes.Load(), class.ID(hop.Class)).DSCP
-	if w.send(sock.Packet{Data: frame, Addr: *remote, TOS: dscp<<2 | hop.ECN}) != nil {
+	if n, _ := w.send(sock.Packet{Data: frame, Addr: *remote, TOS: dscp<<2 | hop.ECN}); n == 0 {
+		w.drop(DropUnderlay)
 		return false
 	}
 	l.sent.add(len(frame))
@@ -175,10 +176,9 @@ func (w *worker) stampAndSend(l *link, frame []byte, hop fabric.HopHeader, now t
 	return true
 }
 
-func (w *worker) send(packet sock.Packet) error {
+func (w *worker) send(packet sock.Packet) (n int, err error) {
 	w.out[0] = packet
-	_, err := w.conn.WriteBatch(w.out[:])
-	return err
+	return w.conn.WriteBatch(w.out[:])
 }
 
 // sendControl seals and sends a control frame by a link, to its remote address or,
@@ -201,9 +201,9 @@ func (w *worker) sendControl(l *link, to netip.AddrPort, kind fabric.ControlKind
 	if err != nil {
 		return err
 	}
-	if err := w.send(sock.Packet{Data: datagram, Addr: to, TOS: controlTOS}); err != nil {
-		return err
+	n, err := w.send(sock.Packet{Data: datagram, Addr: to, TOS: controlTOS})
+	if n > 0 {
+		l.sent.add(len(datagram))
 	}
-	l.sent.add(len(datagram))
-	return nil
+	return err
 }
