@@ -242,7 +242,7 @@ func TestResponsesAreNoAmplification(t *testing.T) {
 func TestLargeCertificatesComeInFragments(t *testing.T) {
 	rsa := rsaKey(t)
 	ca := newIssuer(t, rsa)
-	for seed := range uint64(10) {
+	for seed := range uint64(4) {
 		w := newWorld(t, seed)
 		a, b := w.site(1, newCredentials(t, ca, rsa, 1, 1)), w.site(2, newCredentials(t, ca, rsa, 2, 2))
 		w.spread, w.duplicate = 50*time.Millisecond, 0.3

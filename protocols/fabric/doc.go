@@ -203,7 +203,7 @@
 // A member can be itself, and announce what routing lets it; not be another, for the
 // certificate's key signs the static key. Two nodes with one certificate are told
 // apart by the boot id: the one that answers probes stays, the newcomer is refused.
-// A member may have 4096 handshakes computed in 200 s, its share of the rate.
+// As any source, it may have 20 handshakes a second computed, of 200 in all.
 //
 // A revoked node fails Admit, and is closed on receipt of the revocation (Close);
 // it keeps the CA's certificate, and so the abilities of the outsider who has it.

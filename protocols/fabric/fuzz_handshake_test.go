@@ -133,7 +133,7 @@ func TestNoDatagramMakesUnboundedState(t *testing.T) {
 	b := w.site(1, newCredentials(t, ca, edKey(12), 2, 2))
 	b.admit = func(*cert.Identity) fabric.CloseReason { return fabric.CloseFull }
 	stranger := newCredentials(t, ca, edKey(11), 1, 1)
-	for i := range uint32(3000) {
+	for i := range uint32(1000) {
 		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 1194)
 		l := fabric.NewLink(fabric.LinkConfig{
 			Credentials: stranger, Rand: random(uint64(i)), NewIndex: func() uint32 { return i + 1 }, Peer: b.id(),
