@@ -29,7 +29,7 @@ import (
 	"re6st/protocols/rib"
 )
 
-var update = flag.Bool("update", false, "write what babeld sent to testdata/babeld.hex")
+var updateCapture = flag.Bool("update", false, "write what babeld sent to testdata/babeld.hex")
 
 // speaker is a Router with a real socket: the driver of one multicast
 // interface, as small as can be.
@@ -294,7 +294,7 @@ func TestInteropBabeld(t *testing.T) {
 	s.until("end of all our routes there", func() bool { return !strings.Contains(kernel(), "via "+s.local.String()) })
 	stop()
 	s.until("end of all its routes here", func() bool { return !s.hasRoute(theirs) })
-	if *update {
+	if *updateCapture {
 		var lines strings.Builder
 		for _, p := range s.capture {
 			lines.WriteString(hex.EncodeToString(p) + "\n")

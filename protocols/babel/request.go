@@ -33,15 +33,16 @@ func (r *Router) handleRouteRequest(now time.Time, n *neighbor, q RouteRequest) 
 		r.trigger(n.iface, q.Key(), now, 1)
 		return
 	}
-	if earliest := n.iface.dumpedAt.Add(dumpSpacing); now.Before(earliest) {
-		n.iface.updateAt = minTime(n.iface.updateAt, earliest)
-		return
-	}
 	r.answerAll(now, n.iface)
 }
 
-// answerAll sends all routes: one by one where that makes them acknowledged.
+// answerAll sends all routes, but not twice within dumpSpacing: one by one where
+// that makes them acknowledged.
 func (r *Router) answerAll(now time.Time, i *iface) {
+	if earliest := i.dumpedAt.Add(dumpSpacing); now.Before(earliest) {
+		i.updateAt = minTime(i.updateAt, earliest)
+		return
+	}
 	if !i.acknowledges() {
 		r.dump(now, i)
 		return
