@@ -1,0 +1,147 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"re6st/actors/system"
+)
+
+// Sources are the last snapshots of the actors. All are required. See the
+// package's duties. They need not fill in a Header, nor
+// Status.PID and Build.
+type Sources struct {
+	Status  func() Status
+	Peers   func() []Peer
+	Tunnels func() []Tunnel
+	Routes  func() []Route
+}
+
+// System is what the monitor needs of the actor system; *system.System has it.
+type System interface {
+	Actors() []system.Record
+	Events() []system.Event
+	Subscribe(size int) *system.Subscription
+	Inject(path string, how system.Injection) error
+}
+
+// Config is what the monitor serves, and where.
+type Config struct {
+	Dir           string  // of the node; the sockets lie in it
+	ReadOnlyGroup int     // who may use the read-only socket, beside the owner; -1: the process's group
+	System        System  // required
+	Sources       Sources // required
+	Build         Build   // zero: ReadBuild
+}
+
+// Limits of the sockets.
+const (
+	MaxConnections = 32 // each
+	maxBody        = 4 << 10
+	maxHeader      = 16 << 10
+	headerTimeout  = 5 * time.Second
+	idleTimeout    = time.Minute
+	streamBuffer   = 256 // events that a slow reader may be behind
+)
+
+// Message is what the monitor takes: nothing.
+//
+//sumtype:decl
+type Message interface{ isMonitorMessage() }
+
+// Spec makes the monitor's actor. A node lives without it: it is quarantined when
+// it fails too often.
+func Spec(cfg Config) system.Spec[Message] {
+	if cfg.Build == (Build{}) {
+		cfg.Build = ReadBuild()
+	}
+	return system.Spec[Message]{
+		Kind:     "monitor",
+		New:      func() system.Handler[Message] { return &handler{cfg: cfg} },
+		OnBudget: system.Quarantine,
+	}
+}
+
+type handler struct {
+	cfg  Config
+	lock *lock
+}
+
+// Start takes the folder and serves both sockets. That another process has it is
+// a fault of the configuration.
+func (h *handler) Start(ctx *system.Context[Message]) error {
+	var err error
+	if h.lock, err = takeLock(h.cfg.Dir); err != nil {
+		if errors.Is(err, ErrInUse) {
+			return &system.Fault{Op: "start", Kind: system.BadConfig, Err: err}
+		}
+		return err
+	}
+	if err := h.open(ctx, SocketName, socketMode, -1, true); err != nil {
+		return err
+	}
+	return h.open(ctx, ReadOnlySocketName, readOnlySocketMode, h.cfg.ReadOnlyGroup, false)
+}
+
+func (h *handler) open(ctx *system.Context[Message], name string, mode fs.FileMode, group int, writable bool) error {
+	l, err := listen(filepath.Join(h.cfg.Dir, name), mode, group)
+	if err != nil {
+		return err
+	}
+	api, log := (&server{h.cfg, ctx.Clock(), writable}).handler(), ctx.Log()
+	ctx.Pump(name, func(ctx context.Context, _ *system.Pump[Message]) error {
+		return serve(ctx, l, api, log)
+	}, system.WithCloser(l))
+	return nil
+}
+
+// Handle has nothing to do.
+func (h *handler) Handle(*system.Context[Message], Message) error { return nil }
+
+// Stop lets the folder go; the pumps have removed their sockets.
+func (h *handler) Stop(ctx *system.Context[Message]) {
+	if h.lock != nil {
+		if err := h.lock.Close(); err != nil {
+			ctx.Log().Warn("release the lock", "error", err)
+		}
+	}
+}
+
+// serve answers on l until ctx ends, and returns when every answer has ended too.
+func serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+	var conns sync.WaitGroup
+	srv := &http.Server{
+		Handler: h,
+		ConnState: func(_ net.Conn, s http.ConnState) {
+			switch s {
+			case http.StateNew: // on this goroutine, so before Wait
+				conns.Add(1)
+			case http.StateClosed:
+				conns.Done()
+			}
+		},
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	stop := context.AfterFunc(ctx, func() { srv.Close() })
+	err := srv.Serve(netutil.LimitListener(l, MaxConnections))
+	stop()
+	closed := srv.Close()
+	conns.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return errors.Join(err, closed)
+}

@@ -1,0 +1,264 @@
+package monitor
+
+import (
+	"net/netip"
+	"runtime/debug"
+	"time"
+
+	"re6st/actors/system"
+	"re6st/protocols/addr"
+)
+
+// Schema is the version of all that the sockets answer.
+const Schema = 1
+
+// Header begins each answer.
+type Header struct {
+	Version int       `json:"version"`
+	Now     time.Time `json:"now"` // by the node's clock: ages are taken from it
+}
+
+// State is how a node is.
+type State string
+
+// The states of a node.
+const (
+	Starting State = "starting" // no link is up yet
+	Running  State = "running"
+	Degraded State = "degraded" // it runs, and something in Status.Problems wants a person
+	Stopping State = "stopping"
+)
+
+// Status is the node at a glance.
+type Status struct {
+	Header
+	Node      addr.NodeID  `json:"node"`
+	Prefix    addr.Bits    `json:"prefix"`
+	Network   netip.Prefix `json:"network"`
+	Addresses []Address    `json:"addresses"`
+	State     State        `json:"state"`
+	Problems  []string     `json:"problems,omitempty"` // why it is degraded
+	Started   time.Time    `json:"started"`
+	Links     Links        `json:"links"`
+	Reachable int          `json:"reachable"` // other nodes with a route
+	Routes    int          `json:"routes"`
+	Params    uint64       `json:"params"` // the number of the network parameters in force
+	Registry  Registry     `json:"registry"`
+	PID       int          `json:"pid"`
+	Build     Build        `json:"build"`
+}
+
+// Address is the node's own, in the range of one traffic class.
+type Address struct {
+	Class   string     `json:"class"`
+	Address netip.Addr `json:"address"`
+}
+
+// Links counts links, beside their limits.
+type Links struct {
+	Opened      int `json:"opened"`
+	ClientCount int `json:"client_count"`
+	Accepted    int `json:"accepted"`
+	MaxClients  int `json:"max_clients"`
+	LAN         int `json:"lan"`
+}
+
+// Registry is when and how it was last asked.
+type Registry struct {
+	URL   string    `json:"url"`
+	Asked time.Time `json:"asked,omitzero"` // last
+	Error string    `json:"error,omitempty"`
+}
+
+// Peers is the answer to /v1/peers.
+type Peers struct {
+	Header
+	Peers []Peer `json:"peers"`
+}
+
+// Peer is another node that this one knows.
+type Peer struct {
+	Node      addr.NodeID      `json:"node"`
+	Prefix    addr.Bits        `json:"prefix"`
+	Source    string           `json:"source"` // registry, remembered, gossip, lan or direct
+	State     string           `json:"state"`  // linked, dialing or idle
+	Reachable bool             `json:"reachable"`
+	Seen      time.Time        `json:"seen,omitzero"`
+	Failures  int              `json:"failures"` // dials since the last success
+	NextDial  time.Time        `json:"next_dial,omitzero"`
+	Endpoints []netip.AddrPort `json:"endpoints"`
+	Software  string           `json:"software,omitempty"`
+}
+
+// Tunnels is the answer to /v1/tunnels.
+type Tunnels struct {
+	Header
+	Tunnels []Tunnel `json:"tunnels"`
+}
+
+// Tunnel is one link of the fabric.
+type Tunnel struct {
+	Link         uint32         `json:"link"`
+	Node         addr.NodeID    `json:"node"` // at the other end
+	Prefix       addr.Bits      `json:"prefix"`
+	Role         string         `json:"role"` // opened, accepted or lan
+	State        string         `json:"state"`
+	Since        time.Time      `json:"since"`
+	Remote       netip.AddrPort `json:"remote"`
+	Suite        string         `json:"suite,omitempty"`
+	RTT          int64          `json:"rtt_us"` // smoothed; 0: not known yet
+	Sent         Traffic        `json:"sent"`
+	Received     Traffic        `json:"received"`
+	Dropped      uint64         `json:"dropped"`
+	Destinations int            `json:"destinations"` // nodes routed through it
+}
+
+// Traffic counts since the link came up.
+type Traffic struct {
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// Routes is the answer to /v1/routes.
+type Routes struct {
+	Header
+	Routes []Route `json:"routes"`
+}
+
+// Route is one selected route.
+type Route struct {
+	Prefix   netip.Prefix `json:"prefix"`
+	Source   netip.Prefix `json:"source,omitzero"` // of the packets that it is for; none: of all
+	Topology uint8        `json:"topology"`
+	Egress   addr.NodeID  `json:"egress"`
+	Via      string       `json:"via"` // the neighbor's node id, an interface, or "self"
+	Metric   uint16       `json:"metric"`
+	Origin   string       `json:"origin"`
+	Since    time.Time    `json:"since"`
+}
+
+// Actors is the answer to /v1/actors.
+type Actors struct {
+	Header
+	Actors []Actor `json:"actors"`
+}
+
+// Actor is what the system knows of one of the node's actors.
+type Actor struct {
+	Path      string    `json:"path"`
+	Kind      string    `json:"kind"`
+	State     string    `json:"state"` // starting, running, restarting, quarantined or stopped
+	Since     time.Time `json:"since"`
+	Restarts  uint64    `json:"restarts"`
+	LastFault string    `json:"last_fault,omitempty"`
+	FaultKind string    `json:"fault_kind,omitempty"` // transient, config or bug
+	FaultAt   time.Time `json:"fault_at,omitzero"`
+	Mailbox   int       `json:"mailbox"` // messages waiting
+	Dropped   uint64    `json:"dropped"`
+}
+
+func actorOf(r system.Record) Actor {
+	return Actor{r.Path, r.Kind, r.State.String(), r.Since, r.Restarts, r.LastFault, r.FaultKind, r.FaultAt, r.Mailbox, r.Dropped}
+}
+
+// Event is one line of /v1/events.
+type Event struct {
+	Version int       `json:"version"`
+	Seq     uint64    `json:"seq"` // from 1, without gaps
+	Time    time.Time `json:"time"`
+	Actor   string    `json:"actor"`
+	Kind    string    `json:"kind"` // started, faulted, restarted, quarantined, stopped, stuck or an actor's own
+	Text    string    `json:"text,omitempty"`
+	Missed  uint64    `json:"missed,omitempty"` // events lost before this one, as the reader was slow
+}
+
+func eventOf(e system.Event, missed uint64) Event {
+	return Event{Schema, e.Seq, e.Time, e.Actor, string(e.Kind), e.Text, missed}
+}
+
+// VersionInfo is the answer to /v1/version.
+type VersionInfo struct {
+	Header
+	Build
+}
+
+// Build is what a binary was built from.
+type Build struct {
+	Module   string `json:"module"`             // its version, such as v0.1.0 or (devel)
+	Revision string `json:"revision,omitempty"` // of its source
+	Modified bool   `json:"modified,omitempty"` // the source was changed after Revision
+	Go       string `json:"go"`
+}
+
+// ReadBuild tells what this binary was built from.
+func ReadBuild() Build {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return Build{Module: "unknown"}
+	}
+	b := Build{Module: info.Main.Version, Go: info.GoVersion}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.Revision = s.Value
+		case "vcs.modified":
+			b.Modified = s.Value == "true"
+		}
+	}
+	return b
+}
+
+// PingRequest is the body of POST /v1/ping.
+type PingRequest struct {
+	Dest     string `json:"dest"`        // an address, a prefix such as 5/16, or a node id
+	Count    int    `json:"count"`       // 1 to MaxPings; 0: DefaultPings
+	Interval int64  `json:"interval_ms"` // 0: a second; at least MinPingInterval
+	Timeout  int64  `json:"timeout_ms"`  // 0: a second; at most MaxPingTimeout
+	Size     int    `json:"size"`        // bytes of data
+}
+
+// PingLine is one line of the answer: a Reply, or at the end a Summary, or an Error.
+type PingLine struct {
+	Version int          `json:"version"`
+	Reply   *PingReply   `json:"reply,omitempty"`
+	Summary *PingSummary `json:"summary,omitempty"`
+	Error   string       `json:"error,omitempty"`
+}
+
+// PingReply is what became of one echo.
+type PingReply struct {
+	Address  netip.Addr `json:"address"`
+	Sequence int        `json:"seq"`
+	RTT      int64      `json:"rtt_us"`
+	Lost     bool       `json:"lost,omitempty"`
+	Error    string     `json:"error,omitempty"` // why it could not be sent
+}
+
+// PingSummary counts the echoes.
+type PingSummary struct {
+	Address  netip.Addr `json:"address"`
+	Source   netip.Addr `json:"source"`
+	Sent     int        `json:"sent"`
+	Received int        `json:"received"`
+	Min      int64      `json:"min_us"`
+	Avg      int64      `json:"avg_us"`
+	Max      int64      `json:"max_us"`
+}
+
+// FaultRequest is the body of POST /v1/debug/fault.
+type FaultRequest struct {
+	Actor string `json:"actor"` // its path
+	How   string `json:"how"`   // panic, error or pump
+}
+
+// FaultAnswer says that the fault is on its way.
+type FaultAnswer struct {
+	Header
+	FaultRequest
+}
+
+// Error is the body of every refusal.
+type Error struct {
+	Version int    `json:"version"`
+	Error   string `json:"error"`
+}

@@ -1,0 +1,27 @@
+// Package monitor shows a node to the outside: HTTP with JSON on two unix sockets
+// in the node's folder.
+//
+//	re6st status ──> re6st.sock     0600  GET and POST /v1/...          ─┐
+//	others       ──> re6st-ro.sock  0660  the same without debug/fault  ─┤
+//	                                                                     v
+//	       Sources{Status, Peers, Tunnels, Routes}: the last snapshots of the actors
+//	       system.System: actors, events, faults to cause on purpose
+//
+//	GET  /v1/status /v1/peers /v1/tunnels /v1/routes /v1/actors /v1/version   one JSON object
+//	GET  /v1/events[?follow=1]                                                JSON lines
+//	POST /v1/ping         PingRequest                                         JSON lines
+//	POST /v1/debug/fault  FaultRequest                                        one JSON object
+//
+// Each answer carries "version": Schema. Within one version fields are only added.
+// A refusal is an Error with its HTTP status.
+//
+// The sockets of a process that died are replaced; those of one that lives are
+// refused, with its process id. That is told by a lock which the kernel drops
+// with the process, not by what lies in the folder.
+//
+// The driver's duties:
+//
+//  1. Spawn Spec's actor; it takes no messages, as it reads what others published.
+//  2. The functions of Sources are called from several goroutines at once. They must
+//     not block and what they return belongs to the monitor: read snapshots.
+package monitor

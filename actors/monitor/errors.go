@@ -1,0 +1,11 @@
+package monitor
+
+import "errors"
+
+// What a Client's caller tells apart.
+var (
+	ErrNotRunning = errors.New("the node is not running")
+	ErrDenied     = errors.New("permission denied")
+	ErrInUse      = errors.New("another process serves this folder")
+	ErrRequest    = errors.New("bad request")
+)

@@ -1,0 +1,173 @@
+// Package monitortest runs a node that is nothing but its monitor, with made-up
+// peers, tunnels and routes: for golden tests of what the sockets answer and of the
+// commands that show it.
+//
+//	Start(dir) ──> system.System (its clock stands still)
+//	                 ├─ node      raises an event or two; takes faults
+//	                 └─ monitor   serves the Sample
+//
+// The caller stops what it started.
+package monitortest
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"re6st/actors/monitor"
+	"re6st/actors/system"
+	"re6st/hw/clock"
+	"re6st/protocols/addr"
+)
+
+// Now is when the made-up node answers.
+var Now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// Build is what the made-up node was built from.
+var Build = monitor.Build{Module: "v0.1.0", Revision: "0123456789abcdef0123456789abcdef01234567", Go: "go1.26.0"}
+
+// Sample is the made-up node: three others, two links.
+func Sample() monitor.Sources {
+	return monitor.Sources{Status: status, Peers: peers, Tunnels: tunnels, Routes: routes}
+}
+
+// DegradedSample is Sample of a node with a full disk.
+func DegradedSample() monitor.Sources {
+	s := Sample()
+	s.Status = func() monitor.Status {
+		st := status()
+		st.State, st.Problems = monitor.Degraded, []string{"the disk is full: what was learned since 03:00:00 is lost at a restart"}
+		st.Registry.Error = "no route to host"
+		return st
+	}
+	return s
+}
+
+func id(n uint64) addr.NodeID { return addr.NodeIDFromUint64(n) }
+
+func prefix(cn string) addr.Bits {
+	b, err := addr.ParseCN(cn)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func endpoints(all ...string) (out []netip.AddrPort) {
+	for _, s := range all {
+		out = append(out, netip.MustParseAddrPort(s))
+	}
+	return out
+}
+
+func ago(d time.Duration) time.Time { return Now.Add(-d) }
+
+// status has the loopback address, so that it can be pinged on any host.
+func status() monitor.Status {
+	return monitor.Status{
+		Node: id(0xa1), Prefix: prefix("5/16"), Network: netip.MustParsePrefix("2001:db8:42::/48"),
+		Addresses: []monitor.Address{{Class: "general", Address: netip.IPv6Loopback()}},
+		State:     monitor.Running, Started: ago(26 * time.Hour),
+		Links:     monitor.Links{Opened: 1, ClientCount: 10, Accepted: 1, MaxClients: 20},
+		Reachable: 3, Routes: 4, Params: 7, PID: 4711,
+		Registry: monitor.Registry{URL: "http://registry.example:9080", Asked: ago(90 * time.Second)},
+	}
+}
+
+func peers() []monitor.Peer {
+	return []monitor.Peer{
+		{
+			Node: id(0xb2), Prefix: prefix("6/16"), Source: "direct", State: "linked", Reachable: true, Seen: Now,
+			Endpoints: endpoints("192.0.2.6:326", "[2001:db8::6]:326"), Software: "re6st v0.1.0",
+		},
+		{
+			Node: id(0xc3), Prefix: prefix("7/16"), Source: "gossip", State: "linked", Reachable: true, Seen: Now,
+			Endpoints: endpoints("198.51.100.7:4000"),
+		},
+		{
+			Node: id(0xd4), Prefix: prefix("1/3"), Source: "remembered", State: "idle", Seen: ago(50 * time.Hour),
+			Failures: 9, NextDial: Now.Add(4 * time.Minute), Endpoints: endpoints("203.0.113.8:326"),
+		},
+	}
+}
+
+func tunnels() []monitor.Tunnel {
+	return []monitor.Tunnel{
+		{
+			Link: 1, Node: id(0xb2), Prefix: prefix("6/16"), Role: "opened", State: "up", Since: ago(3 * time.Hour),
+			Remote: netip.MustParseAddrPort("192.0.2.6:326"), Suite: "AESGCM", RTT: 12345,
+			Sent: monitor.Traffic{Packets: 1000, Bytes: 1234567}, Received: monitor.Traffic{Packets: 900, Bytes: 987}, Destinations: 2,
+		},
+		{
+			Link: 2, Node: id(0xc3), Prefix: prefix("7/16"), Role: "accepted", State: "draining", Since: ago(75 * time.Second),
+			Remote: netip.MustParseAddrPort("[2001:db8::7]:40000"), Suite: "ChaChaPoly", RTT: 870, Dropped: 3, Destinations: 1,
+		},
+	}
+}
+
+func routes() []monitor.Route {
+	general := netip.MustParsePrefix("2001:db8:42:6::/64")
+	return []monitor.Route{
+		{Prefix: netip.MustParsePrefix("::/0"), Source: netip.MustParsePrefix("2001:db8:42::/48"), Egress: id(0xc3), Via: id(0xc3).String(), Metric: 128, Origin: "babel", Since: ago(time.Minute)},
+		{Prefix: netip.MustParsePrefix("2001:db8:42:5::/64"), Egress: id(0xa1), Via: "self", Origin: "local", Since: ago(26 * time.Hour)},
+		{Prefix: general, Egress: id(0xb2), Via: id(0xb2).String(), Metric: 96, Origin: "babel", Since: ago(3 * time.Hour)},
+		{Prefix: general, Topology: 2, Egress: id(0xb2), Via: "eth1", Metric: 300, Origin: "babel", Since: ago(30 * time.Second)},
+	}
+}
+
+// Start runs the made-up node in dir until stop is called.
+func Start(dir string, sources monitor.Sources) (stop func() error, err error) {
+	sys := system.New(system.Config{Clock: clock.NewVirtual(Now)})
+	stop = func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		return sys.Stop(ctx)
+	}
+	_, err = system.Spawn(sys, "node", system.Spec[command]{Kind: "node", New: func() system.Handler[command] { return node{} }})
+	if err == nil {
+		err = await(sys, "node")
+	}
+	if err == nil {
+		cfg := monitor.Config{Dir: dir, ReadOnlyGroup: -1, System: sys, Sources: sources, Build: Build}
+		_, err = system.Spawn(sys, "monitor", monitor.Spec(cfg))
+	}
+	if err == nil {
+		err = await(sys, "monitor")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w (stopped: %v)", err, stop())
+	}
+	return stop, nil
+}
+
+// await returns once the actor of a path runs; an error, if it faults first.
+func await(sys *system.System, path string) error {
+	sub := sys.Subscribe(64)
+	defer sub.Close()
+	for events := sys.Events(); ; events = []system.Event{<-sub.C} {
+		for _, e := range events {
+			switch {
+			case e.Actor != path:
+			case e.Kind == system.EventStarted:
+				return nil
+			case e.Kind == system.EventFaulted:
+				return fmt.Errorf("%s: %w", path, e.Fault)
+			}
+		}
+	}
+}
+
+type command interface{ isCommand() }
+
+// node raises an event and then does nothing.
+type node struct{}
+
+func (node) Start(ctx *system.Context[command]) error {
+	if ctx.Number() == 1 {
+		ctx.Event("link", "up with "+id(0xb2).String())
+	}
+	return nil
+}
+func (node) Handle(*system.Context[command], command) error { return nil }
+func (node) Stop(*system.Context[command])                  {}

@@ -1,0 +1,119 @@
+package monitor
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+
+	"re6st/actors/system"
+	"re6st/hw/clock"
+)
+
+// server answers the calls on one socket.
+type server struct {
+	cfg      Config
+	clock    clock.Clock
+	writable bool
+}
+
+func (s *server) handler() http.Handler {
+	mux := http.NewServeMux()
+	get := func(path string, answer func() any) {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, answer()) })
+	}
+	get("/v1/status", func() any { return s.status() })
+	get("/v1/peers", func() any { return Peers{s.header(), list(s.cfg.Sources.Peers())} })
+	get("/v1/tunnels", func() any { return Tunnels{s.header(), list(s.cfg.Sources.Tunnels())} })
+	get("/v1/routes", func() any { return Routes{s.header(), list(s.cfg.Sources.Routes())} })
+	get("/v1/actors", func() any { return s.actors() })
+	get("/v1/version", func() any { return VersionInfo{s.header(), s.cfg.Build} })
+	mux.HandleFunc("GET /v1/events", s.events)
+	mux.HandleFunc("POST /v1/ping", s.ping)
+	mux.HandleFunc("POST /v1/debug/fault", s.fault)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, http.StatusNotFound, fmt.Sprintf("no such call: %s %s", r.Method, r.URL.Path))
+	})
+	return mux
+}
+
+func (s *server) header() Header { return Header{Schema, s.clock.Now().UTC()} }
+
+func (s *server) status() Status {
+	st := s.cfg.Sources.Status()
+	st.Header, st.PID, st.Build = s.header(), cmp.Or(st.PID, os.Getpid()), s.cfg.Build
+	st.Addresses = list(st.Addresses)
+	return st
+}
+
+func (s *server) actors() Actors {
+	a := Actors{s.header(), []Actor{}}
+	for _, r := range s.cfg.System.Actors() {
+		a.Actors = append(a.Actors, actorOf(r))
+	}
+	return a
+}
+
+// list makes an empty list [] in JSON, where nil would be null.
+func list[T any](l []T) []T {
+	if l == nil {
+		return []T{}
+	}
+	return l
+}
+
+// reply answers with one JSON object. That the caller has gone is its own affair.
+func reply(w http.ResponseWriter, code int, answer any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+func refuse(w http.ResponseWriter, code int, why string) {
+	reply(w, code, Error{Schema, why})
+}
+
+// body reads the JSON of a request, which may hold nothing unknown.
+func body(w http.ResponseWriter, r *http.Request, into any) bool {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		refuse(w, http.StatusBadRequest, "the body of the request: "+err.Error())
+		return false
+	}
+	return true
+}
+
+// faults are the ways of FaultRequest.How.
+var faults = map[string]system.Injection{
+	"panic": system.InjectPanic,
+	"error": system.InjectError,
+	"pump":  system.InjectPumpPanic,
+}
+
+func (s *server) fault(w http.ResponseWriter, r *http.Request) {
+	if !s.writable {
+		refuse(w, http.StatusForbidden, "this socket is read-only; faults are taken on "+SocketName)
+		return
+	}
+	var f FaultRequest
+	if !body(w, r, &f) {
+		return
+	}
+	how, ok := faults[f.How]
+	if !ok {
+		refuse(w, http.StatusBadRequest, fmt.Sprintf("how %q; it is panic, error or pump", f.How))
+		return
+	}
+	if err := s.cfg.System.Inject(f.Actor, how); err != nil {
+		code := http.StatusInternalServerError
+		if errors.Is(err, system.ErrNoActor) {
+			code = http.StatusNotFound
+		}
+		refuse(w, code, err.Error())
+		return
+	}
+	reply(w, http.StatusOK, FaultAnswer{s.header(), f})
+}
