@@ -56,9 +56,9 @@
 // The hop MAC is the first 8 bytes of the tag that the suite's AEAD gives over no
 // plaintext, with the bytes 0 to 55 as associated data, in which the frame's
 // length stands (8 bytes) in the place of the MAC. So it covers every hop field,
-// the length and the session header. Sixty-four bits of a GCM tag stand 2^32
-// forgeries over inputs this short (NIST SP 800-38D appendix C): at a million a
-// second a key must not live for more than an hour.
+// the length and the session header. A short GCM tag weakens with every
+// forgery that is tried (NIST SP 800-38D appendix C): hence new keys by time,
+// however little was sent.
 //
 // The AEAD's associated data are version, class, ingress and egress: what the
 // ends agree on. Topology, ECN, hop limit and fragment change on the way. A
