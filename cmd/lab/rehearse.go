@@ -185,10 +185,12 @@ func (r *rehearsal) finish(ctx context.Context, s *Scenario) error {
 }
 
 // outages lists the pairs that were without answers in a window, the longest first.
+// An echo that the next action catches on its way is none: it makes less than the
+// time between two.
 func (r *rehearsal) outages(w *window) []PairOutage {
 	var found []PairOutage
 	for _, p := range w.pairs {
-		if l := r.prober.losses(r.trains[p], w.from, w.to); l.Outage > 0 {
+		if l := r.prober.losses(r.trains[p], w.from, w.to); l.Outage > wholePace(len(r.trains))/2 {
 			found = append(found, PairOutage{p.String(), seconds(l.Outage)})
 		}
 	}

@@ -127,8 +127,8 @@ type PingReport struct {
 	Outage float64 `json:"outage_s"` // the longest
 }
 
-// seconds rounds to microseconds, which is more than a scheduler keeps.
-func seconds(d time.Duration) float64 { return d.Round(time.Microsecond).Seconds() }
+// seconds cuts to microseconds, which is more than a scheduler keeps.
+func seconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e6 }
 
 // print writes the table.
 func (r ScenarioReport) print(w io.Writer) {
