@@ -39,6 +39,7 @@ const (
 func TestMain(m *testing.M) {
 	if os.Getenv(stubEnv) == "" {
 		os.Setenv(stubEnv, "1")
+		os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")) // or each process under it takes a second to end
 		goleak.VerifyTestMain(m)
 	}
 	err := stub(os.Args[1:])
