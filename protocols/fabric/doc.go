@@ -187,7 +187,7 @@
 // that a datagram went by. One who has it (it is no secret among members, past ones
 // too) gets a retry no longer than his request; when he owns the address, the
 // responder's certificate by XX, which so is no secret from him, and up to 64
-// half-open handshakes of 5 s, 8 per /64. He cannot tell who an initiator is: its
+// half-open handshakes of 5 s, 24 per /64. He cannot tell who an initiator is: its
 // certificate goes only to a peer that proved its own key (IK) or certificate (XX).
 // On the path he can drop, delay and race, hence deny service, but a forged answer
 // does not end an IK handshake. A recorded initiation is worth nothing: its cookie
@@ -203,7 +203,7 @@
 // A member can be itself, and announce what routing lets it; not be another, for the
 // certificate's key signs the static key. Two nodes with one certificate are told
 // apart by the boot id: the one that answers probes stays, the newcomer is refused.
-// As any source, it may have 20 handshakes a second computed, of 200 in all.
+// As any source, it may have 25 handshakes a second computed, of 200 in all.
 //
 // A revoked node fails Admit, and is closed on receipt of the revocation (Close);
 // it keeps the CA's certificate, and so the abilities of the outsider who has it.

@@ -12,7 +12,8 @@ import (
 // CloseReason tells why a link or session ended, or was refused.
 type CloseReason uint8
 
-// The reasons. Those up to CloseDuplicate travel; the others are found out.
+// The reasons. Those up to CloseDuplicate are decided, the others found out; all may
+// be told to the peer.
 const (
 	CloseNone      CloseReason = 0
 	CloseShutdown  CloseReason = 1 // the node stops

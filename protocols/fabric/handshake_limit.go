@@ -13,8 +13,8 @@ const (
 	HandshakeBurst = 100
 	// SourceHandshakeRate and SourceHandshakeBurst are of one source: an IPv4
 	// address, an IPv6 /64, or a node.
-	SourceHandshakeRate  = 20
-	SourceHandshakeBurst = 20
+	SourceHandshakeRate  = 25
+	SourceHandshakeBurst = 50
 	// maxLimitedSources is how many sources are told apart; the others share
 	// what is left of the total.
 	maxLimitedSources = 1024

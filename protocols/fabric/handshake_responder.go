@@ -11,7 +11,7 @@ const (
 	// MaxHalfOpen is how many XX handshakes may wait for their third message, and
 	// maxSourceHalfOpen how many of one source.
 	MaxHalfOpen       = 64
-	maxSourceHalfOpen = 8
+	maxSourceHalfOpen = 24
 	// HalfOpenTimeout is how long one waits.
 	HalfOpenTimeout = 5 * time.Second
 )
@@ -34,6 +34,7 @@ type responder struct {
 	limiter   limiter
 	collector collector
 	waiting   []*halfOpen // oldest first
+	settled   []*halfOpen // oldest first; for the case that the verdict is lost
 }
 
 // halfOpen is an XX handshake whose second message is out.
@@ -229,41 +230,40 @@ func (r *responder) initiationXX(now time.Time, from source, m initiation) (answ
 }
 
 func (r *responder) final(now time.Time, from source, h handshakeHeader, b []byte) (answer, dropReason) {
-	i := slices.IndexFunc(r.waiting, func(w *halfOpen) bool {
-		return w.local == h.receiver && w.remote == h.sender && w.from == from
-	})
+	isIt := func(w *halfOpen) bool { return w.local == h.receiver && w.remote == h.sender && w.from == from }
+	hash := newBLAKE2s()
+	hash.Write(b)
+	sum := [keyLen]byte(hash.Sum(nil))
+	if i := slices.IndexFunc(r.settled, isIt); i >= 0 {
+		if sum != r.settled[i].final {
+			return answer{}, dropAuth
+		}
+		return r.settle(now, r.settled[i])
+	}
+	i := slices.IndexFunc(r.waiting, isIt)
 	if i < 0 {
 		return answer{}, dropIndex
 	}
 	w := r.waiting[i]
-	hash := newBLAKE2s()
-	hash.Write(b)
-	sum := [keyLen]byte(hash.Sum(nil))
-	if w.x.done {
-		if sum != w.final {
-			return answer{}, dropAuth
-		}
-		return r.settle(now, w) // the verdict was lost, or deferred
-	}
-	if !r.limiter.take(now, from) {
-		return answer{}, dropRate
-	}
+	// No limit here: a forged one fails before it costs an X25519.
 	payload, err := w.x.read(b[handshakeHeaderLen:])
 	if err != nil {
 		return answer{}, dropAuth
 	}
-	w.final = sum
+	r.waiting = slices.Delete(r.waiting, i, i+1)
 	v, drop := r.identify(now, payload, h.sender, w.x)
 	if drop != dropNone {
-		r.waiting = slices.Delete(r.waiting, i, i+1)
 		return answer{}, drop
 	}
-	w.verified = &v
+	w.final, w.verified = sum, &v
+	if len(r.settled) == MaxHalfOpen {
+		r.settled = slices.Delete(r.settled, 0, 1)
+	}
+	r.settled = append(r.settled, w)
 	return r.settle(now, w)
 }
 
-// settle answers an authentic third message; the half-open handshake stays for its
-// time, for the case that the answer is lost.
+// settle answers an authentic third message, each time that it comes.
 func (r *responder) settle(now time.Time, w *halfOpen) (answer, dropReason) {
 	if w.verdict != nil {
 		return answer{replies: [][]byte{w.verdict}}, dropNone
@@ -299,13 +299,17 @@ func (r *responder) settle(now time.Time, w *halfOpen) (answer, dropReason) {
 
 func (r *responder) handleTimeout(now time.Time) {
 	r.collector.handleTimeout(now)
-	r.waiting = slices.DeleteFunc(r.waiting, func(w *halfOpen) bool { return !now.Before(w.deadline) })
+	isOver := func(w *halfOpen) bool { return !now.Before(w.deadline) }
+	r.waiting, r.settled = slices.DeleteFunc(r.waiting, isOver), slices.DeleteFunc(r.settled, isOver)
 }
 
 func (r *responder) nextTimeout() (time.Time, bool) {
 	t, _ := r.collector.nextTimeout()
-	if len(r.waiting) > 0 {
-		return earlier(t, r.waiting[0].deadline)
+	times := []time.Time{t}
+	for _, all := range [][]*halfOpen{r.waiting, r.settled} {
+		for _, w := range all {
+			times = append(times, w.deadline)
+		}
 	}
-	return earlier(t)
+	return earlier(times...)
 }

@@ -54,6 +54,7 @@ type Link struct {
 	rekey time.Time // not before; zero: by age
 
 	liveness liveness
+	rival    *Duplicate // told when the peer is Verified; nil: none
 	out      outbox
 }
 
@@ -165,8 +166,8 @@ func (l *Link) HandleHandshake(now time.Time, from netip.AddrPort, datagram []by
 // agree takes the keys of a handshake that this end began.
 func (l *Link) agree(now time.Time, a *agreement) {
 	if l.up && a.boot != l.boot {
-		// Restarted, or a second one: the silence of the first will tell.
-		l.out.put(Duplicate{Peer: a.peer.ID, BootID: a.boot, From: a.with.addr})
+		// Restarted, or a second one: whether the first answers will tell.
+		l.rival = &Duplicate{Peer: a.peer.ID, BootID: a.boot, From: a.with.addr}
 		l.rekey = now.Add(rekeyRetry)
 		l.Verify(now)
 		return
@@ -227,8 +228,8 @@ func (l *Link) HandleControl(now, at time.Time, index uint32, kind ControlKind, 
 		return
 	}
 	l.confirm(now, index)
-	if l.done {
-		return
+	if l.ring.current == nil {
+		return // a session that was retired while the frame waited
 	}
 	switch kind {
 	case ControlProbe:
@@ -290,8 +291,11 @@ func (l *Link) HandleTimeout(now time.Time) {
 	if l.done {
 		return
 	}
+	before := l.ring.current
 	if l.ring.poll(now) {
 		l.liveness.heardBefore(now)
+	}
+	if l.ring.current != before {
 		l.settle(now)
 	}
 	if l.dial != nil && !l.dial.handleTimeout(now) {

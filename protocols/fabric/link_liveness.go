@@ -201,6 +201,10 @@ func (l *Link) handleAck(now, at time.Time, body []byte) {
 		if !v.verify.IsZero() && !o.sent.Before(v.verify) {
 			v.verify = time.Time{}
 			l.out.put(Verified{l.peer})
+			if l.rival != nil {
+				l.out.put(*l.rival)
+				l.rival = nil
+			}
 		}
 		if v.rtt.add(now, at.Sub(o.sent)) {
 			l.out.put(RTTChanged{v.rtt.smoothed, v.rtt.minimum()})

@@ -394,3 +394,45 @@ func TestCloseTellsTheReason(t *testing.T) {
 		t.Error("sessions are left")
 	}
 }
+
+func TestAnswerOfARivalIsToldWhenThePeerLives(t *testing.T) {
+	for _, lives := range []bool{true, false} {
+		w, a, b, la, _ := joined(t, 27)
+		twin := w.site(2, newCredentials(t, newIssuer(t, edKey(1)), edKey(12), 2, 78))
+		// The handshakes reach the other node, the frames only the first one.
+		w.sites[b.addr] = b
+		w.tap = func(from, to netip.AddrPort, d []byte) bool {
+			kind, _ := fabric.TypeOf(d)
+			switch {
+			case kind.IsHandshake() && to == b.addr:
+				twin.handle(from, d)
+				return true
+			case to == b.addr && !lives:
+				return true
+			}
+			return false
+		}
+		la.Rekey(w.now)
+		a.drain()
+		w.run(4 * time.Second)
+		d, down := of[fabric.Duplicate](la.events), of[fabric.Down](la.events)
+		switch {
+		case lives && (len(d) != 1 || d[0].BootID != twin.credentials.BootID || len(down) != 0):
+			t.Errorf("the peer lives: %v, %v", d, down)
+		case !lives && (len(d) != 0 || len(down) != 1 || down[0].Reason != fabric.CloseSilence):
+			t.Errorf("the peer restarted: %v, %v", d, down)
+		}
+	}
+}
+
+func TestFramesDoNotEndAHandshakeForNewKeys(t *testing.T) {
+	w, a, _, la, _ := joined(t, 28)
+	la.SetUse(w.now, true)
+	w.delay = 150 * time.Millisecond // probes are answered while the handshake is on its way
+	w.run(2 * time.Second)
+	w.run(fabric.RekeyAfter - w.now.Sub(epoch) + 2*time.Second)
+	a.drain()
+	if n := len(of[fabric.Use](la.events)); n != 2 {
+		t.Errorf("%d sessions, want 2", n)
+	}
+}
