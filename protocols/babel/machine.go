@@ -91,8 +91,7 @@ type neighbor struct {
 	routes       map[rib.Key]*route
 	helloSeqno   uint16 // of unicast Hellos
 	staleUntil   time.Time
-	missed       bool // the link was dead for a while: ask for what was missed
-	gone         bool
+	missed       bool  // the link was dead for a while: ask for what was missed
 	queue        []TLV // to this one
 }
 
@@ -174,6 +173,11 @@ func (r *Router) AddNeighbor(now time.Time, key NeighborKey) error {
 	}
 	i := r.interfaces[pos]
 	n := &neighbor{key: key, iface: i, cost: Infinity, rxcost: Infinity, routes: map[rib.Key]*route{}}
+	if i.Fabric {
+		// The fabric says that the link lives: a first IHU of Infinity could
+		// overtake the one that follows.
+		n.rxcost = BaseCost
+	}
 	n.helloSeqno = uint16(r.cfg.Rand.Uint32())
 	r.neighbors[key] = n
 	at, _ := slices.BinarySearchFunc(i.neighbors, key, func(n *neighbor, k NeighborKey) int { return n.key.Compare(k) })
@@ -209,7 +213,7 @@ func (r *Router) NeighborStale(now time.Time, key NeighborKey) {
 
 // due drops a neighbor that stayed stale.
 func (n *neighbor) due(r *Router, now time.Time) time.Time {
-	if n.gone || n.staleUntil.IsZero() || now.Before(n.staleUntil) {
+	if n.staleUntil.IsZero() || now.Before(n.staleUntil) {
 		return n.staleUntil
 	}
 	n.staleUntil = time.Time{}
@@ -221,7 +225,8 @@ func (n *neighbor) due(r *Router, now time.Time) time.Time {
 }
 
 func (r *Router) dropNeighbor(now time.Time, n *neighbor) {
-	n.gone, n.cost = true, Infinity
+	n.cost = Infinity
+	r.timers.disarm(n)
 	delete(r.neighbors, n.key)
 	n.iface.neighbors = slices.DeleteFunc(n.iface.neighbors, func(o *neighbor) bool { return o == n })
 	for _, key := range n.keys() {
