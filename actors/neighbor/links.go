@@ -17,6 +17,10 @@ import (
 // beyond is dropped, as a full socket would.
 const inboxSize = 64
 
+// maxEarly bounds the links of which Babel speaks before they are Set: the other
+// end may be up a moment earlier, and what it says first must not be lost.
+const maxEarly = 64
+
 // Link is a sealed link that is up.
 type Link struct {
 	ID   rib.LinkID
@@ -43,20 +47,21 @@ func (l Link) rtt() time.Duration {
 type Links struct {
 	mu      sync.RWMutex
 	links   map[rib.LinkID]*linkPort
+	early   int // of links: not Set yet
 	changed func()
 	dropped atomic.Uint64
 }
 
-// linkPort is a link and the queue of its Babel packets.
+// linkPort is a link and the queue of its Babel packets. It is never changed.
 type linkPort struct {
-	link  Link
+	link  Link // without a peer before Set
 	inbox chan packet
 }
 
 // packet is a Babel packet that came.
 type packet struct {
 	at   time.Time
-	from netip.Addr
+	from netip.Addr // on an interface of the kernel
 	body []byte
 }
 
@@ -66,43 +71,70 @@ func NewLinks() *Links { return &Links{links: map[rib.LinkID]*linkPort{}} }
 // Set says that a link is up, or that its round trip has another length.
 func (l *Links) Set(link Link) {
 	l.mu.Lock()
+	inbox := make(chan packet, inboxSize)
 	if p := l.links[link.ID]; p != nil {
-		// A new value: the router compares pointers' contents without the lock.
-		l.links[link.ID] = &linkPort{link, p.inbox}
-	} else {
-		l.links[link.ID] = &linkPort{link, make(chan packet, inboxSize)}
+		inbox = p.inbox
+		if p.isEarly() {
+			l.early--
+		}
 	}
+	l.links[link.ID] = &linkPort{link, inbox}
 	changed := l.changed
 	l.mu.Unlock()
 	notify(changed)
 }
 
-// Remove says that a link is gone.
+// Remove says that a link is gone, or will never be up.
 func (l *Links) Remove(id rib.LinkID) {
 	l.mu.Lock()
+	if p := l.links[id]; p != nil && p.isEarly() {
+		l.early--
+	}
 	delete(l.links, id)
 	changed := l.changed
 	l.mu.Unlock()
 	notify(changed)
 }
 
-// Deliver queues a Babel packet that came by a link. It copies body and never
-// waits; false where the link is unknown or its queue full.
+// Deliver queues a Babel packet that came by a link, which may be about to be
+// Set. It copies body and never waits; false where there is no room.
 func (l *Links) Deliver(id rib.LinkID, at time.Time, body []byte) bool {
 	l.mu.RLock()
 	p := l.links[id]
 	l.mu.RUnlock()
 	if p == nil {
-		return false
+		if p = l.arrived(id); p == nil {
+			l.dropped.Add(1)
+			return false
+		}
 	}
 	select {
-	case p.inbox <- packet{at, p.link.Peer.LinkLocal(), bytes.Clone(body)}:
+	case p.inbox <- packet{at: at, body: bytes.Clone(body)}:
 		return true
 	default:
 		l.dropped.Add(1)
 		return false
 	}
 }
+
+// arrived makes room for what comes by a link before it is Set; nil where there
+// are too many of those.
+func (l *Links) arrived(id rib.LinkID) *linkPort {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.links[id]; p != nil {
+		return p
+	}
+	if l.early >= maxEarly {
+		return nil
+	}
+	l.early++
+	p := &linkPort{Link{ID: id}, make(chan packet, inboxSize)}
+	l.links[id] = p
+	return p
+}
+
+func (p *linkPort) isEarly() bool { return p.link.Peer.IsZero() }
 
 // Dropped counts the packets for which there was no room.
 func (l *Links) Dropped() uint64 { return l.dropped.Load() }
@@ -114,13 +146,15 @@ func (l *Links) observe(f func()) {
 	l.changed = f
 }
 
-// ports is all links, by id.
+// ports is all links that are up, by id.
 func (l *Links) ports() []*linkPort {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	ports := make([]*linkPort, 0, len(l.links))
 	for _, p := range l.links {
-		ports = append(ports, p)
+		if !p.isEarly() {
+			ports = append(ports, p)
+		}
 	}
 	slices.SortFunc(ports, func(a, b *linkPort) int { return cmp.Compare(a.link.ID, b.link.ID) })
 	return ports

@@ -2,6 +2,7 @@ package neighbor
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"re6st/actors/system"
@@ -51,7 +52,7 @@ func (n *neighbor) Handle(ctx *system.Context[neighborMessage], m neighborMessag
 	now := ctx.Now()
 	switch m := m.(type) {
 	case received:
-		if err := n.machine.HandlePacket(now, m.from, m.body); err != nil {
+		if err := n.machine.HandlePacket(now, n.sender(m.packet), m.body); err != nil {
 			ctx.Log().Debug("babel packet refused", "error", err)
 		}
 	case linkRTT:
@@ -61,6 +62,14 @@ func (n *neighbor) Handle(ctx *system.Context[neighborMessage], m neighborMessag
 	}
 	n.settle()
 	return nil
+}
+
+// sender is who a packet is from: on a link there is one peer only.
+func (n *neighbor) sender(p packet) netip.Addr {
+	if n.cfg.Fabric {
+		return n.cfg.Addr
+	}
+	return p.from
 }
 
 // Stop has nothing to close: the pump has been joined.

@@ -114,9 +114,9 @@ func (m *manager) forget(now time.Time, link rib.LinkID, down fabric.Down) bool 
 		}
 	}
 	t.ref.Stop()
+	m.cfg.Emit(LinkDown{link})
 	if t.snap.Up {
 		m.acceptor.HandleDown(t.snap.Peer)
-		m.cfg.Emit(LinkDown{link})
 		m.planner.HandleDown(now, t.snap.Peer, downReason(down))
 		m.ctx.Event("down", fmt.Sprintf("link %d with %s: %s", link, t.snap.Prefix.CN(), down.Reason))
 		return true

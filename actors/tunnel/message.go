@@ -147,7 +147,7 @@ type LinkChanged struct {
 	Draining bool
 }
 
-// LinkDown says that a link is gone.
+// LinkDown says that a link is gone, or was never made.
 type LinkDown struct{ ID rib.LinkID }
 
 // RegistryWanted asks for peers: PeersLearned or RegistryFailed answers.
