@@ -26,8 +26,8 @@ type host struct {
 	tun     tun.Device
 	ifindex int
 	conn    sock.Conn
-	kernel  *netlink.Conn
-	routes  *netlink.Table
+	kernel  *netlink.Conn // nil in tests without a kernel
+	routes  netlink.Routes
 	undo    func() error // of the kernel's settings
 	ranges  []neighbor.Range
 }
@@ -46,9 +46,11 @@ func openHost(c Config, m *registry.Member, log *slog.Logger) (h *host, err erro
 	if h.kernel, err = netlink.Open(); err != nil {
 		return h, err
 	}
-	if h.routes, err = netlink.NewTable(h.kernel, netlink.MainTable, uint8(c.RouteProtocol)); err != nil {
+	table, err := netlink.NewTable(h.kernel, netlink.MainTable, uint8(c.RouteProtocol))
+	if err != nil {
 		return h, err
 	}
+	h.routes = table
 	if h.tun, err = tun.Open(tun.Config{Name: c.Interface, MTU: c.MTU}); err != nil {
 		return h, err
 	}
@@ -119,6 +121,9 @@ func classes(p wire.Params) (class.Table, error) {
 // node: those given, then those of its interfaces, but for the mesh's own.
 func endpoints(c Config, h *host) ([]netip.AddrPort, error) {
 	all := slices.Clone(c.Endpoints)
+	if h.kernel == nil {
+		return all, nil
+	}
 	addrs, err := h.kernel.Addresses()
 	if err != nil {
 		return all, err

@@ -32,6 +32,8 @@ type parts struct {
 	sys         *system.System
 	remembered  []tunnelplan.Peer
 	started     time.Time
+	dial        registry.Dial // of the registry; nil: the usual one
+	unwatched   bool          // no control sockets
 
 	params atomic.Pointer[wire.SignedParams]
 	view   atomic.Pointer[rib.View]

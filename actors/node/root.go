@@ -67,7 +67,7 @@ func (r *root) Start(ctx *system.Context[message]) error {
 func (r *root) spawnEnquirer() (err error) {
 	self := r.ctx.Self()
 	r.enquirer, err = registry.SpawnEnquirer(r.ctx, registry.EnquirerConfig{
-		Client: registry.NewClient(r.member, nil, time.Now), Port: r.host.conn.LocalAddr().Port(), BootID: r.credentials.BootID,
+		Client: registry.NewClient(r.member, r.dial, time.Now), Port: r.host.conn.LocalAddr().Port(), BootID: r.credentials.BootID,
 		Emit: func(e registry.EnquirerEvent) { self.Tell(answered{e}) },
 	})
 	return err
@@ -109,6 +109,9 @@ func (r *root) spawnTunnels() error {
 }
 
 func (r *root) spawnMonitor() error {
+	if r.unwatched {
+		return nil
+	}
 	_, err := system.Spawn(r.ctx, "monitor", monitor.Spec(monitor.Config{
 		Dir: r.options.Dir, ReadOnlyGroup: -1, System: r.sys, Sources: r.sources(),
 	}))
