@@ -24,7 +24,6 @@ type request struct {
 	requesters []NeighborKey // who waits for the answer
 	tries      int           // resends so far
 	next       time.Time     // of the next resend
-	gone       bool
 }
 
 // handleRouteRequest answers with an Update or a retraction (section 3.8.1.1).
@@ -133,7 +132,7 @@ func (r *Router) forwardTo(d *destination, p *request) *neighbor {
 func (r *Router) handleUnfeasible(now time.Time, rt *route) {
 	d := rt.destination
 	switch {
-	case rt.gone || d.originated || rt.metric == Infinity:
+	case d.originated || rt.metric == Infinity:
 	case d.selected == nil, d.selected == rt, rt.metric < d.selected.metric:
 		r.askNewer(now, rt)
 	}
@@ -203,8 +202,6 @@ func (p *request) send(n *neighbor) {
 // due sends a request again, and in the end gives up.
 func (p *request) due(r *Router, now time.Time) time.Time {
 	switch {
-	case p.gone:
-		return time.Time{}
 	case now.Before(p.next):
 		return p.next
 	case p.tries >= requestTries:
@@ -222,7 +219,7 @@ func (p *request) due(r *Router, now time.Time) time.Time {
 }
 
 func (r *Router) dropRequest(p *request) {
-	p.gone = true
+	r.timers.disarm(p)
 	delete(r.requests, p.key)
 }
 

@@ -337,6 +337,24 @@ func Test3_6_AppendixA_3_HysteresisWaitsForTheSmoothedMetric(t *testing.T) {
 	b.want(m, 246)
 }
 
+func Test3_6_OwnPrefixEndsTheWaitForASmoothedMetric(t *testing.T) {
+	b := newBench(t)
+	b.lan(1)
+	b.lan(2)
+	n, m := b.neighbor(1, 1), b.neighbor(2, 2)
+	b.say(n, update(1, 200))
+	b.say(m, update(1, 250))
+	b.say(m, update(1, 190))
+	if err := b.router.Originate(b.now, far, 0); err != nil {
+		t.Fatal(err)
+	}
+	b.settle()
+	b.pass(5 * time.Second)
+	if r, ok := b.routes[far]; ok {
+		t.Errorf("route %+v", r)
+	}
+}
+
 func Test3_7_1_FullUpdatesArePeriodic(t *testing.T) {
 	b := newBench(t)
 	b.lan(1)

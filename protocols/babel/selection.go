@@ -50,7 +50,7 @@ func (r *Router) selectable(rt *route) bool {
 // choose is the route to select: of the smallest metric, but one that is
 // selected stays until the other's smoothed metric is smaller too.
 func (r *Router) choose(now time.Time, d *destination, current *route) *route {
-	if current != nil && (current.gone || !r.selectable(current)) {
+	if current != nil && !r.selectable(current) {
 		current = nil
 	}
 	if a := r.answer(d); a != nil && (current == nil || current.routerID == a.routerID && seqnoLess(current.seqno, a.seqno)) {
@@ -62,7 +62,6 @@ func (r *Router) choose(now time.Time, d *destination, current *route) *route {
 			best = rt
 		}
 	}
-	d.recheckAt = time.Time{}
 	if best == current || current == nil {
 		return best
 	}
@@ -94,14 +93,11 @@ func (r *Router) answer(d *destination) (best *route) {
 // due looks again at a destination: the smoothed metrics moved, or it was lost
 // for long enough.
 func (d *destination) due(r *Router, now time.Time) time.Time {
-	if d.gone {
-		return time.Time{}
-	}
 	if !d.holdUntil.IsZero() && !now.Before(d.holdUntil) {
 		d.holdUntil = time.Time{}
 	}
 	r.reselect(now, d)
-	if d.gone || d.recheckAt.IsZero() || !d.holdUntil.IsZero() && d.holdUntil.Before(d.recheckAt) {
+	if d.recheckAt.IsZero() || !d.holdUntil.IsZero() && d.holdUntil.Before(d.recheckAt) {
 		return d.holdUntil
 	}
 	return d.recheckAt
@@ -109,11 +105,8 @@ func (d *destination) due(r *Router, now time.Time) time.Time {
 
 // reselect chooses anew among the routes of d, and tells whom it concerns.
 func (r *Router) reselect(now time.Time, d *destination) {
-	if d.gone {
-		return
-	}
 	old := d.selected
-	d.selected = nil
+	d.selected, d.recheckAt = nil, time.Time{}
 	if !d.originated {
 		d.selected = r.choose(now, d, old)
 	}

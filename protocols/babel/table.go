@@ -22,7 +22,6 @@ type destination struct {
 	recheckAt  time.Time // a better route waits for its smoothed metric; zero: none
 	offered    rib.Route // what the driver holds; the zero Route: nothing
 	told       told
-	gone       bool
 }
 
 // told is what the neighbors were told last of a destination.
@@ -53,7 +52,6 @@ type route struct {
 	held       bool
 	smoothed   uint16 // appendix A.3
 	smoothedAt time.Time
-	gone       bool
 }
 
 // sourceKey and source are the source table (section 3.2.5): the feasibility
@@ -136,7 +134,7 @@ func (r *Router) sorted() []*destination {
 // forget drops a destination that nothing is known of any more.
 func (r *Router) forget(d *destination) {
 	if len(d.routes) == 0 && !d.originated && d.holdUntil.IsZero() {
-		d.gone = true
+		r.timers.disarm(d)
 		delete(r.destinations, d.key)
 		r.order = nil
 	}
@@ -210,8 +208,6 @@ func (r *Router) newRoute(now time.Time, n *neighbor, key rib.Key) *route {
 // that was not refreshed at all.
 func (rt *route) due(r *Router, now time.Time) time.Time {
 	switch {
-	case rt.gone:
-		return time.Time{}
 	case !now.Before(rt.expires):
 		r.dropRoute(now, rt)
 		return time.Time{}
@@ -231,7 +227,8 @@ func (rt *route) due(r *Router, now time.Time) time.Time {
 // dropRoute removes a route: retracted, expired, or its neighbor is gone.
 func (r *Router) dropRoute(now time.Time, rt *route) {
 	d := rt.destination
-	rt.gone, rt.metric = true, Infinity
+	rt.metric = Infinity // for who still holds it
+	r.timers.disarm(rt)
 	delete(rt.neighbor.routes, d.key)
 	d.routes = slices.DeleteFunc(d.routes, func(o *route) bool { return o == rt })
 	r.routes--

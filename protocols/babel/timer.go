@@ -13,34 +13,45 @@ type timed interface {
 }
 
 // alarm is the part of a timed that belongs to the queue.
-type alarm struct{ at time.Time }
+type alarm struct {
+	at  time.Time // zero: not in the queue
+	seq uint64
+	pos int // in the heap
+}
 
 func (a *alarm) clock() *alarm { return a }
 
 // timers is a heap of alarms, the earliest first, in order of arming where they
-// are equal. An alarm that was armed for an earlier time since is skipped.
+// are equal. Each timed is in it once at most, and leaves it when it is dropped:
+// whoever makes routes come and go does not make it grow.
 type timers struct {
-	items []timerItem
+	items []timed
 	seq   uint64
 }
 
-type timerItem struct {
-	at  time.Time
-	seq uint64
-	who timed
-}
-
 func (t *timers) Len() int { return len(t.items) }
+
 func (t *timers) Less(i, j int) bool {
-	a, b := &t.items[i], &t.items[j]
+	a, b := t.items[i].clock(), t.items[j].clock()
 	return a.at.Before(b.at) || a.at.Equal(b.at) && a.seq < b.seq
 }
-func (t *timers) Swap(i, j int) { t.items[i], t.items[j] = t.items[j], t.items[i] }
-func (t *timers) Push(x any)    { t.items = append(t.items, x.(timerItem)) }
+
+func (t *timers) Swap(i, j int) {
+	t.items[i], t.items[j] = t.items[j], t.items[i]
+	t.items[i].clock().pos, t.items[j].clock().pos = i, j
+}
+
+func (t *timers) Push(x any) {
+	who := x.(timed)
+	who.clock().pos = len(t.items)
+	t.items = append(t.items, who)
+}
+
 func (t *timers) Pop() any {
 	last := t.items[len(t.items)-1]
-	t.items[len(t.items)-1] = timerItem{}
+	t.items[len(t.items)-1] = nil
 	t.items = t.items[:len(t.items)-1]
+	last.clock().at = time.Time{}
 	return last
 }
 
@@ -51,19 +62,28 @@ func (t *timers) arm(who timed, at time.Time) {
 	if at.IsZero() || !a.at.IsZero() && !at.Before(a.at) {
 		return
 	}
-	a.at = at
 	t.seq++
-	heap.Push(t, timerItem{at, t.seq, who})
+	queued := !a.at.IsZero()
+	a.at, a.seq = at, t.seq
+	if queued {
+		heap.Fix(t, a.pos)
+	} else {
+		heap.Push(t, who)
+	}
+}
+
+// disarm takes who out of the queue.
+func (t *timers) disarm(who timed) {
+	if a := who.clock(); !a.at.IsZero() {
+		heap.Remove(t, a.pos)
+	}
 }
 
 // run rings all alarms that are due.
 func (t *timers) run(r *Router, now time.Time) {
-	for len(t.items) > 0 && !t.items[0].at.After(now) {
-		item := heap.Pop(t).(timerItem)
-		if a := item.who.clock(); a.at.Equal(item.at) {
-			a.at = time.Time{}
-			t.arm(item.who, item.who.due(r, now))
-		}
+	for len(t.items) > 0 && !t.items[0].clock().at.After(now) {
+		who := heap.Pop(t).(timed)
+		t.arm(who, who.due(r, now))
 	}
 }
 
@@ -72,5 +92,5 @@ func (t *timers) next() time.Time {
 	if len(t.items) == 0 {
 		return time.Time{}
 	}
-	return t.items[0].at
+	return t.items[0].clock().at
 }
