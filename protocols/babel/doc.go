@@ -43,7 +43,8 @@
 // each unfeasible candidate in the same packet; so a network is whole again
 // within round trips, not intervals. A selected route that turns unfeasible
 // stays in use while the request runs: the other end's feasibility distance
-// cannot have grown, so this makes no loop.
+// cannot have grown, so this makes no loop. On a link to one neighbor triggered
+// updates are acknowledged, and repeated until they are (section 3.7.2).
 //
 // # The driver's duties
 //

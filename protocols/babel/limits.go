@@ -32,7 +32,7 @@ const (
 	repeatDelay     = 300 * time.Millisecond // ours: before an update is repeated; doubling
 	retractionSends = 3                      // a retraction is sent so often where it is not acknowledged (section 3.7.2)
 	ackSends        = 5                      // ours: an update at most so often until it is acknowledged
-	ackUpdates      = 16                     // ours: updates that share an acknowledgment, few enough for one packet
+	ackUpdates      = 16                     // ours: updates that share an acknowledgment, few enough for one packet of DefaultPacket
 	holdTime        = 10 * time.Second       // ours: how long a lost prefix is unreachable (section 2.8)
 	staleTime       = time.Second            // ours: how long a restarting neighbor keeps its routes
 	seqnoBlock      = 64                     // ours: how many sequence numbers are reserved ahead

@@ -164,7 +164,7 @@ func (SeqnoRequest) isTLV() {}
 // seqnoLess compares sequence numbers modulo 2^16 (section 3.2.1).
 func seqnoLess(a, b uint16) bool { return int16(a-b) < 0 }
 
-// centiseconds is the wire's unit of time.
+// centisecond is the wire's unit of time.
 const centisecond = 10 * time.Millisecond
 
 func putInterval(d time.Duration) uint16 {
