@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -11,12 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"re6st/cmd/lab"
-)
-
-// Exit codes of the house.
-const (
-	exitFailed = 1
-	exitUsage  = 2
 )
 
 func main() { os.Exit(run()) }
@@ -45,6 +37,10 @@ func rootCommand() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(registryCommand(), joinCommand(), nodeCommand(), lab.Command())
+	root.AddCommand(
+		statusCommand(), peersCommand(), tunnelsCommand(), routesCommand(), actorsCommand(), eventsCommand(),
+		pingCommand(), debugCommand(), versionCommand(),
+	)
 	return root
 }
 
@@ -61,27 +57,3 @@ func noteRuns(cmd *cobra.Command, ran *bool) {
 		noteRuns(c, ran)
 	}
 }
-
-// report says what went wrong and returns the exit code: that of an error with an
-// ExitCode method, else exitFailed.
-func report(cmd *cobra.Command, err error) int {
-	var quiet interface{ Silent() bool }
-	if !errors.As(err, &quiet) || !quiet.Silent() {
-		fmt.Fprintln(os.Stderr, "re6st:", err)
-	}
-	var coded interface{ ExitCode() int }
-	if !errors.As(err, &coded) {
-		return exitFailed
-	}
-	if coded.ExitCode() == exitUsage {
-		fmt.Fprintf(os.Stderr, "see %s --help\n", cmd.CommandPath())
-	}
-	return coded.ExitCode()
-}
-
-// usageError is a mistake on the command line.
-type usageError struct{ err error }
-
-func (e usageError) Error() string { return e.err.Error() }
-func (e usageError) Unwrap() error { return e.err }
-func (e usageError) ExitCode() int { return exitUsage }

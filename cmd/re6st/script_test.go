@@ -17,16 +17,30 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/script/*.txtar against this very build. Beside the
 // usual commands there are:
 //
-//	freeport VAR     sets VAR to a free TCP port of the loopback
-//	scrub FILE       replaces what differs between runs: times, ids, fingerprints, tokens
+//	freeport VAR             sets VAR to a free TCP port of the loopback
+//	scrub FILE               replaces what differs between runs: times, ids, fingerprints, tokens
+//	fakenode [degraded]      runs a made-up node behind the real sockets
+//	exits CODE COMMAND...    is exec for a command that ends with an exit code
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir:           "testdata/script",
+		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
+		Condition:     condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"freeport": freePort,
 			"scrub":    scrub,
+			"fakenode": fakeNode,
+			"exits":    exits,
 		},
 	})
+}
+
+// condition is [root]: this user may open raw sockets.
+func condition(name string) (bool, error) {
+	if name != "root" {
+		return false, fmt.Errorf("unknown condition %q", name)
+	}
+	return os.Geteuid() == 0, nil
 }
 
 func freePort(ts *testscript.TestScript, _ bool, args []string) {

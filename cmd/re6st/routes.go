@@ -1,0 +1,31 @@
+package main
+
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"re6st/actors/monitor"
+)
+
+func routesCommand() *cobra.Command {
+	return view[monitor.Routes]{
+		name:  "routes",
+		short: "List the node's routes",
+		long: `List the routes that the node has selected. EGRESS is the node that opens what is sealed
+for the route, VIA the next one on the way there; FROM the sources that a route is for.`,
+		show: showRoutes,
+	}.command()
+}
+
+func showRoutes(w io.Writer, a monitor.Routes) error {
+	rows := [][]any{{"PREFIX", "FROM", "TOPOLOGY", "EGRESS", "VIA", "METRIC", "ORIGIN", "AGE"}}
+	for _, r := range a.Routes {
+		from := "-"
+		if r.Source.IsValid() {
+			from = r.Source.String()
+		}
+		rows = append(rows, []any{r.Prefix, from, r.Topology, r.Egress, r.Via, r.Metric, r.Origin, age(a.Now, r.Since)})
+	}
+	return table(w, rows...)
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"re6st/actors/monitor"
+)
+
+func statusCommand() *cobra.Command {
+	return view[monitor.Status]{
+		name:  "status",
+		short: "Show how the node is",
+		long: `Show how the node is: who it is, its links, what it reaches.
+The exit code is 0, 3 if no node answers, or 4 if it is degraded; then the problems are listed.`,
+		show: showStatus,
+		after: func(s monitor.Status) error {
+			if s.State == monitor.Degraded {
+				return silentExit(exitDegraded)
+			}
+			return nil
+		},
+	}.command()
+}
+
+func showStatus(w io.Writer, s monitor.Status) error {
+	rows := [][]any{
+		{"node", fmt.Sprintf("%s, prefix %s", s.Node, s.Prefix.CN())},
+		{"network", s.Network},
+	}
+	for _, a := range s.Addresses {
+		rows = append(rows, []any{a.Class, a.Address})
+	}
+	rows = append(rows, []any{"state", fmt.Sprintf("%s, started %s ago, process %d", s.State, age(s.Now, s.Started), s.PID)})
+	for _, p := range s.Problems {
+		rows = append(rows, []any{"problem", p})
+	}
+	rows = append(rows,
+		[]any{"links", fmt.Sprintf("%d opened of %d, %d accepted of %d, %d on the LAN",
+			s.Links.Opened, s.Links.ClientCount, s.Links.Accepted, s.Links.MaxClients, s.Links.LAN)},
+		[]any{"reaches", fmt.Sprintf("%d nodes by %d routes", s.Reachable, s.Routes)},
+		[]any{"parameters", fmt.Sprintf("number %d", s.Params)},
+		[]any{"registry", registryLine(s)},
+		[]any{"software", buildLine(s.Build)},
+	)
+	return table(w, rows...)
+}
+
+func registryLine(s monitor.Status) string {
+	r := s.Registry
+	switch {
+	case r.Asked.IsZero():
+		return r.URL + ", not asked yet"
+	case r.Error != "":
+		return fmt.Sprintf("%s, asked %s ago: %s", r.URL, age(s.Now, r.Asked), r.Error)
+	}
+	return fmt.Sprintf("%s, asked %s ago", r.URL, age(s.Now, r.Asked))
+}
