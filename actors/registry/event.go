@@ -12,30 +12,30 @@ import (
 //sumtype:decl
 type Event interface{ event() }
 
-// Listening: nodes can join now.
+// Listening says that nodes can join now.
 type Listening struct {
 	Address   netip.AddrPort // bound
 	Advertise registry.HostPort
 	Network   netip.Prefix
 }
 
-// Joined: a node has got its certificate, perhaps once more after a lost answer.
+// Joined says that a node has got its certificate, perhaps once more after a lost answer.
 type Joined struct {
 	Prefix addr.Bits
 	ID     addr.NodeID
 	From   netip.Addr
 }
 
-// Refused: a call got an error. Under a flood not all are reported.
+// Refused says that a call got an error. Under a flood not all are reported.
 type Refused struct {
 	From  netip.Addr
 	Error *registry.Error
 }
 
-// Unsaved: the database took no write; what the node said is kept in memory.
+// Unsaved says that the database took no write; what the node said is kept in memory.
 type Unsaved struct{ Error error }
 
-// Expired: these nodes were forgotten, long after their certificates ended.
+// Expired says that these nodes were forgotten, long after their certificates ended.
 type Expired struct{ Nodes []addr.NodeID }
 
 func (Listening) event() {}

@@ -30,7 +30,7 @@ func (s *Store) SetParams(ctx context.Context, rand io.Reader, changes []registr
 		if err != nil {
 			return err
 		}
-		p, err := held.Params.WithAll(changes)
+		p, err := held.WithAll(changes)
 		if err != nil {
 			return err
 		}

@@ -57,6 +57,7 @@ func (p *probe) Handle(ctx *system.Context[message], m message) error {
 		p.log.Emit(string(m))
 	case do:
 		return m(ctx)
+	case batch: // counted, no more
 	}
 	return nil
 }

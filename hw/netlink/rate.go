@@ -28,8 +28,10 @@ func (c *Conn) SetRate(name string, bits uint64) error {
 			return err
 		}
 		limit := bytes*rateLatency/1000 + rateBurst
-		return c.handle.QdiscReplace(&vnl.Tbf{QdiscAttrs: attrs, Rate: bytes,
+		return c.handle.QdiscReplace(&vnl.Tbf{
+			QdiscAttrs: attrs, Rate: bytes,
 			Limit:  uint32(min(limit, 1<<31)),
-			Buffer: vnl.Xmittime(bytes, rateBurst)})
+			Buffer: vnl.Xmittime(bytes, rateBurst),
+		})
 	})
 }

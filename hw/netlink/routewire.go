@@ -13,8 +13,10 @@ import (
 const rtmFOnlink = unix.RTNH_F_ONLINK
 
 // kinds maps Kind to RTN_*, by index.
-var kinds = [...]uint8{Unicast: unix.RTN_UNICAST, Unreachable: unix.RTN_UNREACHABLE,
-	Blackhole: unix.RTN_BLACKHOLE, Prohibit: unix.RTN_PROHIBIT}
+var kinds = [...]uint8{
+	Unicast: unix.RTN_UNICAST, Unreachable: unix.RTN_UNREACHABLE,
+	Blackhole: unix.RTN_BLACKHOLE, Prohibit: unix.RTN_PROHIBIT,
+}
 
 // held is a route as a dump shows it: in which table, and whose.
 type held struct {
@@ -101,11 +103,11 @@ func decodeRoute(b []byte) (held, error) {
 		return held{}, err
 	}
 	if r.Dst, err = dst.Prefix(int(msg.Dst_len)); err != nil {
-		return held{}, fmt.Errorf("%w: destination: %v", ErrMessage, err)
+		return held{}, fmt.Errorf("%w: destination: %w", ErrMessage, err)
 	}
 	if msg.Src_len != 0 {
 		if r.Src, err = src.Prefix(int(msg.Src_len)); err != nil {
-			return held{}, fmt.Errorf("%w: source: %v", ErrMessage, err)
+			return held{}, fmt.Errorf("%w: source: %w", ErrMessage, err)
 		}
 	}
 	if r.Kind != Unicast { // IPv6 shows lo as the link of what goes nowhere

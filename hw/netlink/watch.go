@@ -19,16 +19,16 @@ import (
 // Event is one of LinkChanged, LinkGone, AddrChanged, AddrGone.
 type Event interface{ event() }
 
-// LinkChanged: the link is new, or something in Link changed.
+// LinkChanged says that the link is new, or something in Link changed.
 type LinkChanged struct{ Link Link }
 
-// LinkGone: the link left this namespace. Its addresses went before it.
+// LinkGone says that the link left this namespace. Its addresses went before it.
 type LinkGone struct{ Link Link }
 
-// AddrChanged: the address is new, or became usable or deprecated.
+// AddrChanged says that the address is new, or became usable or deprecated.
 type AddrChanged struct{ Addr Addr }
 
-// AddrGone: the address was removed.
+// AddrGone says that the address was removed.
 type AddrGone struct{ Addr Addr }
 
 func (LinkChanged) event() {}
@@ -119,7 +119,7 @@ func (w *watcher) handle(m syscall.NetlinkMessage) error {
 		}
 		l, err := vnl.LinkDeserialize((*unix.NlMsghdr)(&m.Header), m.Data)
 		if err != nil {
-			return fmt.Errorf("%w: link: %v", ErrMessage, err)
+			return fmt.Errorf("%w: link: %w", ErrMessage, err)
 		}
 		if m.Header.Type == unix.RTM_DELLINK {
 			w.linkGone(l.Attrs().Index)

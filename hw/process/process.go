@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrClosed: the Spawner is closed, or lost its way home from a namespace.
+// ErrClosed says that the Spawner is closed, or lost its way home from a namespace.
 var ErrClosed = errors.New("process: the spawner is closed")
 
 // Namespace is where a child may run; hw/netns.NS is one.
@@ -51,8 +51,10 @@ type Spawner struct {
 
 // NewSpawner starts the thread that forks.
 func NewSpawner() *Spawner {
-	s := &Spawner{jobs: make(chan func()), quit: make(chan struct{}), done: make(chan struct{}),
-		children: map[*Child]bool{}}
+	s := &Spawner{
+		jobs: make(chan func()), quit: make(chan struct{}), done: make(chan struct{}),
+		children: map[*Child]bool{},
+	}
 	go s.run()
 	return s
 }

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoLinkLocal: an interface has no link-local IPv6 address.
+// ErrNoLinkLocal says that an interface has no link-local IPv6 address.
 var ErrNoLinkLocal = errors.New("no link-local address")
 
 // Multicast is a UDP socket on one interface of the kernel, for a protocol that

@@ -122,9 +122,11 @@ const (
 	reasons                             // how many there are
 )
 
-var reasonNames = [reasons]string{"bad packet", "bad TLV", "no egress", "locator of another", "metric 0 for another's",
+var reasonNames = [reasons]string{
+	"bad packet", "bad TLV", "no egress", "locator of another", "metric 0 for another's",
 	"martian prefix", "foreign topology", "unknown neighbor", "neighbor has too many routes", "too many routes", "too many sources",
-	"too many requests"}
+	"too many requests",
+}
 
 // String is the reason in words.
 func (r Reason) String() string {

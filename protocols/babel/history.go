@@ -18,12 +18,12 @@ type history struct {
 // a restart of the neighbor.
 const historyLen = 16
 
-// hello takes in a Hello and tells whether the neighbor seems to have restarted.
-func (h *history) hello(now time.Time, hello Hello) (restarted bool) {
+// hello takes in a Hello.
+func (h *history) hello(now time.Time, hello Hello) {
 	if h.vector != 0 || h.interval != 0 {
 		switch gap := int(int16(hello.Seqno - h.expected)); {
 		case gap > historyLen || gap < -historyLen:
-			h.vector, restarted = 0, true
+			h.vector = 0 // it seems to have restarted
 		case gap < 0: // its interval grew, and we missed what was not sent
 			h.vector <<= -gap
 		default:
@@ -36,7 +36,6 @@ func (h *history) hello(now time.Time, hello Hello) (restarted bool) {
 		h.interval = hello.Interval
 		h.deadline = now.Add(hello.Interval * 3 / 2)
 	}
-	return restarted
 }
 
 // timeout counts the Hellos that are missing at now.

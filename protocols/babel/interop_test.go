@@ -121,8 +121,10 @@ func newSpeaker(t *testing.T, ns string) *speaker {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.conn.Close() })
-	r, err := babel.NewRouter(babel.Config{Self: nodeID(0), RouterID: babel.RouterID{1, 2, 3, 4, 5, 6, 7, 8}, Seqno: 100, Locators: locators,
-		Rand: rand.New(rand.NewSource(1))})
+	r, err := babel.NewRouter(babel.Config{
+		Self: nodeID(0), RouterID: babel.RouterID{1, 2, 3, 4, 5, 6, 7, 8}, Seqno: 100, Locators: locators,
+		Rand: rand.New(rand.NewSource(1)),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

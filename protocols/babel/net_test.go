@@ -76,8 +76,10 @@ func (q *inputs) Push(x any)   { *q = append(*q, x.(input)) }
 func (q *inputs) Pop() any     { x := (*q)[len(*q)-1]; *q = (*q)[:len(*q)-1]; return x }
 
 func newNetwork(t testing.TB, seed int64, nodes int) *network {
-	n := &network{t: t, rnd: rand.New(rand.NewSource(seed)), now: epoch, links: map[rib.LinkID]*link{},
-		delay: 5 * time.Millisecond, nodes: make([]*node, nodes), refuse: map[babel.Reason]int{}, moved: map[rib.Key]bool{}, anew: map[int]bool{}}
+	n := &network{
+		t: t, rnd: rand.New(rand.NewSource(seed)), now: epoch, links: map[rib.LinkID]*link{},
+		delay: 5 * time.Millisecond, nodes: make([]*node, nodes), refuse: map[babel.Reason]int{}, moved: map[rib.Key]bool{}, anew: map[int]bool{},
+	}
 	for i := range nodes {
 		n.start(i, 0)
 	}
@@ -100,8 +102,10 @@ func locator(i int, t rib.Topology) rib.Key {
 func (n *network) start(i int, seqno uint16) { n.startAs(i, babel.RouterID(nodeID(i)), seqno) }
 
 func (n *network) startAs(i int, id babel.RouterID, seqno uint16) {
-	r, err := babel.NewRouter(babel.Config{Self: nodeID(i), RouterID: id, Seqno: seqno, Locators: locators,
-		Rand: rand.New(rand.NewSource(n.rnd.Int63()))})
+	r, err := babel.NewRouter(babel.Config{
+		Self: nodeID(i), RouterID: id, Seqno: seqno, Locators: locators,
+		Rand: rand.New(rand.NewSource(n.rnd.Int63())),
+	})
 	if err != nil {
 		n.t.Fatal(err)
 	}

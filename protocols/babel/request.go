@@ -195,8 +195,10 @@ func (r *Router) ask(now time.Time, p *request, n *neighbor) {
 }
 
 func (p *request) send(n *neighbor) {
-	n.queue = append(n.queue, SeqnoRequest{Topology: p.key.Topology, Prefix: p.key.Prefix, Source: p.key.Source,
-		Seqno: p.seqno, HopCount: p.hopCount, RouterID: p.key.routerID})
+	n.queue = append(n.queue, SeqnoRequest{
+		Topology: p.key.Topology, Prefix: p.key.Prefix, Source: p.key.Source,
+		Seqno: p.seqno, HopCount: p.hopCount, RouterID: p.key.routerID,
+	})
 }
 
 // due sends a request again, and in the end gives up.

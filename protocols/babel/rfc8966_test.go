@@ -177,8 +177,12 @@ func Test3_4_3_AppendixA_2_1_TwoOutOfThree(t *testing.T) {
 		seqnos []uint16
 		cost   uint16
 	}{
-		{[]uint16{1}, babel.Infinity}, {[]uint16{1, 2}, 150}, {[]uint16{1, 3}, 150}, {[]uint16{1, 2, 4}, 150},
-		{[]uint16{1, 2, 5}, babel.Infinity}, {[]uint16{1, 2, 5, 6}, 150},
+		{[]uint16{1}, babel.Infinity},
+		{[]uint16{1, 2}, 150},
+		{[]uint16{1, 3}, 150},
+		{[]uint16{1, 2, 4}, 150},
+		{[]uint16{1, 2, 5}, babel.Infinity},
+		{[]uint16{1, 2, 5, 6}, 150},
 	} {
 		for _, unicast := range []bool{false, true} {
 			b := newBench(t)

@@ -51,8 +51,10 @@ func (r *Router) Status() Status {
 			s.Routes = append(s.Routes, RouteEntry{Key: d.key, RouterID: r.cfg.RouterID, Seqno: r.seqno, Metric: d.metric, Feasible: true, Selected: true})
 		}
 		for _, rt := range d.routes {
-			s.Routes = append(s.Routes, RouteEntry{rt.neighbor.key, d.key, rt.routerID, rt.seqno, rt.refmetric, rt.metric,
-				r.feasible(d.key, rt.routerID, rt.seqno, rt.refmetric), d.selected == rt, rt.expires})
+			s.Routes = append(s.Routes, RouteEntry{
+				rt.neighbor.key, d.key, rt.routerID, rt.seqno, rt.refmetric, rt.metric,
+				r.feasible(d.key, rt.routerID, rt.seqno, rt.refmetric), d.selected == rt, rt.expires,
+			})
 		}
 	}
 	return s

@@ -174,8 +174,10 @@ func (r *Router) dump(now time.Time, i *iface) {
 // retraction where there is none; false where it must not hear of it. The
 // feasibility distance is maintained: the update has to be sent.
 func (r *Router) updateOf(now time.Time, i *iface, key rib.Key, poison bool) (Update, bool) {
-	u := Update{Topology: key.Topology, Prefix: key.Prefix, Source: key.Source, RouterID: r.cfg.RouterID,
-		Metric: Infinity, Interval: i.updateInterval(), Egress: r.cfg.Self}
+	u := Update{
+		Topology: key.Topology, Prefix: key.Prefix, Source: key.Source, RouterID: r.cfg.RouterID,
+		Metric: Infinity, Interval: i.updateInterval(), Egress: r.cfg.Self,
+	}
 	if !i.belongs(key.Topology) || !i.Fabric && r.isLocator(key) {
 		return u, false
 	}

@@ -54,8 +54,10 @@ type decoder struct {
 }
 
 // minLen is the length of the fixed part of each TLV body.
-var minLen = [...]int{typeAckRequest: 6, typeAck: 2, typeHello: 6, typeIHU: 6, typeRouterID: 10, typeNextHop: 2,
-	typeUpdate: 10, typeRouteRequest: 2, typeSeqnoRequest: 14}
+var minLen = [...]int{
+	typeAckRequest: 6, typeAck: 2, typeHello: 6, typeIHU: 6, typeRouterID: 10, typeNextHop: 2,
+	typeUpdate: 10, typeRouteRequest: 2, typeSeqnoRequest: 14,
+}
 
 // tlv decodes one TLV. It is nil without fault for what only changes the parser
 // state and for unknown types; ok is false where it had to be ignored.

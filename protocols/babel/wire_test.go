@@ -54,20 +54,35 @@ func TestEveryTLVHasItsBytes(t *testing.T) {
 		{"4.6.6 IHU to all", false, babel.IHU{Rxcost: 96, Interval: time.Second}, "0506 0000 0060 0064"},
 		{"4.6.6 IHU, link-local", false, babel.IHU{Address: selfLL, Rxcost: 96, Interval: time.Second}, "050e 0300 0060 0064 000000000000000a"},
 		{"4.6.6 IHU, IPv4", false, babel.IHU{Address: netip.MustParseAddr("10.0.0.1"), Rxcost: 96, Interval: time.Second}, "050a 0100 0060 0064 0a000001"},
-		{"4.6.9 update", false, babel.Update{Prefix: p("2001:db8::/32"), RouterID: rid, Seqno: 5, Metric: 96, Interval: 16 * time.Second, NextHop: peerLL},
-			"060a 0000 0102030405060708  080e 02 80 20 00 0640 0005 0060 20010db8"},
-		{"4.6.9 update with implied router-id", false, babel.Update{Prefix: p("2001:db8::102:304:506:708/128"), RouterID: rid, Seqno: 5, Metric: 96, Interval: 16 * time.Second, NextHop: peerLL},
-			"081a 02 c0 80 00 0640 0005 0060 20010db8000000000102030405060708"},
-		{"4.6.8 next hop", false, babel.Update{Prefix: p("10.0.0.0/8"), RouterID: rid, Seqno: 5, Metric: 96, Interval: 16 * time.Second, NextHop: netip.MustParseAddr("192.0.2.1")},
-			"060a 0000 0102030405060708  0706 01 00 c0000201  080b 01 80 08 00 0640 0005 0060 0a"},
+		{
+			"4.6.9 update", false,
+			babel.Update{Prefix: p("2001:db8::/32"), RouterID: rid, Seqno: 5, Metric: 96, Interval: 16 * time.Second, NextHop: peerLL},
+			"060a 0000 0102030405060708  080e 02 80 20 00 0640 0005 0060 20010db8",
+		},
+		{
+			"4.6.9 update with implied router-id", false,
+			babel.Update{Prefix: p("2001:db8::102:304:506:708/128"), RouterID: rid, Seqno: 5, Metric: 96, Interval: 16 * time.Second, NextHop: peerLL},
+			"081a 02 c0 80 00 0640 0005 0060 20010db8000000000102030405060708",
+		},
+		{
+			"4.6.8 next hop", false,
+			babel.Update{Prefix: p("10.0.0.0/8"), RouterID: rid, Seqno: 5, Metric: 96, Interval: 16 * time.Second, NextHop: netip.MustParseAddr("192.0.2.1")},
+			"060a 0000 0102030405060708  0706 01 00 c0000201  080b 01 80 08 00 0640 0005 0060 0a",
+		},
 		{"4.6.9 wildcard retraction", false, babel.Update{Metric: babel.Infinity, Interval: 16 * time.Second}, "080a 00 00 00 00 0640 0000 ffff"},
 		{"4.6.10 wildcard route request", false, babel.RouteRequest{}, "0902 0000"},
 		{"4.6.10 route request", false, babel.RouteRequest{Prefix: p("2001:db8::/32")}, "0906 02 20 20010db8"},
-		{"4.6.11 seqno request", false, babel.SeqnoRequest{Prefix: p("2001:db8::/32"), Seqno: 9, HopCount: 64, RouterID: rid},
-			"0a12 02 20 0009 40 00 0102030405060708 20010db8"},
+		{
+			"4.6.11 seqno request", false,
+			babel.SeqnoRequest{Prefix: p("2001:db8::/32"), Seqno: 9, HopCount: 64, RouterID: rid},
+			"0a12 02 20 0009 40 00 0102030405060708 20010db8",
+		},
 		{"RFC 9079 source prefix", false, babel.RouteRequest{Prefix: p("2001:db8::/32"), Source: p("fd77::/16")}, "090b 02 20 20010db8 80 03 10 fd77"},
-		{"private: egress", true, babel.Update{Topology: 1, Prefix: p("2001:db8::/32"), RouterID: rid, Seqno: 5, Metric: 96, Interval: 16 * time.Second, Egress: nodeID(6), NextHop: peerLL},
-			"060a 0000 0102030405060708  0819 02 80 20 00 0640 0005 0060 20010db8 f0 09 01 0000000000000007"},
+		{
+			"private: egress", true,
+			babel.Update{Topology: 1, Prefix: p("2001:db8::/32"), RouterID: rid, Seqno: 5, Metric: 96, Interval: 16 * time.Second, Egress: nodeID(6), NextHop: peerLL},
+			"060a 0000 0102030405060708  0819 02 80 20 00 0640 0005 0060 20010db8 f0 09 01 0000000000000007",
+		},
 		{"private: topology", true, babel.RouteRequest{Topology: 1, Prefix: p("2001:db8::/32")}, "0909 02 20 20010db8 f0 01 01"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -117,14 +132,23 @@ func TestParserStateOfSection4_5(t *testing.T) {
 		want       []string
 		ignored    int
 	}{
-		{"the router-id is of the last Router-Id", router8 + "080c 02 00 10 00 0640 0005 0060 2001" + router9 + "080c 02 00 10 00 0640 0005 0060 2002",
-			[]string{"2001::/16 08", "2002::/16 09"}, 0},
+		{
+			"the router-id is of the last Router-Id", router8 + "080c 02 00 10 00 0640 0005 0060 2001" + router9 + "080c 02 00 10 00 0640 0005 0060 2002",
+			[]string{"2001::/16 08", "2002::/16 09"},
+			0,
+		},
 		{"an update without router-id is ignored", "080c 02 00 10 00 0640 0005 0060 2001", nil, 1},
 		{"a retraction needs none", "080c 02 00 10 00 0640 0005 ffff 2001", []string{"2001::/16 00"}, 0},
-		{"omitted bytes are of the default prefix", router8 + "080e 02 80 20 00 0640 0005 0060 20010db8" + "080c 02 00 30 04 0640 0005 0060 0042",
-			[]string{"2001:db8::/32 08", "2001:db8:42::/48 08"}, 0},
-		{"only the prefix flag sets the default", router8 + "080e 02 80 20 00 0640 0005 0060 20010db8" + "080e 02 00 20 00 0640 0005 0060 fd000000" + "080c 02 00 30 04 0640 0005 0060 0042",
-			[]string{"2001:db8::/32 08", "fd00::/32 08", "2001:db8:42::/48 08"}, 0},
+		{
+			"omitted bytes are of the default prefix", router8 + "080e 02 80 20 00 0640 0005 0060 20010db8" + "080c 02 00 30 04 0640 0005 0060 0042",
+			[]string{"2001:db8::/32 08", "2001:db8:42::/48 08"},
+			0,
+		},
+		{
+			"only the prefix flag sets the default", router8 + "080e 02 80 20 00 0640 0005 0060 20010db8" + "080e 02 00 20 00 0640 0005 0060 fd000000" + "080c 02 00 30 04 0640 0005 0060 0042",
+			[]string{"2001:db8::/32 08", "fd00::/32 08", "2001:db8:42::/48 08"},
+			0,
+		},
 		{"a default is of one family", router8 + "080c 02 80 10 00 0640 0005 0060 2001" + "0706 01 00 c0000201" + "080b 01 00 10 01 0640 0005 0060 01", []string{"2001::/16 08"}, 1},
 		{"omitting more than there is", router8 + "080a 02 00 10 02 0640 0005 0060", nil, 1},
 		{"a router-id by flag, of a short address", "080c 01 40 10 00 0640 0005 ffff 0a01" + "080c 02 00 10 00 0640 0005 0060 2001", []string{"10.1.0.0/16 00", "2001::/16 00"}, 0},
@@ -232,11 +256,15 @@ func randomTLVs(rnd *rand.Rand, n int, fabric bool) (tlvs []babel.TLV) {
 			tlvs = append(tlvs, babel.SeqnoRequest{Topology: topology, Prefix: prefix(), Source: source, Seqno: seqno, HopCount: 1, RouterID: id})
 		case 4:
 			v4, _ := netip.AddrFrom4([4]byte{10, byte(rnd.Intn(3)), byte(rnd.Intn(256))}).Prefix(8 + rnd.Intn(25))
-			tlvs = append(tlvs, babel.Update{Topology: topology, Prefix: v4, RouterID: id, Seqno: seqno, Metric: 1, Interval: interval, Egress: egress,
-				NextHop: netip.AddrFrom4([4]byte{192, 0, 2, byte(rnd.Intn(2))})})
+			tlvs = append(tlvs, babel.Update{
+				Topology: topology, Prefix: v4, RouterID: id, Seqno: seqno, Metric: 1, Interval: interval, Egress: egress,
+				NextHop: netip.AddrFrom4([4]byte{192, 0, 2, byte(rnd.Intn(2))}),
+			})
 		default:
-			tlvs = append(tlvs, babel.Update{Topology: topology, Prefix: prefix(), Source: source, RouterID: id, Seqno: seqno, Metric: uint16(rnd.Intn(babel.Infinity)),
-				Interval: interval, Egress: egress, NextHop: peerLL})
+			tlvs = append(tlvs, babel.Update{
+				Topology: topology, Prefix: prefix(), Source: source, RouterID: id, Seqno: seqno, Metric: uint16(rnd.Intn(babel.Infinity)),
+				Interval: interval, Egress: egress, NextHop: peerLL,
+			})
 		}
 	}
 	return tlvs
@@ -276,7 +304,8 @@ func TestNothingPrivateLeavesTheFabric(t *testing.T) {
 		t.Errorf("TLVs of a topology were sent by a kernel interface: %x", packets)
 	}
 	for _, p := range (babel.Encoder{From: peerLL, Max: 1232}).Encode([]babel.TLV{
-		babel.Update{Prefix: netip.MustParsePrefix("2001:db8::/32"), RouterID: rid, Interval: time.Second, Egress: nodeID(1)}}) {
+		babel.Update{Prefix: netip.MustParsePrefix("2001:db8::/32"), RouterID: rid, Interval: time.Second, Egress: nodeID(1)},
+	}) {
 		if bytes.Contains(p, []byte{0xf0, 9}) {
 			t.Errorf("an egress was sent by a kernel interface: %x", p)
 		}

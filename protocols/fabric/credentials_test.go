@@ -68,7 +68,7 @@ func TestCredentialsThatNobodyWouldTakeAreNamed(t *testing.T) {
 
 func TestMembershipEndsWithTheCertificateUnlessRenewed(t *testing.T) {
 	for _, renewed := range []bool{true, false} {
-		w, a, b := pair(t, 29)
+		w, _, b := pair(t, 29)
 		short := newCredentials(t, newIssuer(t, edKey(1)), edKey(11), 1, 30)
 		der, err := newIssuer(t, edKey(1)).IssueNode(random(1), edKey(11).Public(), short.Identity.Prefix, short.Identity.ID, epoch, 5*time.Minute)
 		if err != nil {
@@ -79,7 +79,7 @@ func TestMembershipEndsWithTheCertificateUnlessRenewed(t *testing.T) {
 		if short.Identity, err = short.Authority.Verify(der, epoch); err != nil {
 			t.Fatal(err)
 		}
-		a = w.site(1, short)
+		a := w.site(1, short)
 		l := a.dial(b.id(), static(b.credentials), b.addr)
 		w.run(4 * time.Minute)
 		if !l.IsUp() {

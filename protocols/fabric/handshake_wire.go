@@ -97,6 +97,7 @@ func (h handshakeHeader) check(size int) error {
 		inner, number, count := Type(h.variant), h.extra>>8, h.extra&0xff
 		ok = h.sender != 0 && number < count && count >= 2 && count <= maxHandshakeFragments && size > fragmentHeaderLen &&
 			(inner == TypeInitiation && h.receiver == 0 || (inner == TypeResponse || inner == TypeFinal) && h.receiver != 0)
+	case TypeControl, TypeData: // no handshake
 	}
 	if !ok {
 		return fmt.Errorf("%w: fields of a message of type %d and %d bytes", ErrHandshake, h.kind, size)

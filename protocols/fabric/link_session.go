@@ -78,8 +78,10 @@ func NewLinkSession(suite Suite, keys Keys, local, remote uint32) (*LinkSession,
 		root  [32]byte
 		label string
 	}{
-		{&s.sendAEAD, keys.Send, labelLinkAEAD}, {&s.sendMAC, keys.Send, labelHopMAC},
-		{&s.receiveAEAD, keys.Receive, labelLinkAEAD}, {&s.receiveMAC, keys.Receive, labelHopMAC},
+		{&s.sendAEAD, keys.Send, labelLinkAEAD},
+		{&s.sendMAC, keys.Send, labelHopMAC},
+		{&s.receiveAEAD, keys.Receive, labelLinkAEAD},
+		{&s.receiveMAC, keys.Receive, labelHopMAC},
 	} {
 		aead, err := suite.aead(k.root, k.label)
 		if err != nil {

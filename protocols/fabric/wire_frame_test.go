@@ -91,8 +91,15 @@ func TestFirstByteLeavesQUICItsBit(t *testing.T) {
 	for _, c := range []struct {
 		datagram []byte
 		want     error
-	}{{nil, fabric.ErrShort}, {[]byte{0x40}, fabric.ErrVersion}, {[]byte{0xc3}, fabric.ErrVersion}, {[]byte{0x09}, fabric.ErrVersion},
-		{[]byte{0x10}, fabric.ErrType}, {[]byte{0x16}, fabric.ErrType}, {[]byte{0x1f}, fabric.ErrType}} {
+	}{
+		{nil, fabric.ErrShort},
+		{[]byte{0x40}, fabric.ErrVersion},
+		{[]byte{0xc3}, fabric.ErrVersion},
+		{[]byte{0x09}, fabric.ErrVersion},
+		{[]byte{0x10}, fabric.ErrType},
+		{[]byte{0x16}, fabric.ErrType},
+		{[]byte{0x1f}, fabric.ErrType},
+	} {
 		if _, err := fabric.TypeOf(c.datagram); !errors.Is(err, c.want) {
 			t.Errorf("%x: %v, want %v", c.datagram, err, c.want)
 		}

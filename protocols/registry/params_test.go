@@ -110,11 +110,25 @@ func TestOnlyAGreaterNumberSupersedes(t *testing.T) {
 func TestValuesOutOfRangeAreNamed(t *testing.T) {
 	i := issuer(t)
 	for _, c := range []struct{ key, value string }{
-		{"client_count", "-1"}, {"client_count", "65"}, {"max_clients", "65"},
-		{"hello_interval", "99ms"}, {"hello_interval", "61s"}, {"tunnel_refresh", "4s"},
-		{"liveness.in_use", "19ms"}, {"liveness.idle_min", "100ms"}, {"liveness.idle_max", "500ms"}, {"liveness.idle_max", "601s"},
-		{"mtu", "1279"}, {"mtu", "65001"}, {"certificate_lifetime", "59s"}, {"certificate_lifetime", "-1s"},
-		{"limits.sessions", "15"}, {"limits.session_idle", "0s"}, {"limits.queue_bytes", "0"}, {"limits.routes", "1"}, {"limits.lan_links", "65"},
+		{"client_count", "-1"},
+		{"client_count", "65"},
+		{"max_clients", "65"},
+		{"hello_interval", "99ms"},
+		{"hello_interval", "61s"},
+		{"tunnel_refresh", "4s"},
+		{"liveness.in_use", "19ms"},
+		{"liveness.idle_min", "100ms"},
+		{"liveness.idle_max", "500ms"},
+		{"liveness.idle_max", "601s"},
+		{"mtu", "1279"},
+		{"mtu", "65001"},
+		{"certificate_lifetime", "59s"},
+		{"certificate_lifetime", "-1s"},
+		{"limits.sessions", "15"},
+		{"limits.session_idle", "0s"},
+		{"limits.queue_bytes", "0"},
+		{"limits.routes", "1"},
+		{"limits.lan_links", "65"},
 	} {
 		p, err := registry.DefaultParams(i.Authority).With(registry.Setting{Key: c.key, Value: c.value})
 		if err != nil {
@@ -153,9 +167,21 @@ func TestWithSetsOneValue(t *testing.T) {
 func TestWithRefusesWhatCannotBeSet(t *testing.T) {
 	p := registry.DefaultParams(issuer(t).Authority)
 	for _, c := range []struct{ key, value string }{
-		{"number", "7"}, {"network", "::/8"}, {"locator_range", "::/8"}, {"nothing", "1"}, {"liveness", "{}"}, {"liveness.nothing", "1s"},
-		{"client_count.x", "1"}, {"client_count", "ten"}, {"client_count", "1.5"}, {"client_count", `"4"`}, {"hello_interval", "4"}, {"", "1"},
-		{"mtu", "99999999999999999999"}, {"classes", `[{"id":0,"color":"red"}]`}, {"classes", "x"},
+		{"number", "7"},
+		{"network", "::/8"},
+		{"locator_range", "::/8"},
+		{"nothing", "1"},
+		{"liveness", "{}"},
+		{"liveness.nothing", "1s"},
+		{"client_count.x", "1"},
+		{"client_count", "ten"},
+		{"client_count", "1.5"},
+		{"client_count", `"4"`},
+		{"hello_interval", "4"},
+		{"", "1"},
+		{"mtu", "99999999999999999999"},
+		{"classes", `[{"id":0,"color":"red"}]`},
+		{"classes", "x"},
 	} {
 		if _, err := p.With(registry.Setting{Key: c.key, Value: c.value}); !errors.Is(err, registry.ErrParams) {
 			t.Errorf("%s=%s: %v", c.key, c.value, err)
