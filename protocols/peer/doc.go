@@ -11,7 +11,7 @@
 //	0     Ack             the message of this epoch and sequence has arrived
 //	1     Hello           who I am: prefix, static key, endpoints, software, my parameters' number
 //	2     ObservedAddress where your packets come from
-//	3     PeerList        other nodes and where to dial them
+//	3     List            other nodes and where to dial them
 //	4     ParamsOffer     I have the signed network parameters of this number
 //	5     ParamsRequest   send me those, from this offset on
 //	6     ParamsChunk     here is a part of them
@@ -22,7 +22,7 @@
 // One Exchange is one end of one link. It has one message under way at a time,
 // repeated until its Ack:
 //
-//	New ─> Hello ─> ObservedAddress ─> PeerList ...      then only what changes
+//	New ─> Hello ─> ObservedAddress ─> List ...      then only what changes
 //	Hello or ParamsOffer with a greater number than ours ─> ParamsRequest ─> ParamsChunk ... ─> ParamsReceived
 //	a message of another epoch than before: the peer began anew, and is told all again
 //

@@ -204,7 +204,7 @@ func (x *Exchange) HandleMessage(now time.Time, body []byte) error {
 		return nil
 	}
 	fresh := !x.heard || h.Epoch != x.peerEpoch
-	if list, ok := m.(PeerList); ok && (fresh || h.Sequence > x.peerSequence) && !x.pay(now, len(list.Peers)) {
+	if list, ok := m.(List); ok && (fresh || h.Sequence > x.peerSequence) && !x.pay(now, len(list.Peers)) {
 		return fmt.Errorf("%w: %d peers in a burst, then %d a second", ErrFlood, MaxBurst, HeardRate)
 	}
 	x.acknowledge(h)
@@ -250,8 +250,8 @@ func (x *Exchange) hear(m Message) error {
 		if err := CheckEndpoint(m.Address, x.cfg.Networks); err != nil {
 			return err
 		}
-		x.emit(SeenAt{m.Address})
-	case PeerList:
+		x.emit(SeenAt(m))
+	case List:
 		x.hearPeers(m.Peers)
 	case ParamsOffer:
 		x.hearOffer(m.Number)

@@ -370,13 +370,13 @@ func TestFloodOfPeersIsHeldBack(t *testing.T) {
 	var err error
 	n := 0
 	for ; err == nil && n < 1000; n++ {
-		err = x.HandleMessage(epoch, message(t, n+1, peer.PeerList{Peers: others(50+n, 1)}))
+		err = x.HandleMessage(epoch, message(t, n+1, peer.List{Peers: others(50+n, 1)}))
 	}
 	if !errors.Is(err, peer.ErrFlood) || n != peer.MaxBurst+1 {
 		t.Fatalf("%v after %d peers", err, n)
 	}
 	x.Drain(func(peer.Event) {})
-	again := message(t, n, peer.PeerList{Peers: others(50+n, 1)})
+	again := message(t, n, peer.List{Peers: others(50+n, 1)})
 	if err := x.HandleMessage(epoch.Add(time.Second), again); err != nil {
 		t.Errorf("the repetition after a second: %v", err)
 	}
@@ -396,7 +396,7 @@ func TestPeersEndpointsAreChecked(t *testing.T) {
 	list := others(50, 2)
 	list[0].Endpoints = []netip.AddrPort{at("127.0.0.1:1"), at("[2001:db8:42::5]:1")}
 	list[1].Endpoints = []netip.AddrPort{at("[ff02::1]:1"), at("192.0.2.9:1")}
-	if err := x.HandleMessage(epoch, message(t, 1, peer.PeerList{Peers: list})); err != nil {
+	if err := x.HandleMessage(epoch, message(t, 1, peer.List{Peers: list})); err != nil {
 		t.Fatal(err)
 	}
 	var got []peer.Event

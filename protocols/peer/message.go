@@ -7,7 +7,7 @@ import (
 	"re6st/protocols/addr"
 )
 
-// Message is one of Ack, Hello, ObservedAddress, PeerList, ParamsOffer,
+// Message is one of Ack, Hello, ObservedAddress, List, ParamsOffer,
 // ParamsRequest, ParamsChunk, Goodbye and Unknown.
 //
 //sumtype:decl
@@ -28,8 +28,8 @@ type Hello struct {
 // ObservedAddress is where the receiver's packets come from.
 type ObservedAddress struct{ Address netip.AddrPort }
 
-// PeerList is other nodes, those last seen alive first.
-type PeerList struct{ Peers []Peer }
+// List is other nodes, those last seen alive first.
+type List struct{ Peers []Peer }
 
 // Peer is what one node tells of another.
 type Peer struct {
@@ -75,7 +75,7 @@ const (
 func (Ack) kind() byte             { return 0 }
 func (Hello) kind() byte           { return 1 }
 func (ObservedAddress) kind() byte { return 2 }
-func (PeerList) kind() byte        { return 3 }
+func (List) kind() byte            { return 3 }
 func (ParamsOffer) kind() byte     { return 4 }
 func (ParamsRequest) kind() byte   { return 5 }
 func (ParamsChunk) kind() byte     { return 6 }

@@ -89,7 +89,7 @@ func (x *Exchange) nextNews(now time.Time) Message {
 		n++
 		x.note(p)
 	}
-	m := PeerList{x.news[:n:n]}
+	m := List{x.news[:n:n]}
 	x.news = x.news[n:]
 	if len(x.news) == 0 {
 		x.newsNext = now.Add(PeersHold)

@@ -57,7 +57,7 @@ func Append(dst []byte, h Header, m Message) ([]byte, error) {
 		dst, err = appendHello(dst, m)
 	case ObservedAddress:
 		dst = appendTLV(dst, tlvEndpoint, endpointValue(m.Address))
-	case PeerList:
+	case List:
 		for _, p := range m.Peers {
 			dst = appendTLV(dst, tlvPeer, peerValue(p))
 		}

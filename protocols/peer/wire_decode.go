@@ -178,8 +178,8 @@ func (f *fields) message(kind byte) (Message, error) {
 		if len(f.endpoints) > 0 {
 			m = ObservedAddress{f.endpoints[0]}
 		}
-	case PeerList{}.kind():
-		m = PeerList{f.peers}
+	case List{}.kind():
+		m = List{f.peers}
 	case ParamsOffer{}.kind():
 		m, needs = ParamsOffer{f.number}, []int{tlvParams}
 	case ParamsRequest{}.kind():

@@ -41,8 +41,8 @@ func samples(t testing.TB) []peer.Message {
 		},
 		peer.Hello{},
 		peer.ObservedAddress{Address: at("[2001:db8::2]:1")},
-		peer.PeerList{},
-		peer.PeerList{Peers: []peer.Peer{
+		peer.List{},
+		peer.List{Peers: []peer.Peer{
 			{ID: addr.NodeIDFromUint64(9), Prefix: bits, Age: 90 * time.Second, Endpoints: []netip.AddrPort{at("198.51.100.1:5"), at("[2001:db8::3]:6")}},
 			{ID: addr.NodeIDFromUint64(10), Prefix: prefix(t, "1/3"), Static: [32]byte{7}},
 		}},
@@ -130,7 +130,7 @@ func TestMalformedMessagesAreRefused(t *testing.T) {
 }
 
 func TestTooLongMessagesAreNotSent(t *testing.T) {
-	if _, err := peer.Append(nil, peer.Header{}, peer.PeerList{Peers: make([]peer.Peer, 100)}); !errors.Is(err, peer.ErrTooLong) {
+	if _, err := peer.Append(nil, peer.Header{}, peer.List{Peers: make([]peer.Peer, 100)}); !errors.Is(err, peer.ErrTooLong) {
 		t.Errorf("a hundred peers: %v", err)
 	}
 	if _, err := peer.Append(nil, peer.Header{}, peer.Hello{Software: "a\nb"}); !errors.Is(err, peer.ErrMalformed) {
