@@ -1,6 +1,7 @@
 package tunnelplan
 
 import (
+	"errors"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -135,7 +136,7 @@ func (p *Planner) Admit(now time.Time, id addr.NodeID) error {
 func (p *Planner) HandleUp(now time.Time, id addr.NodeID, role Role, remote netip.AddrPort) {
 	refused := p.Admit(now, id)
 	q := p.peers.add(id, Direct, now)
-	if q == nil || refused == ErrSelf || refused == ErrRevoked {
+	if q == nil || errors.Is(refused, ErrSelf) || errors.Is(refused, ErrRevoked) {
 		p.emit(Close{ID: id, Reason: NotAdmitted})
 		return
 	}
@@ -289,6 +290,7 @@ func (p *Planner) HandleRevoked(now time.Time, ids []addr.NodeID) {
 			p.emit(Cancel{ID: id})
 		case up:
 			p.emit(Close{ID: id, Reason: Revoked})
+		case idle, closing:
 		}
 		p.peers = slices.Delete(p.peers, i, i+1)
 	}
