@@ -127,6 +127,7 @@ func serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger
 				conns.Add(1)
 			case http.StateClosed:
 				conns.Done()
+			default: // between the two
 			}
 		},
 		ReadHeaderTimeout: headerTimeout,

@@ -46,7 +46,7 @@ func serveUntilKilled(dir string) {
 // folder is short, for the path of a unix socket has at most 107 bytes.
 func folder(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "re6st")
+	dir, err := os.MkdirTemp("", "re6st") //nolint:usetesting // t.TempDir has the test's name in its path
 	if err != nil {
 		t.Fatal(err)
 	}

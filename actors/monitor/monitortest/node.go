@@ -2,6 +2,7 @@ package monitortest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -127,7 +128,7 @@ func Start(dir string, sources monitor.Sources) (stop func() error, err error) {
 		err = await(sys, "monitor")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w (stopped: %v)", err, stop())
+		return nil, errors.Join(err, stop())
 	}
 	return stop, nil
 }
