@@ -21,10 +21,10 @@ func config() ping.Config {
 	return ping.Config{Source: loopback, Destination: loopback, Count: 3, Interval: ping.MinInterval, Timeout: 10 * time.Second}
 }
 
-func run(t *testing.T, ctx context.Context, c ping.Config) ([]ping.Reply, ping.Summary, error) {
+func run(t *testing.T, c ping.Config) ([]ping.Reply, ping.Summary, error) {
 	t.Helper()
 	var got []ping.Reply
-	s, err := ping.Run(ctx, c, func(r ping.Reply) { got = append(got, r) })
+	s, err := ping.Run(t.Context(), c, func(r ping.Reply) { got = append(got, r) })
 	if errors.Is(err, os.ErrPermission) {
 		t.Skipf("needs root or a ping_group_range: %v", err)
 	}
@@ -35,7 +35,7 @@ func TestLoopbackAnswersEach(t *testing.T) {
 	for _, size := range []int{0, 1000, 60000} {
 		c := config()
 		c.Size = size
-		got, s, err := run(t, t.Context(), c)
+		got, s, err := run(t, c)
 		if err != nil || len(got) != 3 || s.Sent != 3 || s.Received != 3 {
 			t.Fatalf("size %d: %v, %+v, %v", size, got, s, err)
 		}
@@ -53,7 +53,7 @@ func TestTwoRunsDoNotHearEachOther(t *testing.T) {
 		s, _ := ping.Run(t.Context(), config(), func(ping.Reply) {})
 		second <- s
 	}()
-	got, s, err := run(t, t.Context(), config())
+	got, s, err := run(t, config())
 	if other := <-second; err != nil || len(got) != 3 || s.Received != 3 || other.Received != 3 {
 		t.Errorf("%+v and %+v, %v", s, other, err)
 	}
@@ -63,7 +63,7 @@ func TestWithoutAWayEachIsLost(t *testing.T) {
 	c := config()
 	c.Destination = netip.MustParseAddr("100::1") // discard-only, RFC 6666: dropped, or no route
 	c.Timeout = 20 * time.Millisecond
-	got, s, err := run(t, t.Context(), c)
+	got, s, err := run(t, c)
 	if err != nil || len(got) != 3 || s.Sent != 3 || s.Received != 0 || s.Avg != 0 {
 		t.Fatalf("%+v, %+v, %v", got, s, err)
 	}
