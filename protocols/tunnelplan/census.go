@@ -28,15 +28,17 @@ func (p *Planner) census(now time.Time) (c census) {
 				c.dialingLost++
 			}
 		case q.linked():
-			c.addLink(q)
+			c.addLink(now, q)
 		}
 	}
 	return c
 }
 
-func (c *census) addLink(q *peer) {
+// addLink counts a link. One that routes did not leave when it was drained is the
+// only way too, whatever routing says.
+func (c *census) addLink(now time.Time, q *peer) {
 	sole := 0
-	if q.use.Sole > 0 {
+	if q.use.Sole > 0 || now.Before(q.keepUntil) {
 		sole = 1
 	}
 	switch {

@@ -346,6 +346,23 @@ func TestDrainThatRoutesDoNotLeaveIsUndone(t *testing.T) {
 	}
 }
 
+func TestLinkThatWasDrainedInVainTakesNoRepairSlot(t *testing.T) {
+	b := newBench(t, tunnelplan.Limits{MaxClients: 1, TunnelRefresh: time.Hour})
+	for i := range 3 {
+		b.plan.HandleUp(b.now, id(i), tunnelplan.Accepted, netip.AddrPort{})
+	}
+	b.reach([]tunnelplan.LinkUse{use(0, 1, 0), use(1, 1, 0), use(2, 1, 0)}, 0, 1, 2)
+	if err := b.plan.Admit(b.now, id(6)); !errors.Is(err, tunnelplan.ErrFull) {
+		t.Fatalf("both repair slots are taken: %v", err)
+	}
+	if u := of[tunnelplan.Undrain](b.pass(2 * time.Minute)); len(u) != 1 {
+		t.Fatalf("undrained %v, want one link", u)
+	}
+	if err := b.plan.Admit(b.now, id(6)); err != nil {
+		t.Errorf("one of them is free again: %v", err)
+	}
+}
+
 func TestLinkThatIsTheOnlyWayIsNeverDrained(t *testing.T) {
 	b := filled(t, 300*time.Second)
 	b.reach([]tunnelplan.LinkUse{use(0, 4, 4), use(1, 1, 1)}, 0, 1, 2, 3, 4, 5)

@@ -30,7 +30,7 @@ const (
 	RegistryMax  = time.Minute
 	RegistryIdle = time.Hour // while there are links, but fewer than wanted and nobody to dial
 
-	RepairDelay = 2 * time.Second        // for routes to settle, before a repair
+	RepairDelay = time.Second            // for routes to settle, before a repair
 	RepairMin   = 500 * time.Millisecond // between repair dials that fail
 	RepairMax   = 30 * time.Second
 	RecentPeer  = 24 * time.Hour // repairs are for peers that were seen alive since

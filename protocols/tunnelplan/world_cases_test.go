@@ -113,10 +113,14 @@ func TestFullHalvesHealAfterPartition(t *testing.T) {
 				if w.parts() != 2 {
 					t.Fatalf("%d parts, want 2", w.parts())
 				}
+				full := 0
 				for i := range w.nodes {
-					if o, a := w.degree(i); o < small.ClientCount && o+a < 4 {
-						t.Fatalf("node %d has only %d opened links, %d accepted: its half is not full", i, o, a)
+					if o, _ := w.degree(i); o == small.ClientCount {
+						full++
 					}
+				}
+				if full < 8 { // the others may be between two links of a refresh
+					t.Fatalf("only %d of 12 nodes have all their links: the halves are not full", full)
 				}
 				w.dials = 0
 				w.run(10 * time.Minute)
