@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -27,6 +28,7 @@ type world struct {
 	nodes    []*simNode
 	can      map[[2]int]bool // pairs of the underlay, lower first
 	links    map[[2]int]int  // pairs that are linked -> who opened
+	sorted   [][2]int        // links, or nil
 	cost     map[[2]int]bool // pairs whose link is drained
 	registry bool
 	limits   tunnelplan.Limits
@@ -258,6 +260,7 @@ func (w *world) finishDial(n, m *simNode) {
 		n.plan.HandleRefused(w.now, id(m.index))
 	default:
 		w.links[p] = n.index
+		w.sorted = nil
 		n.plan.HandleUp(w.now, id(m.index), tunnelplan.Opened, known(m.index).Endpoints[0])
 		m.plan.HandleUp(w.now, id(n.index), tunnelplan.Accepted, netip.AddrPort{})
 		m.plan.HandlePeers(w.now, tunnelplan.Direct, []tunnelplan.Peer{known(n.index)})
@@ -280,6 +283,7 @@ func (w *world) closeLink(n *simNode, to int) {
 
 func (w *world) unlink(p [2]int, why ...tunnelplan.DownReason) {
 	delete(w.links, p)
+	w.sorted = nil
 	delete(w.cost, p)
 	for i, n := range p {
 		if !w.nodes[n].down {
@@ -308,12 +312,12 @@ func (w *world) cut(across func(a, b int) bool) {
 	}
 }
 
-func (w *world) sortedLinks() (out [][2]int) {
-	for p := range w.links {
-		out = append(out, p)
+// sortedLinks is kept until the links change.
+func (w *world) sortedLinks() [][2]int {
+	if w.sorted == nil {
+		w.sorted = slices.SortedFunc(maps.Keys(w.links), func(a, b [2]int) int { return slices.Compare(a[:], b[:]) })
 	}
-	slices.SortFunc(out, func(a, b [2]int) int { return slices.Compare(a[:], b[:]) })
-	return out
+	return w.sorted
 }
 
 // settle lets routes follow the links, and peers tell each other of others.
@@ -354,8 +358,8 @@ func (w *world) gossip() {
 func (w *world) routing(i int) (r tunnelplan.Routing) {
 	via := w.paths(i, [2]int{-1, -1})
 	count := map[int]int{}
-	for to, next := range via {
-		if to != i {
+	for to := range w.nodes {
+		if next, ok := via[to]; ok && to != i {
 			r.Reachable = append(r.Reachable, id(to))
 			count[next]++
 		}
@@ -373,28 +377,40 @@ func (w *world) routing(i int) (r tunnelplan.Routing) {
 
 // paths is the first hop from i to every node that it reaches without one link.
 func (w *world) paths(i int, without [2]int) map[int]int {
-	dist, via := map[int]int{i: 0}, map[int]int{i: i}
+	const far = 1 << 30
+	dist, first := make([]int, len(w.nodes)), make([]int, len(w.nodes))
+	for n := range dist {
+		dist[n] = far
+	}
+	dist[i], first[i] = 0, i
 	links := w.sortedLinks()
+	relax := func(p [2]int, a, b int) bool {
+		d := dist[a] + 1
+		if w.cost[p] {
+			d += 1000
+		}
+		if dist[a] == far || d >= dist[b] {
+			return false
+		}
+		dist[b], first[b] = d, first[a]
+		if a == i {
+			first[b] = b
+		}
+		return true
+	}
 	for changed := true; changed; {
 		changed = false
 		for _, p := range links {
-			for _, e := range [][2]int{p, {p[1], p[0]}} {
-				d, ok := dist[e[0]]
-				if !ok || p == without {
-					continue
-				}
-				d++
-				if w.cost[p] {
-					d += 1000
-				}
-				if old, ok := dist[e[1]]; ok && old <= d {
-					continue
-				}
-				dist[e[1]], via[e[1]], changed = d, via[e[0]], true
-				if e[0] == i {
-					via[e[1]] = e[1]
-				}
+			if p != without {
+				changed = relax(p, p[0], p[1]) || changed
+				changed = relax(p, p[1], p[0]) || changed
 			}
+		}
+	}
+	via := map[int]int{}
+	for n, d := range dist {
+		if d < far {
+			via[n] = first[n]
 		}
 	}
 	return via
