@@ -51,6 +51,9 @@ const (
 	headerTimeout  = 5 * time.Second
 	idleTimeout    = time.Minute
 	streamBuffer   = 256 // events that a slow reader may be behind
+	// lastAnswers is how long calls at hand may take when the monitor ends: who had
+	// it fail is to be told so.
+	lastAnswers = 100 * time.Millisecond
 )
 
 // Message is what the monitor takes: nothing.
@@ -136,10 +139,13 @@ func serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
-	stop := context.AfterFunc(ctx, func() { srv.Close() })
-	err := srv.Serve(netutil.LimitListener(l, MaxConnections))
-	stop()
-	closed := srv.Close()
+	err := srv.Serve(netutil.LimitListener(l, MaxConnections)) // until l is closed
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastAnswers)
+	defer cancel()
+	closed := srv.Shutdown(limit)
+	if errors.Is(closed, context.DeadlineExceeded) {
+		closed = srv.Close()
+	}
 	conns.Wait()
 	if ctx.Err() != nil {
 		return nil
