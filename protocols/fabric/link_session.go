@@ -56,6 +56,7 @@ type receiver struct {
 // frames share the counter and the window, but not the key. Safe for concurrent
 // use.
 type LinkSession struct {
+	suite         Suite
 	local, remote uint32
 
 	sendAEAD, receiveAEAD cipher.AEAD // control frames
@@ -72,7 +73,7 @@ func NewLinkSession(suite Suite, keys Keys, local, remote uint32) (*LinkSession,
 	if err := keys.check(local, remote); err != nil {
 		return nil, err
 	}
-	s := &LinkSession{local: local, remote: remote, received: receiver{window: newWindow(LinkWindow)}}
+	s := &LinkSession{suite: suite, local: local, remote: remote, received: receiver{window: newWindow(LinkWindow)}}
 	for _, k := range []struct {
 		to    *cipher.AEAD
 		root  [32]byte
@@ -91,6 +92,9 @@ func NewLinkSession(suite Suite, keys Keys, local, remote uint32) (*LinkSession,
 	}
 	return s, nil
 }
+
+// Suite is the AEAD that both ends agreed on.
+func (s *LinkSession) Suite() Suite { return s.suite }
 
 // LocalIndex is what the peer's frames carry.
 func (s *LinkSession) LocalIndex() uint32 { return s.local }
