@@ -32,6 +32,7 @@ type (
 	routerTick   struct{}
 	publishView  struct{}
 	checked      struct {
+		from   *child
 		key    babel.NeighborKey
 		events []babel.NeighborEvent
 		status babel.NeighborStatus
@@ -41,7 +42,13 @@ type (
 		iface babel.InterfaceID
 		packet
 	}
+	interfaceLost struct {
+		iface babel.InterfaceID
+		err   error
+	}
+	openAgain    struct{ name string }
 	kernelFailed struct{ err error }
+	notStored    struct{ err error }
 )
 
 func (Offer) routerMessage()         {}
@@ -52,7 +59,10 @@ func (publishView) routerMessage()   {}
 func (checked) routerMessage()       {}
 func (childEvent) routerMessage()    {}
 func (heardOnKernel) routerMessage() {}
+func (interfaceLost) routerMessage() {}
+func (openAgain) routerMessage()     {}
 func (kernelFailed) routerMessage()  {}
+func (notStored) routerMessage()     {}
 
 // neighborMessage is what a child takes.
 //
@@ -72,11 +82,17 @@ func (neighborTick) neighborMessage() {}
 // Event is what the router tells the node.
 type Event interface{ event() }
 
-// Reachable are the nodes that have a route, and how many destinations are
-// routed by each link.
+// Reachable are the nodes that have a route, and what is routed by each link.
 type Reachable struct {
 	Nodes  []addr.NodeID
-	ByLink map[rib.LinkID]int
+	ByLink map[rib.LinkID]LinkUse
+}
+
+// LinkUse is what routing makes of a link.
+type LinkUse struct {
+	Routes int // of any kind
+	Nodes  int // reached by it
+	Sole   int // of these, that no other neighbor has a feasible route to
 }
 
 func (Reachable) event() {}

@@ -14,9 +14,11 @@ import (
 	"re6st/protocols/rib"
 )
 
-// relearn is how long a restarted router lets the packet path use the last table
-// of its predecessor: by then the neighbors have answered its requests.
-const relearn = time.Second
+// relearn is how long a restarted router lets the packet path and the kernel use
+// the last table of its predecessor: by then the neighbors have answered its
+// requests, for which they may take a second after the last one's
+// (babel's dumpSpacing) and the worst round trip.
+const relearn = 2500 * time.Millisecond
 
 // router is the parent of the neighbors; it alone holds the Babel router and the
 // routing table.
@@ -39,6 +41,7 @@ type router struct {
 type child struct {
 	ref    system.Ref[neighborMessage]
 	path   string
+	inbox  chan packet
 	status babel.NeighborStatus
 }
 
@@ -66,9 +69,7 @@ func (r *router) Start(ctx *system.Context[Message]) error {
 	if err := r.originate(); err != nil {
 		return err
 	}
-	if err := r.openTrusted(); err != nil {
-		return err
-	}
+	r.openTrusted()
 	self := ctx.Self()
 	r.cfg.Links.observe(func() { self.Tell(linksChanged{}) })
 	r.syncLinks()
@@ -101,11 +102,12 @@ func (r *router) Handle(ctx *system.Context[Message], m Message) error {
 	case linksChanged:
 		r.syncLinks()
 	case checked:
+		if r.children[m.key] != m.from {
+			break // the last words of one that was ended
+		}
+		m.from.status = m.status
 		for _, e := range m.events {
 			r.fromNeighbor(now, m.key, e)
-		}
-		if c := r.children[m.key]; c != nil {
-			c.status = m.status
 		}
 	case routerTick:
 		r.babel.HandleTimeout(now)
@@ -122,8 +124,14 @@ func (r *router) Handle(ctx *system.Context[Message], m Message) error {
 		r.babel.Withdraw(now, m.Key)
 	case heardOnKernel:
 		r.heard(m)
+	case interfaceLost:
+		r.lost(m)
+	case openAgain:
+		r.open(m.name)
 	case kernelFailed:
 		ctx.Event("kernel", m.err.Error())
+	case notStored:
+		ctx.Event("state", "sequence number not stored: "+m.err.Error())
 	}
 	r.settle()
 	return nil
@@ -133,6 +141,7 @@ func (r *router) Handle(ctx *system.Context[Message], m Message) error {
 // follows, the neighbors are told that nothing is reached by this way any more.
 func (r *router) Stop(ctx *system.Context[Message]) {
 	r.cfg.Links.observe(nil)
+	defer r.closeTrusted()
 	if r.babel == nil || ctx.Restarting() {
 		return
 	}
@@ -153,9 +162,6 @@ func (r *router) offer(now time.Time, o Offer) error {
 
 // fromNeighbor passes up what a neighbor's machine has checked.
 func (r *router) fromNeighbor(now time.Time, key babel.NeighborKey, e babel.NeighborEvent) {
-	if refused, ok := e.(babel.Refused); ok {
-		r.ctx.Event("refused", fmt.Sprintf("from %s: %s, %d times", key.Addr, refused.Reason, refused.Count))
-	}
 	r.babel.Handle(now, key, e)
 	if _, ok := e.(babel.Expired); ok {
 		r.endChild(key)
@@ -189,7 +195,7 @@ func (r *router) settle() {
 // link: Babel sends again.
 func (r *router) send(e babel.Send) {
 	if t := r.kernel[e.Interface]; t != nil {
-		t.send(r.ctx.Log(), e)
+		r.sendTrusted(t, e)
 		return
 	}
 	link, ok := r.links[e.Interface]
@@ -212,22 +218,42 @@ func (r *router) publish() {
 		}
 		r.report(view)
 	}
-	r.ctx.Publish(r.snapshot())
+	if !r.held {
+		r.ctx.Publish(r.snapshot())
+	}
 }
 
 // report tells which links carry routes, and which nodes are reached.
 func (r *router) report(view *rib.View) {
-	reachable := Reachable{ByLink: map[rib.LinkID]int{}}
+	reachable := Reachable{ByLink: map[rib.LinkID]LinkUse{}}
+	choices := r.choices()
 	for _, route := range view.Routes() {
 		if route.Unreachable || route.NextHop.Link == 0 {
 			continue
 		}
-		reachable.ByLink[route.NextHop.Link]++
+		use := reachable.ByLink[route.NextHop.Link]
+		use.Routes++
 		if id, ok := addr.NodeIDFromLocator(r.cfg.Locators, route.Prefix.Addr()); ok {
 			reachable.Nodes = append(reachable.Nodes, id)
+			use.Nodes++
+			if choices[route.Key()] == 1 {
+				use.Sole++
+			}
 		}
+		reachable.ByLink[route.NextHop.Link] = use
 	}
 	r.cfg.Emit(reachable)
+}
+
+// choices counts the feasible routes to each prefix.
+func (r *router) choices() map[rib.Key]int {
+	count := map[rib.Key]int{}
+	for _, route := range r.babel.Status().Routes {
+		if route.Feasible && route.Metric != babel.Infinity {
+			count[route.Key]++
+		}
+	}
+	return count
 }
 
 func (r *router) snapshot() Snapshot {

@@ -130,7 +130,11 @@ func (r *root) Handle(_ *system.Context[message], m message) error {
 	case answered:
 		r.answered(m.event)
 	case routed:
-		r.tunnels.Tell(tunnel.RoutingChanged{Reachable: m.Nodes, ByLink: m.ByLink})
+		use := make(map[rib.LinkID]tunnel.LinkUse, len(m.ByLink))
+		for id, u := range m.ByLink {
+			use[id] = tunnel.LinkUse(u)
+		}
+		r.tunnels.Tell(tunnel.RoutingChanged{Reachable: m.Nodes, ByLink: use})
 	case newParams:
 		signed, err := wire.VerifyParams(r.member.Authority, m.signed)
 		if err != nil {

@@ -104,7 +104,7 @@ func (n *parts) links() []monitor.Tunnel {
 	for _, l := range snapshot.Links {
 		t := monitor.Tunnel{
 			Link: uint32(l.ID), Node: l.Peer, Prefix: l.Prefix, Role: "accepted", State: "dialing", Since: l.Since, Remote: l.Remote,
-			RTT: l.RTT.Microseconds(), Destinations: l.Routed,
+			RTT: l.RTT.Microseconds(), Destinations: l.Use.Nodes, Suite: l.Suite,
 		}
 		if l.Role == tunnelplan.Opened {
 			t.Role = "opened"

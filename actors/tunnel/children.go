@@ -66,7 +66,7 @@ func (m *manager) risen(now time.Time, r risen) {
 		return
 	}
 	t.snap.Up, t.snap.Since, t.snap.Remote, t.snap.RTT = true, now, r.up.Remote, r.up.RTT
-	t.snap.Peer, t.snap.Prefix = r.up.Peer.ID, r.up.Peer.Prefix
+	t.snap.Peer, t.snap.Prefix, t.snap.Suite = r.up.Peer.ID, r.up.Peer.Prefix, r.suite
 	t.snap.Role = tunnelplan.Accepted
 	if r.up.Initiator {
 		t.snap.Role = tunnelplan.Opened
@@ -159,13 +159,12 @@ func (m *manager) childChanged(now time.Time, e system.Event) {
 func (m *manager) routing(now time.Time, r RoutingChanged) {
 	routing := tunnelplan.Routing{Reachable: r.Reachable}
 	for _, t := range m.tunnels {
-		n := r.ByLink[t.snap.ID]
-		t.snap.Routed = n
+		before, use := t.snap.Use, r.ByLink[t.snap.ID]
+		t.snap.Use = use
 		if t.snap.Up {
-			routing.Links = append(routing.Links, tunnelplan.LinkUse{Peer: t.snap.Peer, Destinations: n})
+			routing.Links = append(routing.Links, tunnelplan.LinkUse{Peer: t.snap.Peer, Destinations: use.Nodes, Sole: use.Sole})
 		}
-		if inUse := n > 0; inUse != t.snap.InUse {
-			t.snap.InUse = inUse
+		if inUse := use.Routes > 0; inUse != (before.Routes > 0) {
 			t.ref.Tell(setUse{inUse})
 		}
 	}

@@ -17,6 +17,7 @@ type lease struct {
 	endpoints []netip.AddrPort
 	waits     bool // the peer dials; this end has no reason to
 
+	suite   string   // of the keys in use
 	added   bool     // the packet path knows the link
 	told    bool     // the manager knows that it is up
 	indices []uint32 // of the keys installed, all incarnations'

@@ -61,7 +61,7 @@ func (m *manager) Start(ctx *system.Context[Message]) error {
 	m.tunnels = map[rib.LinkID]*tunnelState{}
 	m.byPeer = map[addr.NodeID]*tunnelState{}
 	m.expect = map[uint32]*tunnelState{}
-	m.lastLink = rib.LinkID(ctx.Number() % (1 << 11) * linksPerLife)
+	m.lastLink = rib.LinkID((ctx.Number() - 1) % (1 << 11) * linksPerLife)
 	m.planner = tunnelplan.New(now, m.self(), m.cfg.Limits, ctx.Rand())
 	m.acceptor = fabric.NewAcceptor(fabric.AcceptorConfig{
 		Credentials: m.cfg.Credentials, Rand: rand.Reader, NewIndex: m.cfg.Plane.NewIndex, Admit: m.admit,

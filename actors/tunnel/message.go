@@ -30,7 +30,14 @@ type RegistryFailed struct{}
 // RoutingChanged is what routing makes of the links.
 type RoutingChanged struct {
 	Reachable []addr.NodeID
-	ByLink    map[rib.LinkID]int // destinations routed by each
+	ByLink    map[rib.LinkID]LinkUse
+}
+
+// LinkUse is what routing makes of a link.
+type LinkUse struct {
+	Routes int // of any kind: the link is in use
+	Nodes  int // reached by it
+	Sole   int // of these, that have no other feasible route
 }
 
 // ParamsChanged brings newer parameters, verified.
@@ -56,8 +63,9 @@ type (
 		on    bool
 	}
 	risen struct {
-		link rib.LinkID
-		up   fabric.Up
+		link  rib.LinkID
+		suite string
+		up    fabric.Up
 	}
 	ended struct {
 		link   rib.LinkID
@@ -183,11 +191,11 @@ type LinkSnapshot struct {
 	Peer     addr.NodeID
 	Prefix   addr.Bits
 	Remote   netip.AddrPort
+	Suite    string
 	Role     tunnelplan.Role
 	Up       bool
 	Since    time.Time
 	RTT      time.Duration
-	InUse    bool
 	Draining bool
-	Routed   int // destinations
+	Use      LinkUse
 }

@@ -199,6 +199,7 @@ func (t *tunnel) carryOut(e fabric.Event) {
 		plane.InstallLink(id, e.Session)
 	case fabric.Use:
 		t.lease.prefer(e.Remote)
+		t.lease.suite = e.Session.Suite().String()
 		plane.SetRemote(id, e.Remote)
 		plane.UseLink(id, e.Session)
 	case fabric.Retire:
@@ -240,7 +241,7 @@ func (t *tunnel) up(e fabric.Up) {
 	t.exchange.HandlePeers(now, t.known)
 	if !t.lease.told {
 		t.lease.told = true
-		t.manager.Tell(risen{t.lease.link, e})
+		t.manager.Tell(risen{t.lease.link, t.lease.suite, e})
 	}
 }
 

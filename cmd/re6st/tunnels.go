@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"net/netip"
 
 	"github.com/spf13/cobra"
 
@@ -18,12 +19,20 @@ and how busy. NODES is how many nodes are routed through a link.`,
 	}.command()
 }
 
+// remote is where a link leads; a dash before that is known.
+func remote(at netip.AddrPort) string {
+	if !at.IsValid() {
+		return "-"
+	}
+	return at.String()
+}
+
 func showTunnels(w io.Writer, a monitor.Tunnels) error {
 	rows := [][]any{{"LINK", "NODE", "PREFIX", "ROLE", "STATE", "AGE", "RTT", "NODES", "SENT", "RECEIVED", "DROPPED", "CIPHER", "REMOTE"}}
 	for _, t := range a.Tunnels {
 		rows = append(rows, []any{
 			t.Link, t.Node, t.Prefix.CN(), t.Role, t.State, age(a.Now, t.Since), milliseconds(t.RTT), t.Destinations,
-			size(t.Sent.Bytes), size(t.Received.Bytes), t.Dropped, orDash(t.Suite), t.Remote,
+			size(t.Sent.Bytes), size(t.Received.Bytes), t.Dropped, orDash(t.Suite), remote(t.Remote),
 		})
 	}
 	return table(w, rows...)
