@@ -59,7 +59,7 @@ func (r *router) linkUp(now time.Time, p *linkPort) {
 		err = r.addChild(name, linkKey(p.link), babel.NeighborConfig{
 			Addr: p.link.Peer.LinkLocal(), Local: r.cfg.Self.LinkLocal(), Fabric: true,
 			Peer: p.link.Peer, Locators: r.cfg.Locators,
-		}, p.link.rtt(), p.inbox)
+		}, func() time.Duration { return r.cfg.Links.rtt(p.link.ID) }, p.inbox)
 	}
 	if err != nil {
 		r.ctx.Event("refused", err.Error())
@@ -67,18 +67,19 @@ func (r *router) linkUp(now time.Time, p *linkPort) {
 }
 
 // addChild spawns the actor of a neighbor.
-func (r *router) addChild(name string, key babel.NeighborKey, cfg babel.NeighborConfig, rtt time.Duration, inbox chan packet) error {
-	up := r.ctx.Self()
+func (r *router) addChild(name string, key babel.NeighborKey, cfg babel.NeighborConfig, rtt func() time.Duration, inbox chan packet) error {
+	up, c := r.ctx.Self(), &child{inbox: inbox}
 	ref, err := system.Spawn(r.ctx, name, system.Spec[neighborMessage]{
 		Kind: "neighbor",
 		New: func() system.Handler[neighborMessage] {
-			return &neighbor{cfg: cfg, key: key, rtt: rtt, inbox: inbox, router: up}
+			return &neighbor{cfg: cfg, key: key, rtt: rtt, inbox: inbox, router: up, self: c}
 		},
 	})
 	if err != nil {
 		return fmt.Errorf("neighbor %s: %w", name, err)
 	}
-	r.children[key] = &child{ref: ref, path: ref.Path()}
+	c.ref, c.path = ref, ref.Path()
+	r.children[key] = c
 	return nil
 }
 

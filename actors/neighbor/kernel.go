@@ -4,48 +4,57 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"time"
 
 	"re6st/actors/system"
 	"re6st/hw/netlink"
 	"re6st/protocols/rib"
 )
 
+// storeAgain is how long after a failure the disk or the kernel is tried again.
+const storeAgain = 5 * time.Second
+
 // startPumps starts what blocks: the kernel's tables and the disk.
 func (r *router) startPumps() {
 	r.seqnos = make(chan uint16, 1)
+	seqnos, persist := r.seqnos, r.cfg.Persist
 	r.ctx.Pump("seqno", func(stop context.Context, p *system.Pump[Message]) error {
-		return each(stop, r.seqnos, func(seqno uint16) {
-			if err := r.cfg.Persist(seqno); err != nil {
-				p.Offer(kernelFailed{err})
+		return each(stop, seqnos, func(seqno uint16) bool {
+			err := persist(seqno)
+			if err != nil {
+				p.Offer(notStored{err})
 			}
+			return err == nil
 		})
 	})
 	if r.cfg.Kernel == nil {
 		return
 	}
 	r.desired = make(chan *rib.View, 1)
-	r.ctx.Pump("kernel", r.program)
-	r.desired <- r.table.View()
+	desired, kernel, locators := r.desired, r.cfg.Kernel, r.cfg.Locators
+	r.ctx.Pump("kernel", func(stop context.Context, p *system.Pump[Message]) error {
+		return kernel.program(stop, desired, locators, p)
+	})
 }
 
-// program keeps the kernel's routes at what the newest view wants. At its start
-// it removes what a crashed run left.
-func (r *router) program(stop context.Context, p *system.Pump[Message]) error {
-	kernel := r.cfg.Kernel
+// program keeps the kernel's routes at what the newest view wants. With the first
+// one it removes what a crashed run left.
+func (k *Kernel) program(stop context.Context, desired <-chan *rib.View, locators netip.Prefix, p *system.Pump[Message]) error {
 	var held []netlink.Route
-	return each(stop, r.desired, func(view *rib.View) {
-		want := kernel.routes(view, r.cfg.Locators)
+	known := false // what the kernel has
+	return each(stop, desired, func(view *rib.View) bool {
+		want := k.routes(view, locators)
 		var err error
-		if held == nil {
-			_, err = kernel.Routes.Reconcile(want)
+		if !known {
+			_, err = k.Routes.Reconcile(want)
 		} else {
-			err = kernel.Routes.Apply(changed(held, want), gone(held, want))
+			err = k.Routes.Apply(changed(held, want), gone(held, want))
 		}
-		held = want
+		held, known = want, err == nil
 		if err != nil {
-			held = nil // look at what is really there next time
 			p.Offer(kernelFailed{err})
 		}
+		return err == nil
 	})
 }
 
@@ -118,14 +127,21 @@ func gone(held, want []netlink.Route) (remove []netlink.Route) {
 	return remove
 }
 
-// each calls do for what comes, until stop ends.
-func each[T any](stop context.Context, in <-chan T, do func(T)) error {
+// each calls do for what comes, and again later where it fails, until stop ends.
+func each[T any](stop context.Context, in <-chan T, do func(T) (done bool)) error {
+	again := time.NewTimer(0)
+	again.Stop()
+	defer again.Stop()
+	var v T
 	for {
 		select {
 		case <-stop.Done():
 			return nil
-		case v := <-in:
-			do(v)
+		case v = <-in:
+		case <-again.C:
+		}
+		if again.Stop(); !do(v) {
+			again.Reset(storeAgain)
 		}
 	}
 }

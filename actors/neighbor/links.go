@@ -56,6 +56,7 @@ type Links struct {
 type linkPort struct {
 	link  Link // without a peer before Set
 	inbox chan packet
+	since time.Time // of its first packet, before Set
 }
 
 // packet is a Babel packet that came.
@@ -78,7 +79,7 @@ func (l *Links) Set(link Link) {
 			l.early--
 		}
 	}
-	l.links[link.ID] = &linkPort{link, inbox}
+	l.links[link.ID] = &linkPort{link: link, inbox: inbox}
 	changed := l.changed
 	l.mu.Unlock()
 	notify(changed)
@@ -103,10 +104,7 @@ func (l *Links) Deliver(id rib.LinkID, at time.Time, body []byte) bool {
 	p := l.links[id]
 	l.mu.RUnlock()
 	if p == nil {
-		if p = l.arrived(id); p == nil {
-			l.dropped.Add(1)
-			return false
-		}
+		p = l.arrived(id, at)
 	}
 	select {
 	case p.inbox <- packet{at: at, body: bytes.Clone(body)}:
@@ -117,24 +115,48 @@ func (l *Links) Deliver(id rib.LinkID, at time.Time, body []byte) bool {
 	}
 }
 
-// arrived makes room for what comes by a link before it is Set; nil where there
-// are too many of those.
-func (l *Links) arrived(id rib.LinkID) *linkPort {
+// arrived makes room for what comes by a link before it is Set. Where there are
+// too many of those the oldest goes: it may never be Set, as what was under way
+// when a link was removed comes after that.
+func (l *Links) arrived(id rib.LinkID, at time.Time) *linkPort {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if p := l.links[id]; p != nil {
 		return p
 	}
 	if l.early >= maxEarly {
-		return nil
+		l.forgetOldest()
 	}
 	l.early++
-	p := &linkPort{Link{ID: id}, make(chan packet, inboxSize)}
+	p := &linkPort{link: Link{ID: id}, inbox: make(chan packet, inboxSize), since: at}
 	l.links[id] = p
 	return p
 }
 
+// forgetOldest ends the wait of one link. The caller holds mu.
+func (l *Links) forgetOldest() {
+	var oldest *linkPort
+	for _, p := range l.links {
+		if p.isEarly() && (oldest == nil || cmp.Or(p.since.Compare(oldest.since), cmp.Compare(p.link.ID, oldest.link.ID)) < 0) {
+			oldest = p
+		}
+	}
+	delete(l.links, oldest.link.ID)
+	l.early--
+	l.dropped.Add(uint64(len(oldest.inbox)))
+}
+
 func (p *linkPort) isEarly() bool { return p.link.Peer.IsZero() }
+
+// rtt is the round trip of a link as its cost takes it; 0 where there is none.
+func (l *Links) rtt(id rib.LinkID) time.Duration {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if p := l.links[id]; p != nil {
+		return p.link.rtt()
+	}
+	return 0
+}
 
 // Dropped counts the packets for which there was no room.
 func (l *Links) Dropped() uint64 { return l.dropped.Load() }

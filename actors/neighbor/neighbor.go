@@ -13,16 +13,30 @@ import (
 type neighbor struct {
 	cfg     babel.NeighborConfig
 	key     babel.NeighborKey
-	rtt     time.Duration
+	rtt     func() time.Duration // of a link as it is now; nil on an interface of the kernel
 	inbox   <-chan packet
 	router  system.Ref[Message]
-	machine *babel.Neighbor
+	self    *child // as the router knows this actor
+	machine machine
 	timer   *system.Timer
 }
 
+// machine is what a neighbor drives: babel.Neighbor.
+type machine interface {
+	HandlePacket(now time.Time, from netip.Addr, packet []byte) error
+	HandleLink(now time.Time, up bool, rtt time.Duration)
+	HandleTimeout(now time.Time)
+	NextTimeout() (time.Time, bool)
+	Drain(func(babel.NeighborEvent))
+	Status() babel.NeighborStatus
+}
+
+// newMachine is replaced by tests, with one that fails when they say.
+var newMachine = func(cfg babel.NeighborConfig) (machine, error) { return babel.NewNeighbor(cfg) }
+
 // Start begins with a machine that knows nothing: the router keeps the routes.
 func (n *neighbor) Start(ctx *system.Context[neighborMessage]) error {
-	machine, err := babel.NewNeighbor(n.cfg)
+	machine, err := newMachine(n.cfg)
 	if err != nil {
 		return &system.Fault{Op: "neighbor", Kind: system.BadConfig, Err: err}
 	}
@@ -41,7 +55,7 @@ func (n *neighbor) Start(ctx *system.Context[neighborMessage]) error {
 		}
 	})
 	if n.cfg.Fabric {
-		n.machine.HandleLink(ctx.Now(), true, n.rtt)
+		n.machine.HandleLink(ctx.Now(), true, n.rtt())
 	}
 	n.settle()
 	return nil
@@ -79,7 +93,7 @@ func (n *neighbor) settle() {
 	var events []babel.NeighborEvent
 	n.machine.Drain(func(e babel.NeighborEvent) { events = append(events, e) })
 	if len(events) > 0 {
-		n.router.Tell(checked{n.key, events, n.machine.Status()})
+		n.router.Tell(checked{n.self, n.key, events, n.machine.Status()})
 	}
 	n.timer.Rearm(n.machine.NextTimeout())
 }

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
+	"maps"
 	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"re6st/actors/system"
 	"re6st/hw/sock"
@@ -23,42 +27,96 @@ type trusted struct {
 	conn    *sock.Multicast
 }
 
+// trustedRetry is how long after a trusted interface could not be opened, or was
+// lost, it is tried again: it may be down yet, or be made later.
+const trustedRetry = 5 * time.Second
+
+// maxOnTrusted bounds the neighbors on one interface of the kernel, so that those
+// cannot take the places of the links' (babel.MaxNeighbors).
+const maxOnTrusted = 64
+
 // openTrusted begins to speak on the interfaces that the operator trusts.
-func (r *router) openTrusted() error {
+func (r *router) openTrusted() {
 	if r.cfg.Kernel == nil {
-		return nil
+		return
 	}
 	for _, name := range r.cfg.Kernel.Trusted {
-		conn, err := sock.ListenMulticast(name, babelGroup)
-		if err != nil {
-			return fmt.Errorf("trusted interface: %w", err)
-		}
-		t := &trusted{name, conn.Ifindex(), conn}
-		id := kernelInterface(t.ifindex)
-		r.kernel[id] = t
-		err = r.babel.AddInterface(r.ctx.Now(), id, babel.Interface{
-			Ifindex: t.ifindex, Local: conn.Local(), Multicast: true, HelloInterval: r.cfg.HelloInterval,
-		})
-		if err != nil {
-			return err
-		}
-		r.ctx.Pump("babel on "+name, func(_ context.Context, p *system.Pump[Message]) error {
-			return t.read(id, p)
-		}, system.WithCloser(conn))
+		r.open(name)
 	}
+}
+
+// open begins to speak on one interface, now or later.
+func (r *router) open(name string) {
+	if err := r.tryOpen(name); err != nil {
+		r.ctx.Event("interface", fmt.Sprintf("%s; again in %s", err, trustedRetry))
+		r.ctx.After(trustedRetry, openAgain{name})
+	}
+}
+
+func (r *router) tryOpen(name string) error {
+	conn, err := sock.ListenMulticast(name, babelGroup)
+	if err != nil {
+		return fmt.Errorf("trusted interface: %w", err)
+	}
+	t := &trusted{name, conn.Ifindex(), conn}
+	id := kernelInterface(t.ifindex)
+	err = r.babel.AddInterface(r.ctx.Now(), id, babel.Interface{
+		Ifindex: t.ifindex, Local: conn.Local(), Multicast: true, HelloInterval: r.cfg.HelloInterval,
+	})
+	if err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	r.kernel[id] = t
+	r.ctx.Pump("babel on "+name, func(_ context.Context, p *system.Pump[Message]) error {
+		return t.read(id, p)
+	}, system.WithCloser(interrupter{conn}))
 	return nil
 }
 
-// read passes on what is heard, until the socket is closed.
+// interrupter ends a pump's read and leaves the socket open: the router has a
+// retraction to send after its pumps have been joined.
+type interrupter struct{ conn *sock.Multicast }
+
+// Close is as in io.Closer.
+func (i interrupter) Close() error { return i.conn.Interrupt() }
+
+// closeTrusted ends what openTrusted began.
+func (r *router) closeTrusted() {
+	for _, t := range r.kernel {
+		if err := t.conn.Close(); err != nil {
+			r.ctx.Log().Debug("socket not closed", "interface", t.name, "error", err)
+		}
+	}
+}
+
+// lost drops an interface that fails, with its neighbors, and tries it again.
+func (r *router) lost(l interfaceLost) {
+	t := r.kernel[l.iface]
+	if t == nil {
+		return
+	}
+	r.ctx.Event("interface", fmt.Sprintf("%s: %s; again in %s", t.name, l.err, trustedRetry))
+	delete(r.kernel, l.iface)
+	for _, key := range slices.SortedFunc(maps.Keys(r.children), babel.NeighborKey.Compare) {
+		if key.Interface == l.iface {
+			r.endChild(key)
+		}
+	}
+	r.babel.RemoveInterface(r.ctx.Now(), l.iface)
+	_ = t.conn.Close() // it failed already
+	r.ctx.After(trustedRetry, openAgain{t.name})
+}
+
+// read passes on what is heard, until it is interrupted.
 func (t *trusted) read(id babel.InterfaceID, p *system.Pump[Message]) error {
 	buffer := make([]byte, babel.MaxPacket)
 	for {
 		n, from, at, err := t.conn.Read(buffer)
-		if errors.Is(err, net.ErrClosed) {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("read on %s: %w", t.name, err)
+			return p.Deliver(interfaceLost{id, err})
 		}
 		body := make([]byte, n)
 		copy(body, buffer)
@@ -66,9 +124,15 @@ func (t *trusted) read(id babel.InterfaceID, p *system.Pump[Message]) error {
 	}
 }
 
-func (t *trusted) send(log *slog.Logger, e babel.Send) {
-	if err := t.conn.Write(e.To, e.Packet); err != nil {
-		log.Debug("babel packet not sent", "interface", t.name, "error", err)
+// sendTrusted sends on an interface of the kernel, and notes where that is gone.
+func (r *router) sendTrusted(t *trusted, e babel.Send) {
+	err := t.conn.Write(e.To, e.Packet)
+	if err == nil {
+		return
+	}
+	r.ctx.Log().Debug("babel packet not sent", "interface", t.name, "error", err)
+	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) {
+		r.ctx.Self().Tell(interfaceLost{e.Interface, err})
 	}
 }
 
@@ -80,24 +144,34 @@ func (r *router) heard(m heardOnKernel) {
 	if t == nil || m.from == t.conn.Local() {
 		return
 	}
-	c := r.children[key]
-	if c == nil {
+	if r.children[key] == nil {
 		if err := r.neighborOn(t, key); err != nil {
 			r.ctx.Event("refused", err.Error())
 			return
 		}
-		c = r.children[key]
 	}
-	c.ref.Tell(received{m.packet})
+	select {
+	case r.children[key].inbox <- m.packet:
+	default: // as a full socket would
+	}
 }
 
 func (r *router) neighborOn(t *trusted, key babel.NeighborKey) error {
+	there := 0
+	for other := range r.children {
+		if other.Interface == key.Interface {
+			there++
+		}
+	}
+	if there >= maxOnTrusted {
+		return fmt.Errorf("no place for neighbor %s on %s, at most %d", key.Addr, t.name, maxOnTrusted)
+	}
 	if err := r.babel.AddNeighbor(r.ctx.Now(), key); err != nil {
 		return err
 	}
 	name := fmt.Sprintf("%s.%s.%d", key.Addr, t.name, r.ctx.Rand().Uint32())
 	cfg := babel.NeighborConfig{Addr: key.Addr, Local: t.conn.Local(), Locators: r.cfg.Locators}
-	err := r.addChild(name, key, cfg, 0, nil)
+	err := r.addChild(name, key, cfg, nil, make(chan packet, inboxSize))
 	if err != nil {
 		r.babel.RemoveNeighbor(r.ctx.Now(), key)
 	}

@@ -100,8 +100,8 @@ func (m *Multicast) Ifindex() int { return m.ifindex }
 // Local is our link-local address on the interface, without zone.
 func (m *Multicast) Local() netip.Addr { return m.local }
 
-// Read waits for a packet from a link-local source. It fails with net.ErrClosed
-// after Close.
+// Read waits for a packet from a link-local source and the group's port. It fails
+// with net.ErrClosed after Close, with os.ErrDeadlineExceeded after Interrupt.
 func (m *Multicast) Read(b []byte) (n int, from netip.Addr, at time.Time, err error) {
 	for {
 		n, _, src, err := m.packets.ReadFrom(b)
@@ -109,7 +109,7 @@ func (m *Multicast) Read(b []byte) (n int, from netip.Addr, at time.Time, err er
 		if err != nil {
 			return 0, netip.Addr{}, at, err
 		}
-		if udp, ok := src.(*net.UDPAddr); ok {
+		if udp, ok := src.(*net.UDPAddr); ok && udp.Port == m.group.Port {
 			if from = udp.AddrPort().Addr().WithZone(""); from.Is6() && from.IsLinkLocalUnicast() {
 				return n, from, at, nil
 			}
@@ -127,6 +127,9 @@ func (m *Multicast) Write(to netip.Addr, b []byte) error {
 	_, err := m.packets.WriteTo(b, nil, &dst)
 	return err
 }
+
+// Interrupt ends Read for good; Write goes on.
+func (m *Multicast) Interrupt() error { return m.packets.SetReadDeadline(time.Unix(1, 0)) }
 
 // Close ends Read.
 func (m *Multicast) Close() error { return m.packets.Close() }

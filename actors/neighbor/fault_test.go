@@ -1,0 +1,225 @@
+package neighbor
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"re6st/actors/system"
+	"re6st/hw/netlink"
+	"re6st/protocols/babel"
+	"re6st/protocols/rib"
+)
+
+func TestAPacketThatPanicsRestartsItsNeighborAndNobodyElse(t *testing.T) {
+	star(t, func(w *world, hub, a, b *testRouter) {
+		hub.drop(1)
+		if r := hub.record(a); r.State != system.Running || r.Restarts != 1 {
+			t.Errorf("the neighbor that got it: %+v, want one restart, at once", r)
+		}
+		if r := hub.record(b); r.State != system.Running || r.Restarts != 0 {
+			t.Errorf("the other neighbor: %+v, want no restart", r)
+		}
+		time.Sleep(time.Minute)
+		for _, to := range []*testRouter{a, b} {
+			if hub.mustReach(to); !hub.alwaysReached(to) {
+				t.Errorf("the route to router %d was lost for a while", to.index)
+			}
+		}
+	})
+}
+
+func TestANeighborInQuarantineLosesItsRoutesUntilItIsTriedAgain(t *testing.T) {
+	star(t, func(w *world, hub, a, b *testRouter) {
+		for range system.DefaultRestart.Budget + 1 {
+			hub.drop(1)
+			time.Sleep(2 * time.Second)
+		}
+		if r := hub.record(a); r.State != system.Quarantined {
+			t.Fatalf("the neighbor: %+v, want a quarantine", r)
+		}
+		if _, ok := hub.route(a); ok {
+			t.Error("its routes are still in use")
+		}
+		if !hub.alwaysReached(b) {
+			t.Error("the other neighbor's routes were lost for a while")
+		}
+		time.Sleep(system.QuarantineMin)
+		hub.mustReach(a)
+	})
+}
+
+// What a link costs now is in Links: the router may not have had to tell the
+// incarnation that failed.
+func TestANeighborThatRestartsKnowsTheRoundTripOfNow(t *testing.T) {
+	star(t, func(w *world, hub, a, b *testRouter) {
+		hub.links.Set(Link{ID: 1, Peer: a.id, RTT: 700 * time.Millisecond})
+		time.Sleep(30 * time.Second)
+		before := hub.mustReach(a).Metric
+		hub.drop(1)
+		time.Sleep(30 * time.Second)
+		if after := hub.mustReach(a).Metric; before < 700 || after != before {
+			t.Errorf("the route's metric was %d before the fault, and is %d", before, after)
+		}
+	})
+}
+
+func TestARouterThatRestartsKeepsItsRoutesHereAndInTheKernel(t *testing.T) {
+	star(t, func(w *world, hub, a, b *testRouter) {
+		outside := func() (n int) {
+			for _, r := range hub.routes.Held() {
+				if r.Dst == a.prefix || r.Dst == b.prefix {
+					n++
+				}
+			}
+			return n
+		}
+		if outside() != 2 {
+			t.Fatalf("the kernel holds %v", hub.routes.Held())
+		}
+		// The neighbors have just sent all their routes to somebody, and answer late.
+		if err := hub.sys.Inject("router", system.InjectPanic); err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			time.Sleep(50 * time.Millisecond)
+			synctest.Wait()
+			if n := outside(); n != 2 {
+				t.Fatalf("the kernel holds %d of 2 routes", n)
+			}
+		}
+		if hub.events(system.EventRestarted) != 1 || !hub.alwaysReached(a) || !hub.alwaysReached(b) {
+			t.Error("routes were lost for a while")
+		}
+	})
+}
+
+// A neighbor answers a request for all routes late where it has just sent them
+// all: two faults in a row.
+func TestARouterThatRestartsTwiceWaitsForTheLateAnswer(t *testing.T) {
+	star(t, func(w *world, hub, a, b *testRouter) {
+		for range 2 {
+			if err := hub.sys.Inject("router", system.InjectPanic); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		time.Sleep(10 * time.Second)
+		if !hub.alwaysReached(a) || !hub.alwaysReached(b) {
+			t.Error("routes were lost for a while")
+		}
+	})
+}
+
+func TestTheLastWordsOfANeighborThatWasEndedAreNotHeard(t *testing.T) {
+	star(t, func(w *world, hub, a, b *testRouter) {
+		key := babel.NeighborKey{Interface: 1, Addr: a.id.LinkLocal()}
+		hub.ref.Tell(checked{from: &child{}, key: key, events: []babel.NeighborEvent{babel.Expired{}}})
+		time.Sleep(time.Second)
+		hub.mustReach(a)
+		if !hub.alwaysReached(a) {
+			t.Error("an actor of the past ended the neighbor of now")
+		}
+	})
+}
+
+func TestARefusalIsToldOnce(t *testing.T) {
+	star(t, func(w *world, hub, a, b *testRouter) {
+		before := hub.events("refused")
+		hub.links.Deliver(1, time.Now(), []byte("this is no Babel"))
+		time.Sleep(time.Second)
+		if n := hub.events("refused") - before; n != 1 {
+			t.Errorf("one bad packet made %d events", n)
+		}
+	})
+}
+
+func TestAKernelThatFailsIsTriedAgain(t *testing.T) {
+	star(t, func(w *world, hub, a, b *testRouter) {
+		hub.routes.Fail(errDisk)
+		hub.links.Remove(1)
+		time.Sleep(30 * time.Second)
+		hub.routes.Fail(nil)
+		time.Sleep(storeAgain)
+		synctest.Wait()
+		for _, r := range hub.routes.Held() {
+			if r.Dst == a.prefix && r.Kind == netlink.Unicast {
+				t.Errorf("the kernel still holds %v", r)
+			}
+		}
+	})
+}
+
+func TestASequenceNumberThatWasNotStoredIsStoredLater(t *testing.T) {
+	inWorld(t, 0, nil, func(w *world) {
+		r := w.spawn(0, nil)
+		w.routers = append(w.routers, r)
+		time.Sleep(time.Second)
+		r.mu.Lock()
+		r.full, r.seqno = errDisk, 0
+		r.mu.Unlock()
+		if err := r.sys.Inject("router", system.InjectPanic); err != nil { // a new router reserves anew
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		r.mu.Lock()
+		r.full = nil
+		r.mu.Unlock()
+		time.Sleep(storeAgain)
+		synctest.Wait()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.seqno == 0 {
+			t.Error("the disk has room again, and nothing was stored")
+		}
+	})
+}
+
+func TestATrustedInterfaceThatIsMissingEndsNobody(t *testing.T) {
+	inWorld(t, 2, []string{"missing0"}, func(w *world) {
+		w.link(1, 0, 1)
+		time.Sleep(5 * time.Minute)
+		r := w.routers[0]
+		r.mustReach(w.routers[1])
+		if r.events(system.EventFaulted) > 0 || r.events("interface") < 2 {
+			t.Errorf("%d faults, and it was tried %d times", r.events(system.EventFaulted), r.events("interface"))
+		}
+	})
+}
+
+func TestALinkThatIsRemovedTakesItsRoutesAlong(t *testing.T) {
+	star(t, func(w *world, hub, a, b *testRouter) {
+		hub.links.Remove(1)
+		if _, ok := hub.route(a); ok {
+			t.Error("its routes are still in use")
+		}
+		if r := hub.record(a); r.Path != "" {
+			t.Errorf("its neighbor is still there: %+v", r)
+		}
+		hub.mu.Lock()
+		defer hub.mu.Unlock()
+		if n := hub.reach.ByLink; n[1].Nodes != 0 || n[2].Nodes == 0 {
+			t.Errorf("destinations by link: %v", n)
+		}
+	})
+}
+
+func TestALinkThatDrainsIsTheWorstWay(t *testing.T) {
+	star(t, func(w *world, hub, a, b *testRouter) {
+		w.link(3, 1, 2) // a triangle now
+		time.Sleep(10 * time.Second)
+		if r := hub.mustReach(a); r.NextHop.Link != 1 {
+			t.Fatalf("goes by link %d", r.NextHop.Link)
+		}
+		for _, end := range []struct{ of, peer *testRouter }{{hub, a}, {a, hub}} {
+			end.of.links.Set(Link{ID: 1, Peer: end.peer.id, RTT: time.Millisecond, Draining: true})
+		}
+		time.Sleep(20 * time.Second)
+		if r := hub.mustReach(a); r.NextHop.Link != rib.LinkID(2) {
+			t.Errorf("still goes by link %d", r.NextHop.Link)
+		}
+		if !hub.alwaysReached(a) {
+			t.Error("the route was lost for a while")
+		}
+	})
+}

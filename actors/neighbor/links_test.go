@@ -1,0 +1,80 @@
+package neighbor
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"re6st/protocols/addr"
+	"re6st/protocols/rib"
+)
+
+var errDisk = errors.New("no room")
+
+var someone = addr.NodeIDFromUint64(9)
+
+func TestWhatComesBeforeALinkIsSetIsKeptForIt(t *testing.T) {
+	l := NewLinks()
+	if !l.Deliver(1, time.Now(), []byte("early")) {
+		t.Fatal("refused")
+	}
+	if len(l.ports()) != 0 {
+		t.Error("a link without a peer is up")
+	}
+	l.Set(Link{ID: 1, Peer: someone})
+	if p := (<-l.ports()[0].inbox); string(p.body) != "early" {
+		t.Errorf("got %q", p.body)
+	}
+}
+
+func TestTheQueueOfALinkIsBounded(t *testing.T) {
+	l := NewLinks()
+	l.Set(Link{ID: 1, Peer: someone})
+	for i := range inboxSize + 3 {
+		if ok := l.Deliver(1, time.Now(), nil); ok != (i < inboxSize) {
+			t.Fatalf("packet %d: %v", i, ok)
+		}
+	}
+	if l.Dropped() != 3 {
+		t.Errorf("%d dropped, want 3", l.Dropped())
+	}
+}
+
+// What was under way when a link was removed makes it early again, for ever: it
+// must not take the place of those that will be set.
+func TestLinksThatAreNeverSetMakeRoomForOthers(t *testing.T) {
+	l, now := NewLinks(), time.Now()
+	for i := range 10 * maxEarly {
+		if !l.Deliver(rib.LinkID(i+1), now.Add(time.Duration(i)), []byte("late")) {
+			t.Fatalf("link %d was refused", i+1)
+		}
+	}
+	if l.early != maxEarly || len(l.links) != maxEarly {
+		t.Errorf("%d early ones of %d, want %d", l.early, len(l.links), maxEarly)
+	}
+	if l.links[1] != nil || l.links[10*maxEarly] == nil {
+		t.Error("it is not the oldest that went")
+	}
+	for i := range 10 * maxEarly {
+		l.Remove(rib.LinkID(i + 1))
+	}
+	if l.early != 0 || len(l.links) != 0 {
+		t.Errorf("%d early ones of %d are left", l.early, len(l.links))
+	}
+}
+
+func TestSetKeepsTheQueue(t *testing.T) {
+	l := NewLinks()
+	told := 0
+	l.observe(func() { told++ })
+	l.Set(Link{ID: 1, Peer: someone})
+	l.Deliver(1, time.Now(), []byte("x"))
+	l.Set(Link{ID: 1, Peer: someone, RTT: time.Second})
+	if p := l.ports()[0]; len(p.inbox) != 1 || l.rtt(1) != time.Second || told != 2 {
+		t.Errorf("%d packets, round trip %s, told %d times", len(p.inbox), l.rtt(1), told)
+	}
+	l.Set(Link{ID: 1, Peer: someone, RTT: time.Millisecond, Draining: true})
+	if l.rtt(1) != drained || l.rtt(2) != 0 {
+		t.Errorf("draining: %s; no link: %s", l.rtt(1), l.rtt(2))
+	}
+}
