@@ -98,11 +98,12 @@ func TestARouterThatRestartsKeepsItsRoutesHereAndInTheKernel(t *testing.T) {
 // all: two faults in a row.
 func TestARouterThatRestartsTwiceWaitsForTheLateAnswer(t *testing.T) {
 	star(t, func(w *world, hub, a, b *testRouter) {
+		w.delay.Store(int64(200 * time.Millisecond))
 		for range 2 {
 			if err := hub.sys.Inject("router", system.InjectPanic); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(200 * time.Millisecond)
+			time.Sleep(110 * time.Millisecond)
 		}
 		time.Sleep(10 * time.Second)
 		if !hub.alwaysReached(a) || !hub.alwaysReached(b) {

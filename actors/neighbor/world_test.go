@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,6 +41,7 @@ type world struct {
 	t       *testing.T
 	routers []*testRouter
 	ends    map[[2]rib.LinkID]int // (link, router): the router at the other end
+	delay   atomic.Int64          // of packets, beside a millisecond
 }
 
 // testRouter is one router with what it is driven by.
@@ -117,14 +119,14 @@ func (r *testRouter) persist(seqno uint16) error {
 	return r.full
 }
 
-// send brings a packet to the other end of a link within a millisecond.
+// send brings a packet to the other end of a link.
 func (r *testRouter) send(id rib.LinkID, packet []byte) error {
 	j, ok := r.ends[[2]rib.LinkID{id, rib.LinkID(r.index)}]
 	if !ok {
 		return errors.New("no such link")
 	}
 	packet = slices.Clone(packet)
-	time.AfterFunc(time.Millisecond, func() { r.routers[j].links.Deliver(id, time.Now(), packet) })
+	time.AfterFunc(time.Millisecond+time.Duration(r.delay.Load()), func() { r.routers[j].links.Deliver(id, time.Now(), packet) })
 	return nil
 }
 
