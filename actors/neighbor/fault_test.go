@@ -95,8 +95,8 @@ func TestARouterThatRestartsKeepsItsRoutesHereAndInTheKernel(t *testing.T) {
 }
 
 // A neighbor answers a request for all routes late where it has just sent them
-// all: two faults in a row.
-func TestARouterThatRestartsTwiceWaitsForTheLateAnswer(t *testing.T) {
+// all.
+func TestARouterThatRestartsTwiceKeepsItsRoutes(t *testing.T) {
 	star(t, func(w *world, hub, a, b *testRouter) {
 		w.delay.Store(int64(200 * time.Millisecond))
 		for range 2 {

@@ -16,8 +16,8 @@ import (
 
 // relearn is how long a restarted router lets the packet path and the kernel use
 // the last table of its predecessor: by then the neighbors have answered its
-// requests, for which they may take a second after the last one's
-// (babel's dumpSpacing) and the worst round trip.
+// requests, which they do once a second (babel's dumpSpacing), though an answer
+// was lost and came again.
 const relearn = 2500 * time.Millisecond
 
 // router is the parent of the neighbors; it alone holds the Babel router and the

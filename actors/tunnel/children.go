@@ -2,11 +2,13 @@ package tunnel
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
 
 	"re6st/actors/system"
+	"re6st/protocols/addr"
 	"re6st/protocols/fabric"
 	"re6st/protocols/rib"
 	"re6st/protocols/tunnelplan"
@@ -15,10 +17,22 @@ import (
 // open dials a peer.
 func (m *manager) open(p tunnelplan.Peer) {
 	if t := m.byPeer[p.ID]; t != nil {
-		return // the old link is on its way out; the planner asks again
+		t.next = &p // on its way out, or the peer's own dial, which may fail
+		return
 	}
-	m.spawn(LinkSnapshot{Peer: p.ID, Prefix: p.Prefix, Role: tunnelplan.Opened},
+	t := m.spawn(LinkSnapshot{Peer: p.ID, Prefix: p.Prefix, Role: tunnelplan.Opened},
 		&lease{endpoints: p.Endpoints, static: static(p.Static)})
+	if t == nil {
+		m.unopened = append(m.unopened, p.ID)
+	}
+}
+
+// cancel ends the dial to a peer.
+func (m *manager) cancel(id addr.NodeID) {
+	if t := m.byPeer[id]; t != nil {
+		t.next = nil
+		t.ref.Tell(closeLink{fabric.CloseIdle})
+	}
 }
 
 // accepted gives a handshake that succeeded to the tunnel with that peer, which
@@ -41,12 +55,12 @@ func (m *manager) spawn(snap LinkSnapshot, l *lease) *tunnelState {
 	now := m.ctx.Now()
 	snap.ID, snap.Since = m.lastLink, now
 	l.link, l.peer = snap.ID, snap.Peer
+	l.known, l.self, l.params = m.known(now), m.endpoints(), m.kept.params
 	cfg, manager := m.cfg, m.ctx.Self()
-	known, endpoints := m.known(now), m.endpoints()
 	ref, err := system.Spawn(m.ctx, fmt.Sprintf("%s.%d", snap.Peer, snap.ID), system.Spec[tunnelMessage]{
 		Kind: "tunnel",
 		New: func() system.Handler[tunnelMessage] {
-			return &tunnel{cfg: cfg, lease: l, manager: manager, known: known, endpoints: endpoints, params: cfg.Params}
+			return &tunnel{cfg: cfg, lease: l, manager: manager}
 		},
 		OnBudget: system.GiveUp, // the planner dials again, with a backoff of its own
 	})
@@ -71,6 +85,7 @@ func (m *manager) risen(now time.Time, r risen) {
 	if r.up.Initiator {
 		t.snap.Role = tunnelplan.Opened
 	}
+	t.next = nil
 	m.acceptor.HandleUp(r.up.Peer.ID, r.up.BootID)
 	m.planner.HandlePeers(now, tunnelplan.Direct, []tunnelplan.Peer{{
 		ID: r.up.Peer.ID, Prefix: r.up.Peer.Prefix, Static: r.up.Static, Seen: now, Endpoints: []netip.AddrPort{r.up.Remote},
@@ -88,45 +103,41 @@ func (m *manager) announce(t *tunnelState) {
 	}
 }
 
-// ended takes note of a link that is gone, or was never made.
-func (m *manager) ended(now time.Time, e ended) {
-	if !m.forget(now, e.link, e.down) {
-		return
-	}
-	if e.orphan != nil {
-		m.accepted(*e.orphan)
-	}
-}
-
-// forget removes a tunnel; false where it was not known any more.
-func (m *manager) forget(now time.Time, link rib.LinkID, down fabric.Down) bool {
+// forget takes note of a link that is gone, or was never made.
+func (m *manager) forget(now time.Time, link rib.LinkID, down fabric.Down) {
 	t := m.tunnels[link]
 	if t == nil {
-		return false
+		return
 	}
 	delete(m.tunnels, link)
 	if m.byPeer[t.snap.Peer] == t {
 		delete(m.byPeer, t.snap.Peer)
 	}
-	for index, expecting := range m.expect {
-		if expecting == t {
-			delete(m.expect, index)
-		}
-	}
+	m.unexpect(t)
 	t.ref.Stop()
 	m.cfg.Emit(LinkDown{link})
-	if t.snap.Up {
+	switch {
+	case t.snap.Up:
 		m.acceptor.HandleDown(t.snap.Peer)
 		m.planner.HandleDown(now, t.snap.Peer, downReason(down))
 		m.ctx.Event("down", fmt.Sprintf("link %d with %s: %s", link, t.snap.Prefix.CN(), down.Reason))
-		return true
-	}
-	if down.Remote {
+	case t.next != nil: // its answer is that of the dial that follows
+	case down.Remote:
 		m.planner.HandleRefused(now, t.snap.Peer)
-	} else {
+	default:
 		m.planner.HandleFailed(now, t.snap.Peer)
 	}
-	return true
+	if down.Remote && down.Reason == fabric.CloseDuplicate && !t.snap.Up {
+		m.disowned(now, t.snap.Peer)
+	}
+	if t.next != nil {
+		m.open(*t.next)
+	}
+}
+
+// unexpect has no more handshakes brought to a tunnel.
+func (m *manager) unexpect(t *tunnelState) {
+	maps.DeleteFunc(m.expect, func(_ uint32, expecting *tunnelState) bool { return expecting == t })
 }
 
 func downReason(d fabric.Down) tunnelplan.DownReason {
@@ -142,23 +153,28 @@ func downReason(d fabric.Down) tunnelplan.DownReason {
 	}
 }
 
-// childChanged forgets a tunnel that its supervisor has given up.
+// childChanged forgets a tunnel that its supervisor has given up, and what one
+// that failed was waiting for.
 func (m *manager) childChanged(now time.Time, e system.Event) {
-	if e.Kind != system.EventStopped {
-		return
-	}
 	for id, t := range m.tunnels {
-		if t.path == e.Actor {
-			m.forget(now, id, fabric.Down{Reason: fabric.CloseSilence})
-			return
+		if t.path != e.Actor {
+			continue
 		}
+		switch e.Kind {
+		case system.EventFaulted:
+			m.unexpect(t)
+		case system.EventStopped:
+			m.forget(now, id, fabric.Down{Reason: fabric.CloseSilence})
+		}
+		return
 	}
 }
 
 // routing passes on what routing makes of the links.
 func (m *manager) routing(now time.Time, r RoutingChanged) {
 	routing := tunnelplan.Routing{Reachable: r.Reachable}
-	for _, t := range m.tunnels {
+	for _, id := range slices.Sorted(maps.Keys(m.tunnels)) {
+		t := m.tunnels[id]
 		before, use := t.snap.Use, r.ByLink[t.snap.ID]
 		t.snap.Use = use
 		if t.snap.Up {

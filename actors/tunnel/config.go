@@ -62,9 +62,10 @@ type Plane interface {
 
 // Spawn starts the manager. A node without one makes no links: it escalates.
 func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
+	kept := &memory{params: cfg.Params, limits: cfg.Limits, remembered: cfg.Remembered}
 	return system.Spawn(parent, "tunnel", system.Spec[Message]{
 		Kind:     "tunnels",
-		New:      func() system.Handler[Message] { return &manager{cfg: cfg} },
+		New:      func() system.Handler[Message] { return &manager{cfg: cfg, kept: kept} },
 		OnBudget: system.Escalate,
 	})
 }

@@ -3,13 +3,27 @@ package tunnel
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"re6st/protocols/addr"
+	"re6st/protocols/fabric"
+	"re6st/protocols/peer"
 	"re6st/protocols/rib"
+	"re6st/protocols/tunnelplan"
 )
 
+// memory is what outlives an incarnation of the manager. One at a time uses it.
+type memory struct {
+	started    time.Time // of the first incarnation
+	params     Params
+	limits     tunnelplan.Limits
+	remembered []tunnelplan.Peer
+	observed   []netip.AddrPort // where others saw this node, the newest first
+}
+
 // lease is what outlives an incarnation of a tunnel: what it has in the packet
-// path, and where the peer is. One incarnation at a time uses it.
+// path, where the peer is, and what the manager told. One incarnation at a time
+// uses it.
 type lease struct {
 	link      rib.LinkID
 	peer      addr.NodeID
@@ -17,11 +31,17 @@ type lease struct {
 	endpoints []netip.AddrPort
 	waits     bool // the peer dials; this end has no reason to
 
-	suite   string   // of the keys in use
-	added   bool     // the packet path knows the link
-	told    bool     // the manager knows that it is up
-	indices []uint32 // of the keys installed, all incarnations'
+	suite   string        // of the keys in use
+	added   bool          // the packet path knows the link
+	told    bool          // the manager knows that it is up
+	boot    fabric.BootID // the peer's, once told
+	indices []uint32      // of the keys installed, all incarnations'
 	control chan controlled
+
+	inUse  bool             // routes go by the link
+	known  []peer.Peer      // of whom to tell the peer
+	self   []netip.AddrPort // where this node is reached
+	params Params
 }
 
 // hold notes keys in the packet path, release that they are gone.

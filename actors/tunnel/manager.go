@@ -31,6 +31,7 @@ const (
 // manager chooses the peers, and is the parent of the tunnels.
 type manager struct {
 	cfg      Config
+	kept     *memory
 	ctx      *system.Context[Message]
 	planner  *tunnelplan.Planner
 	acceptor *fabric.Acceptor
@@ -38,13 +39,15 @@ type manager struct {
 	accept   *system.Timer
 	gossip   *system.Timer
 	told     bool // the gossip timer is armed
+	moved    bool // this node has another address to tell of
 
 	lastLink rib.LinkID
 	tunnels  map[rib.LinkID]*tunnelState
 	byPeer   map[addr.NodeID]*tunnelState
 	expect   map[uint32]*tunnelState // by handshake index
-	observed []netip.AddrPort
-	store    chan []tunnelplan.Peer // to the pump; holds the newest
+	unopened []addr.NodeID           // of the peers that the planner wants, those for which there is no tunnel
+	refusals map[addr.NodeID]int     // by peers that say that another has this node's certificate
+	store    chan []tunnelplan.Peer  // to the pump; holds the newest
 }
 
 // tunnelState is what the manager knows of a child.
@@ -52,6 +55,9 @@ type tunnelState struct {
 	ref  system.Ref[tunnelMessage]
 	path string
 	snap LinkSnapshot
+	next *tunnelplan.Peer // to dial once this tunnel has ended
+
+	draining, parting bool // at this end, at the peer's
 }
 
 // Start takes up with the peers that are remembered.
@@ -61,15 +67,19 @@ func (m *manager) Start(ctx *system.Context[Message]) error {
 	m.tunnels = map[rib.LinkID]*tunnelState{}
 	m.byPeer = map[addr.NodeID]*tunnelState{}
 	m.expect = map[uint32]*tunnelState{}
+	m.refusals = map[addr.NodeID]int{}
+	if m.kept.started.IsZero() {
+		m.kept.started = now
+	}
 	m.lastLink = rib.LinkID((ctx.Number() - 1) % (1 << 11) * linksPerLife)
-	m.planner = tunnelplan.New(now, m.self(), m.cfg.Limits, ctx.Rand())
+	m.planner = tunnelplan.New(now, m.self(), m.kept.limits, ctx.Rand())
 	m.acceptor = fabric.NewAcceptor(fabric.AcceptorConfig{
 		Credentials: m.cfg.Credentials, Rand: rand.Reader, NewIndex: m.cfg.Plane.NewIndex, Admit: m.admit,
 	})
 	m.plan, m.accept, m.gossip = ctx.NewTimer(planTick{}), ctx.NewTimer(acceptTick{}), ctx.NewTimer(gossipTick{})
 	ctx.OnChild(func(e system.Event) Message { return childEvent{e} })
 	m.startPumps()
-	m.planner.HandlePeers(now, tunnelplan.Remembered, m.cfg.Remembered)
+	m.planner.HandlePeers(now, tunnelplan.Remembered, m.kept.remembered)
 	m.settle()
 	return nil
 }
@@ -89,15 +99,21 @@ func (m *manager) startPumps() {
 	})
 	m.store = make(chan []tunnelplan.Peer, 1)
 	log := m.ctx.Log()
+	store, keep := m.store, m.cfg.Store
 	m.ctx.Pump("remember", func(stop context.Context, _ *system.Pump[Message]) error {
 		for {
+			var peers []tunnelplan.Peer
 			select {
+			case peers = <-store:
 			case <-stop.Done():
-				return nil
-			case peers := <-m.store:
-				if err := m.cfg.Store(peers); err != nil {
-					log.Warn("peers not stored", "error", err)
+				select {
+				case peers = <-store: // the last word
+				default:
+					return nil
 				}
+			}
+			if err := keep(peers); err != nil {
+				log.Warn("peers not stored", "error", err)
 			}
 		}
 	})
@@ -115,7 +131,7 @@ func (m *manager) Handle(ctx *system.Context[Message], message Message) error {
 		m.acceptor.HandleTimeout(now)
 	case gossipTick:
 		m.told = false
-		m.tellKnown(now)
+		m.tell(now)
 	case PeersLearned:
 		m.planner.HandlePeers(now, msg.Source, msg.Peers)
 		m.gossipSoon(now)
@@ -124,11 +140,11 @@ func (m *manager) Handle(ctx *system.Context[Message], message Message) error {
 	case RoutingChanged:
 		m.routing(now, msg)
 	case ParamsChanged:
-		m.cfg.Params, m.cfg.Limits = msg.Params, msg.Limits
+		m.kept.params, m.kept.limits = msg.Params, msg.Limits
 		m.planner.HandleLimits(now, msg.Limits)
 		m.tellAll(newParams{msg.Params})
 	case ObservedAt:
-		m.observe(msg.Endpoint)
+		m.observe(now, msg.Endpoint)
 	default:
 		m.fromChild(now, message)
 	}
@@ -148,7 +164,11 @@ func (m *manager) fromChild(now time.Time, message Message) {
 	case risen:
 		m.risen(now, msg)
 	case ended:
-		m.ended(now, msg)
+		m.forget(now, msg.link, msg.down)
+	case orphaned:
+		m.accepted(msg.Accepted)
+	case duplicate:
+		m.duplicate(now, msg.Duplicate)
 	case verified:
 		m.acceptor.HandleVerified(now, msg.peer)
 	case learned:
@@ -162,7 +182,7 @@ func (m *manager) fromChild(now time.Time, message Message) {
 	case parting:
 		m.parting(msg)
 	case received:
-		if msg.params.Number > m.cfg.Params.Number {
+		if msg.params.Number > m.kept.params.Number {
 			m.cfg.Emit(ParamsReceived{msg.params})
 		}
 	case childEvent:
@@ -170,8 +190,19 @@ func (m *manager) fromChild(now time.Time, message Message) {
 	}
 }
 
-// Stop leaves the tunnels to say goodbye: they stop next.
-func (m *manager) Stop(*system.Context[Message]) {}
+// Stop leaves the tunnels to say goodbye: they stop next, and with them their
+// links. The next incarnation begins with whom this one knew.
+func (m *manager) Stop(*system.Context[Message]) {
+	if m.planner == nil {
+		return
+	}
+	if known := m.planner.Known(tunnelplan.MaxRemembered); len(known) > 0 {
+		m.kept.remembered = known
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.tunnels)) {
+		m.cfg.Emit(LinkDown{id})
+	}
+}
 
 // handshake brings a datagram to the tunnel that waits for it, or to the
 // acceptor.
@@ -201,6 +232,7 @@ func (m *manager) admit(p *cert.Identity) fabric.CloseReason {
 
 // settle carries out what the machines want.
 func (m *manager) settle() {
+	now := m.ctx.Now()
 	m.acceptor.Drain(func(e fabric.Event) {
 		switch e := e.(type) {
 		case fabric.Send:
@@ -212,10 +244,16 @@ func (m *manager) settle() {
 				t.ref.Tell(verify{})
 			}
 		case fabric.Duplicate:
-			m.cfg.Emit(Duplicate{Peer: e.Peer, From: e.From})
+			m.duplicate(now, e)
 		}
 	})
 	m.planner.Drain(m.carryOut)
+	for len(m.unopened) > 0 {
+		id := m.unopened[0]
+		m.unopened = m.unopened[1:]
+		m.planner.HandleFailed(now, id)
+		m.planner.Drain(m.carryOut)
+	}
 	m.plan.Rearm(m.planner.NextTimeout())
 	m.accept.Rearm(m.acceptor.NextTimeout())
 	m.ctx.Publish(m.snapshot())
@@ -227,13 +265,15 @@ func (m *manager) carryOut(e tunnelplan.Event) {
 	case tunnelplan.Open:
 		m.open(e.Peer)
 	case tunnelplan.Cancel:
-		m.tell(e.ID, closeLink{fabric.CloseIdle})
+		m.cancel(e.ID)
 	case tunnelplan.Drain:
 		m.drain(e.ID, true)
 	case tunnelplan.Undrain:
 		m.drain(e.ID, false)
 	case tunnelplan.Close:
-		m.tell(e.ID, closeLink{closeReason(e.Reason)})
+		if t := m.byPeer[e.ID]; t != nil {
+			t.ref.Tell(closeLink{closeReason(e.Reason)})
+		}
 	case tunnelplan.AskRegistry:
 		m.cfg.Emit(RegistryWanted{})
 	case tunnelplan.Remember:
@@ -257,8 +297,8 @@ func (m *manager) drain(id addr.NodeID, draining bool) {
 	if t == nil {
 		return
 	}
-	t.snap.Draining = draining
-	m.announce(t)
+	t.draining = draining
+	m.drained(t)
 	reason := peer.Keeping
 	if draining {
 		reason = peer.Draining
@@ -269,7 +309,15 @@ func (m *manager) drain(id addr.NodeID, draining bool) {
 // parting follows a peer that moves its routes off the link.
 func (m *manager) parting(p parting) {
 	if t := m.tunnels[p.link]; t != nil && p.reason != peer.Leaving {
-		t.snap.Draining = p.reason == peer.Draining
+		t.parting = p.reason == peer.Draining
+		m.drained(t)
+	}
+}
+
+// drained tells whether one of the ends wants to leave a link.
+func (m *manager) drained(t *tunnelState) {
+	if draining := t.draining || t.parting; draining != t.snap.Draining {
+		t.snap.Draining = draining
 		m.announce(t)
 	}
 }
@@ -277,12 +325,6 @@ func (m *manager) parting(p parting) {
 func (m *manager) send(to netip.AddrPort, datagram []byte) {
 	if err := m.cfg.Plane.Send(to, datagram); err != nil {
 		m.ctx.Log().Debug("handshake not sent", "to", to, "error", err)
-	}
-}
-
-func (m *manager) tell(id addr.NodeID, msg tunnelMessage) {
-	if t := m.byPeer[id]; t != nil {
-		t.ref.Tell(msg)
 	}
 }
 
@@ -300,7 +342,14 @@ func (m *manager) gossipSoon(now time.Time) {
 	}
 }
 
-func (m *manager) tellKnown(now time.Time) { m.tellAll(knownPeers{m.known(now)}) }
+// tell has the peers told what is new.
+func (m *manager) tell(now time.Time) {
+	m.tellAll(knownPeers{m.known(now)})
+	if m.moved {
+		m.moved = false
+		m.tellAll(newSelf{m.endpoints()})
+	}
+}
 
 // known is what to tell a peer of the others.
 func (m *manager) known(now time.Time) []peer.Peer {
@@ -312,17 +361,22 @@ func (m *manager) known(now time.Time) []peer.Peer {
 	return peers
 }
 
-// observe adds an address at which somebody saw this node.
-func (m *manager) observe(at netip.AddrPort) {
-	if slices.Contains(m.endpoints(), at) {
+// observe adds an address at which somebody saw this node, unless no other could
+// dial it there.
+func (m *manager) observe(now time.Time, at netip.AddrPort) {
+	at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+	if slices.Contains(m.endpoints(), at) || peer.CheckEndpoint(at, m.cfg.Networks) != nil {
 		return
 	}
-	m.observed = append([]netip.AddrPort{at}, m.observed...)
-	m.observed = m.observed[:min(len(m.observed), maxObserved)]
-	m.tellAll(newSelf{m.endpoints()})
+	observed := append([]netip.AddrPort{at}, m.kept.observed...)
+	m.kept.observed = observed[:min(len(observed), maxObserved)]
+	m.moved = true
+	m.gossipSoon(now)
 }
 
-func (m *manager) endpoints() []netip.AddrPort { return slices.Concat(m.cfg.Endpoints, m.observed) }
+func (m *manager) endpoints() []netip.AddrPort {
+	return slices.Concat(m.cfg.Endpoints, m.kept.observed)
+}
 
 func (m *manager) snapshot() Snapshot {
 	s := Snapshot{Known: m.planner.Known(tunnelplan.MaxPeers), Endpoints: m.endpoints(), Drops: m.acceptor.Drops()}

@@ -68,13 +68,13 @@ type (
 		up    fabric.Up
 	}
 	ended struct {
-		link   rib.LinkID
-		down   fabric.Down
-		wasUp  bool
-		orphan *fabric.Accepted // a handshake of the peer's next life
+		link rib.LinkID
+		down fabric.Down
 	}
-	verified struct{ peer addr.NodeID }
-	learned  struct {
+	orphaned  struct{ fabric.Accepted } // a handshake of the peer's next life
+	duplicate struct{ fabric.Duplicate }
+	verified  struct{ peer addr.NodeID }
+	learned   struct {
 		source tunnelplan.Source
 		peers  []tunnelplan.Peer
 	}
@@ -102,6 +102,8 @@ func (childEvent) managerMessage()     {}
 func (expected) managerMessage()       {}
 func (risen) managerMessage()          {}
 func (ended) managerMessage()          {}
+func (orphaned) managerMessage()       {}
+func (duplicate) managerMessage()      {}
 func (verified) managerMessage()       {}
 func (learned) managerMessage()        {}
 func (measured) managerMessage()       {}
@@ -165,7 +167,7 @@ type RegistryWanted struct{}
 type ParamsReceived struct{ Params Params }
 
 // Duplicate says that another live node uses the certificate of Peer; where that
-// is this node, it must not go on.
+// is this node, it must not go on. From is not valid where others say so.
 type Duplicate struct {
 	Peer addr.NodeID
 	From netip.AddrPort

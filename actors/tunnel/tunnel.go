@@ -20,12 +20,9 @@ const controlQueue = 64
 
 // tunnel is one link with one peer.
 type tunnel struct {
-	cfg       Config
-	lease     *lease
-	manager   system.Ref[Message]
-	known     []peer.Peer // as last told by the manager
-	endpoints []netip.AddrPort
-	params    Params
+	cfg     Config
+	lease   *lease
+	manager system.Ref[Message]
 
 	ctx       *system.Context[tunnelMessage]
 	link      *fabric.Link
@@ -33,7 +30,6 @@ type tunnel struct {
 	exchange  *peer.Exchange // nil before the link is up
 	peerTimer *system.Timer
 	leftovers []uint32 // keys of the incarnation before
-	orphan    *fabric.Accepted
 }
 
 // Start dials, unless it is the peer that does.
@@ -45,13 +41,15 @@ func (t *tunnel) Start(ctx *system.Context[tunnelMessage]) error {
 		Credentials: t.cfg.Credentials, Rand: rand.Reader, NewIndex: t.cfg.Plane.NewIndex,
 		Peer: t.lease.peer, Static: t.lease.static, IdleFirst: t.cfg.IdleFirst, IdleLast: t.cfg.IdleLast,
 	})
+	t.link.SetUse(ctx.Now(), t.lease.inUse)
 	t.attach()
+	frames := t.lease.control
 	ctx.Pump("control", func(stop context.Context, p *system.Pump[tunnelMessage]) error {
 		for {
 			select {
 			case <-stop.Done():
 				return nil
-			case c := <-t.lease.control:
+			case c := <-frames:
 				p.Offer(c)
 			}
 		}
@@ -96,13 +94,15 @@ func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) err
 		t.link.HandleHandshake(now, m.From, m.Datagram)
 	case accepted:
 		if !t.link.HandleAccepted(now, m.Accepted) {
-			t.orphan = &m.Accepted
+			t.settle() // the end of this link, before the next one
+			t.manager.Tell(orphaned(m))
 		}
 	case controlled:
 		return t.control(now, m)
 	case linkTick:
 		t.link.HandleTimeout(now)
 	case setUse:
+		t.lease.inUse = m.inUse
 		t.link.SetUse(now, m.inUse)
 	case verify:
 		t.link.Verify(now)
@@ -131,11 +131,11 @@ func (t *tunnel) control(now time.Time, m controlled) error {
 func (t *tunnel) converse(now time.Time, m tunnelMessage) {
 	switch m := m.(type) {
 	case knownPeers:
-		t.known = m.peers
+		t.lease.known = m.peers
 	case newParams:
-		t.params = m.params
+		t.lease.params = m.params
 	case newSelf:
-		t.endpoints = m.endpoints
+		t.lease.self = m.endpoints
 	}
 	if t.exchange == nil {
 		return
@@ -160,12 +160,14 @@ func (t *tunnel) Stop(ctx *system.Context[tunnelMessage]) {
 	if ctx.Restarting() && t.lease.told {
 		return
 	}
-	t.link.Close(fabric.CloseShutdown)
-	t.link.Drain(func(e fabric.Event) {
-		if c, ok := e.(fabric.SendControl); ok {
-			t.sendControl(c.Kind, c.Body)
-		}
-	})
+	if t.link != nil { // else Start failed
+		t.link.Close(fabric.CloseShutdown)
+		t.link.Drain(func(e fabric.Event) {
+			if c, ok := e.(fabric.SendControl); ok {
+				t.sendControl(c.Kind, c.Body)
+			}
+		})
+	}
 	t.cfg.Plane.RemoveLink(t.lease.link)
 	t.lease.added, t.lease.told, t.lease.indices = false, false, nil
 }
@@ -202,19 +204,22 @@ func (t *tunnel) carryOut(e fabric.Event) {
 		t.lease.suite = e.Session.Suite().String()
 		plane.SetRemote(id, e.Remote)
 		plane.UseLink(id, e.Session)
+		if t.exchange != nil {
+			t.exchange.HandleObserved(t.ctx.Now(), e.Remote)
+		}
 	case fabric.Retire:
 		t.lease.release(e.Index)
 		plane.RetireLink(e.Index)
 	case fabric.Up:
 		t.up(e)
 	case fabric.Down:
-		t.manager.Tell(ended{id, e, t.lease.told, t.orphan})
+		t.manager.Tell(ended{id, e})
 	case fabric.RTTChanged:
 		t.manager.Tell(measured{id, e.Minimum})
 	case fabric.Verified:
 		t.manager.Tell(verified{e.Peer})
 	case fabric.Duplicate:
-		t.ctx.Event("duplicate", "another node answers as "+e.Peer.String()+" from "+e.From.String())
+		t.manager.Tell(duplicate{e})
 	}
 }
 
@@ -224,9 +229,15 @@ func (t *tunnel) sendControl(kind fabric.ControlKind, body []byte) {
 	}
 }
 
-// up begins to talk, and takes away the keys of the incarnation before.
+// up begins to talk, and takes away the keys of the incarnation before. Where the
+// peer restarted meanwhile too, it gets a new link.
 func (t *tunnel) up(e fabric.Up) {
-	t.lease.static = &e.Static
+	if t.lease.told && e.BootID != t.lease.boot {
+		t.link.Close(fabric.CloseReplaced)
+		t.link.Drain(t.carryOut)
+		return
+	}
+	t.lease.boot, t.lease.static = e.BootID, &e.Static
 	for _, index := range t.leftovers {
 		t.lease.release(index)
 		t.cfg.Plane.RetireLink(index)
@@ -237,8 +248,8 @@ func (t *tunnel) up(e fabric.Up) {
 		Self: t.cfg.Credentials.Identity.ID, Hello: t.hello(), Peer: e.Peer.ID, PeerPrefix: e.Peer.Prefix,
 		Observed: e.Remote, Networks: t.cfg.Networks, Epoch: t.ctx.Rand().Uint32(),
 	})
-	t.exchange.HandleParams(now, t.params.Number, t.params.Signed)
-	t.exchange.HandlePeers(now, t.known)
+	t.exchange.HandleParams(now, t.lease.params.Number, t.lease.params.Signed)
+	t.exchange.HandlePeers(now, t.lease.known)
 	if !t.lease.told {
 		t.lease.told = true
 		t.manager.Tell(risen{t.lease.link, t.lease.suite, e})
@@ -247,7 +258,7 @@ func (t *tunnel) up(e fabric.Up) {
 
 func (t *tunnel) hello() peer.Hello {
 	return peer.Hello{
-		Prefix: t.cfg.Prefix, Static: [32]byte(t.cfg.Credentials.Static.Public), Endpoints: t.endpoints, Software: t.cfg.Software,
+		Prefix: t.cfg.Prefix, Static: [32]byte(t.cfg.Credentials.Static.Public), Endpoints: t.lease.self, Software: t.cfg.Software,
 	}
 }
 
