@@ -11,7 +11,8 @@ import (
 // `re6st lab`. Both are parsed here. The zero fields are those that Verb has not.
 type Action struct {
 	Verb  string
-	A, B  string        // nodes; B for what concerns an edge or a pair
+	A, B  string        // nodes; B for what concerns an edge or a pair; A may be everyName
+	Path  bool          // cut, kill: not A and B, but a link or a relay on the path from A to B
 	How   Cut           // cut
 	Share perMyriad     // loss
 	Rate  uint64        // rate, bit/s; 0 is no limit
@@ -31,6 +32,13 @@ const (
 	verbPing    = "ping"
 )
 
+// Words in the place of a node's name.
+const (
+	everyName = "all"   // every node, but not the registry; of heal: every edge
+	wordPath  = "path"  // the link in the middle of the path that packets take now
+	wordRelay = "relay" // the node in the middle of it
+)
+
 // Limits of the numbers in actions.
 const (
 	maxRateMbit  = 100_000
@@ -40,14 +48,14 @@ const (
 
 // usages shows how each verb is written.
 var usages = map[string]string{
-	verbCut:     "cut A B [silent|reject]",
-	verbHeal:    "heal A B",
+	verbCut:     "cut [path] A B [silent|reject]",
+	verbHeal:    "heal A B|all",
 	verbLoss:    "loss A B PERCENT",
 	verbRate:    "rate NODE MBIT",
 	verbDelay:   "delay A B DURATION",
-	verbKill:    "kill NODE",
-	verbStart:   "start NODE",
-	verbRestart: "restart NODE",
+	verbKill:    "kill NODE|all|relay A B",
+	verbStart:   "start NODE|all",
+	verbRestart: "restart NODE|all",
 	verbPing:    "ping A B every DURATION",
 }
 
@@ -65,16 +73,15 @@ func parseAction(words []string) (Action, error) {
 		return Action{}, fmt.Errorf("%s; write: %s", what, usage)
 	}
 	args := words[1:]
-	nodes := 2
-	switch a.Verb {
-	case verbKill, verbStart, verbRestart, verbRate:
-		nodes = 1
+	if on := onPath[a.Verb]; on != "" && len(args) > 0 && args[0] == on {
+		a.Path, args = true, args[1:]
 	}
+	nodes := a.names(args)
 	if len(args) < nodes {
 		return wrong(fmt.Sprintf("%s needs %d names", a.Verb, nodes))
 	}
 	for _, name := range args[:nodes] {
-		if !isName(name) {
+		if !isName(name) && !(name == everyName && forAll[a.Verb]) {
 			return wrong(fmt.Sprintf("%q is no name of a node", name))
 		}
 	}
@@ -92,6 +99,27 @@ func parseAction(words []string) (Action, error) {
 		return wrong(err.Error())
 	}
 	return a, nil
+}
+
+// onPath are the words by which an action concerns a part of a path.
+var onPath = map[string]string{verbCut: wordPath, verbKill: wordRelay}
+
+// forAll are the actions that can be done to all.
+var forAll = map[string]bool{verbHeal: true, verbKill: true, verbStart: true, verbRestart: true}
+
+// names is how many names begin the arguments.
+func (a *Action) names(args []string) int {
+	switch a.Verb {
+	case verbKill, verbStart, verbRestart, verbRate:
+		if !a.Path {
+			return 1
+		}
+	case verbHeal:
+		if len(args) > 0 && args[0] == everyName {
+			return 1
+		}
+	}
+	return 2
 }
 
 func takesNothing(verb string) bool {
@@ -183,11 +211,13 @@ func parseMbit(rest []string) (uint64, error) {
 
 // String gives the action as it is written.
 func (a Action) String() string {
+	part := ""
+	if a.Path {
+		part = onPath[a.Verb] + " "
+	}
 	switch a.Verb {
 	case verbCut:
-		return fmt.Sprintf("cut %s %s %s", a.A, a.B, a.How)
-	case verbHeal:
-		return fmt.Sprintf("heal %s %s", a.A, a.B)
+		return fmt.Sprintf("cut %s%s %s %s", part, a.A, a.B, a.How)
 	case verbLoss:
 		return fmt.Sprintf("loss %s %s %s", a.A, a.B, decimal(float64(a.Share)/100))
 	case verbRate:
@@ -196,8 +226,8 @@ func (a Action) String() string {
 		return fmt.Sprintf("delay %s %s %v", a.A, a.B, a.Every)
 	case verbPing:
 		return fmt.Sprintf("ping %s %s every %v", a.A, a.B, a.Every)
-	default:
-		return a.Verb + " " + a.A
+	default: // some have no B
+		return strings.TrimRight(fmt.Sprintf("%s %s%s %s", a.Verb, part, a.A, a.B), " ")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"syscall"
 
@@ -16,14 +17,14 @@ import (
 // askCommands are those that act on a running lab.
 func askCommands(folder *string) []*cobra.Command {
 	short := map[string]string{
-		verbCut:     "Let no packet of an edge through; reject answers \"unreachable\"",
+		verbCut:     "Let no packet of an edge through, or of the middle one on a path; reject answers \"unreachable\"",
 		verbHeal:    "Let the packets of an edge through again, all of them",
 		verbLoss:    "Drop that share of an edge's packets, both ways",
 		verbRate:    "Limit what a node sends and gets; 0 is no limit",
 		verbDelay:   "Delay the packets of an edge (not there yet)",
-		verbKill:    "Kill a node, or the registry (SIGKILL)",
-		verbStart:   "Start a node, or the registry, that was killed",
-		verbRestart: "Ask a node, or the registry, to end, and start it again",
+		verbKill:    "Kill a node, all, the registry, or the relay between two nodes (SIGKILL)",
+		verbStart:   "Start a node, all, or the registry, that was killed",
+		verbRestart: "Ask a node, all, or the registry, to end, and start it again",
 		wordDown:    "Take a lab down",
 	}
 	var commands []*cobra.Command
@@ -117,10 +118,13 @@ func execCommand(folder *string) *cobra.Command {
 	return cmd
 }
 
+// envNode is where `re6st status` and the like look for their node's folder.
+const envNode = "RE6ST_DIR"
+
 // execIn becomes the command, in the namespace of a member of the lab.
 func execIn(dir, member string, words []string) error {
 	if len(words) == 0 {
-		return &ExitError{exitUsage, errors.New("lab: which command? write: re6st lab exec NODE -- CMD...")}
+		return &ExitError{exitUsage, errors.New("lab: which command? write: re6st lab exec NODE -- CMD")}
 	}
 	name, err := namespaceOf(dir, member)
 	if err != nil {
@@ -138,7 +142,8 @@ func execIn(dir, member string, words []string) error {
 	if err := ns.Enter(); err != nil {
 		return err
 	}
-	err = syscall.Exec(path, words, append(os.Environ(), EnvLab+"="+dir))
+	env := append(os.Environ(), EnvLab+"="+dir, envNode+"="+filepath.Join(dir, member))
+	err = syscall.Exec(path, words, env)
 	return &ExitError{statusNotStarted, fmt.Errorf("lab: %s: %w", path, err)}
 }
 

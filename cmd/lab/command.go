@@ -1,9 +1,7 @@
 package lab
 
 import (
-	_ "embed" // demo.scenario
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,11 +60,18 @@ CMD's status. A scenario runs beside CMD; one that fails makes a status of 0 int
 				return &ExitError{exitUsage, fmt.Errorf("lab: %q: write the command after --", args[0])}
 			}
 			r.words, r.options.Folder = args, *folder
+			if cmd.Flags().Changed("nodes") {
+				r.given.Nodes = r.options.Nodes
+			}
+			if cmd.Flags().Changed("topology") {
+				r.given.Topology = r.options.Topology
+			}
 			return r.do(cmd)
 		},
 	}
 	r.options.flags(cmd)
-	cmd.Flags().StringVar(&r.scenarioFile, "scenario", "", "file of lines such as: at 2s cut n1 n2")
+	cmd.Flags().StringVar(&r.scenarioName, "scenario", "",
+		fmt.Sprintf("file of lines such as: at 2s cut n1 n2; or one of %v", scenarioNames()))
 	cmd.Flags().BoolVar(&r.json, "json", false, "one JSON object on stdout, and everything else on stderr")
 	return cmd
 }
@@ -84,31 +89,6 @@ func upCommand(folder *string) *cobra.Command {
 	}
 	r.options.flags(cmd)
 	return cmd
-}
-
-// demoScenario is what `re6st lab demo` shows.
-//
-//go:embed demo.scenario
-var demoScenario string
-
-// demoNodes is how many nodes demoScenario speaks of.
-const demoNodes = 8
-
-func demoCommand(folder *string) *cobra.Command {
-	return &cobra.Command{
-		Use:   "demo",
-		Short: fmt.Sprintf("A ring of %d nodes: converge, cut a link under a ping, heal, kill a node", demoNodes),
-		Args:  usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			fmt.Fprintln(cmd.OutOrStdout(), strings.TrimSpace(demoScenario))
-			r := run{options: Options{Nodes: demoNodes, Topology: Ring, Timeout: defaultTimeout, Folder: *folder}}
-			var err error
-			if r.scenario, err = ParseScenario("demo.scenario", strings.NewReader(demoScenario), demoNodes); err != nil {
-				return err
-			}
-			return r.do(cmd)
-		},
-	}
 }
 
 func sweepCommand(folder *string) *cobra.Command {

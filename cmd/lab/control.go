@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"text/tabwriter"
 
 	"re6st/hw/netns"
 )
@@ -121,7 +120,7 @@ func (c *control) serve(conn net.Conn) {
 func (c *control) do(words []string) (string, error) {
 	switch strings.Join(words, " ") {
 	case wordList:
-		return c.lab.table(), nil
+		return c.lab.table(c.lab.ctx), nil
 	case wordDown:
 		c.lab.cancel(errDown)
 		<-c.lab.closed
@@ -131,27 +130,14 @@ func (c *control) do(words []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return "", c.lab.Do(c.lab.ctx, a)
-}
-
-// table shows the lab and its nodes.
-func (l *Lab) table() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "lab %s: %d nodes, %s, %s\n", l.ID(), len(l.names), l.options.Topology, l.Dir())
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NODE\tPID\tADDRESS\tUNDERLAY\tNAMESPACE")
-	for _, s := range l.snapshot() {
-		pid, address := "-", "-"
-		if s.pid != 0 {
-			pid = fmt.Sprint(s.pid)
-		}
-		if a := s.who.addresses[generalClass]; a.IsValid() {
-			address = a.String()
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%v\t%s\n", s.name, pid, address, l.under.places[s.name].addr4.Addr(), s.netns)
+	real, err := c.lab.Resolve(c.lab.ctx, a)
+	if err != nil {
+		return "", err
 	}
-	w.Flush()
-	return b.String()
+	if err := c.lab.Do(c.lab.ctx, real); err != nil || real == a {
+		return "", err
+	}
+	return real.String() + "\n", nil
 }
 
 // ask sends words to the lab whose folder is dir, and returns what it prints.

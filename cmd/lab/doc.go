@@ -36,17 +36,22 @@
 //     failed start all lead there; only SIGKILL does not, and then the next Open sweeps.
 //
 // A scenario is a file of lines, done in their order. A line with a time waits for it
-// (counted from the scenario's start), one without follows the line before.
+// (counted from the scenario's start), one without follows the line before. Those in
+// the folder scenarios are in the binary: `re6st lab run --scenario relay`.
 //
+//	network ring 8                      # for what it is written, unless flags say otherwise
 //	ping n1 n5 every 10ms               # runs from here on, and is reported
 //	at 2s cut n1 n2                     # no packet passes; `reject` answers instead
 //	expect whole within 2s              # from the last action: every pair whose ends live
 //	                                    # and are still joined has answered a new echo
-//	at 5s heal n1 n2                    # also ends a loss
+//	at 5s heal n1 n2                    # also ends a loss; heal all
+//	expect whole for 1s                 # from the last action no such pair loses an echo
 //	at 6s kill n4                       # SIGKILL
 //	at 7s start n4
 //	at 7s kill registry
 //	at 8s loss n1 n2 10%                # also: rate n1 50, restart n4
+//	at 9s cut path n1 n5                # the link in the middle of the path of now
+//	at 9s kill relay n1 n5              # the node there; also: kill all, start all, restart all
 //	expect ping n1 n5 lost < 3          # so far; also: outage < 1s
 //
 // After an `expect whole` each pair's longest outage is reported, counted from the

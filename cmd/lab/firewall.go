@@ -80,6 +80,11 @@ func (f *firewall) heal(e Edge) error {
 	return nil
 }
 
+func (f *firewall) healAll() {
+	clear(f.cuts)
+	clear(f.losses)
+}
+
 func (f *firewall) lose(e Edge, share perMyriad) error {
 	if err := f.check(e); err != nil {
 		return err

@@ -83,8 +83,10 @@ func Open(ctx context.Context, o Options) (l *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l = &Lab{options: o, names: nodeNames(o.Nodes), edges: edges, program: program, group: group,
-		spawner: process.NewSpawner(), prober: newProber(), members: map[string]*member{}, closed: make(chan struct{})}
+	l = &Lab{
+		options: o, names: nodeNames(o.Nodes), edges: edges, program: program, group: group,
+		spawner: process.NewSpawner(), prober: newProber(), members: map[string]*member{}, closed: make(chan struct{}),
+	}
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
 	l.died = l.sayDied
 	defer func() {
@@ -267,73 +269,4 @@ func (l *Lab) explain(missing []Pair) error {
 		}
 	}
 	return fmt.Errorf("%w: %s", ErrTimeout, strings.TrimRight(b.String(), "\n"))
-}
-
-// Do does one action to the running lab.
-func (l *Lab) Do(ctx context.Context, a Action) error {
-	l.acting.Lock()
-	defer l.acting.Unlock()
-	if l.closing {
-		return fmt.Errorf("%w: the lab is being taken down", ErrState)
-	}
-	for _, name := range []string{a.A, a.B} {
-		if name != "" && l.members[name] == nil {
-			return fmt.Errorf("%w: %s; there are registry and n1 to %s", ErrNode, name, l.names[len(l.names)-1])
-		}
-	}
-	edge := newEdge(a.A, a.B)
-	m := l.members[a.A]
-	switch a.Verb {
-	case verbCut:
-		return l.changeRules(ctx, l.under.rules.cut(edge, a.How))
-	case verbHeal:
-		return l.changeRules(ctx, l.under.rules.heal(edge))
-	case verbLoss:
-		return l.changeRules(ctx, l.under.rules.lose(edge, a.Share))
-	case verbRate:
-		return l.under.setRate(a.A, a.Rate)
-	case verbKill:
-		return l.halt(m, 0)
-	case verbStart:
-		return l.restart(m)
-	case verbRestart:
-		if err := l.halt(m, stopGrace); err != nil && !errors.Is(err, ErrState) {
-			return err
-		}
-		return l.restart(m)
-	case verbDelay:
-		return fmt.Errorf("%w: this kernel has no netem, and the user-space bridge that delays is not written; loss and rate are there", ErrNotThereYet)
-	default:
-		return fmt.Errorf("%w: %s is for scenarios", ErrState, a.Verb)
-	}
-}
-
-func (l *Lab) changeRules(ctx context.Context, err error) error {
-	if err != nil {
-		return err
-	}
-	return l.under.load(ctx)
-}
-
-// restart runs a member's process again and, in the background, asks a node for its
-// addresses anew.
-func (l *Lab) restart(m *member) error {
-	if err := l.launch(m); err != nil {
-		return err
-	}
-	if !m.isRegistry() {
-		l.background.Go(func() {
-			if err := l.locate(l.ctx, m); err != nil && l.ctx.Err() == nil {
-				l.say("%v", err)
-			}
-		})
-	}
-	return l.writeJSON()
-}
-
-// reachable returns the pairs that a whole mesh would connect now.
-func (l *Lab) reachable() []Pair {
-	l.acting.Lock()
-	defer l.acting.Unlock()
-	return connected(l.alive(), l.under.rules.open())
 }

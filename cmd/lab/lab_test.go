@@ -171,9 +171,17 @@ func TestLogsAreKeptWhereAsked(t *testing.T) {
 
 func TestUsageErrorsExitWithTwo(t *testing.T) {
 	for _, args := range [][]string{
-		{"run", "--nodes", "1"}, {"run", "--topology", "torus"}, {"run", "--nods", "3"}, {"run", "true"},
-		{"run", "--scenario", file(t, "explode n1")}, {"run", "--scenario", "/no/such/file"}, {"run", "--config", "/no/such/file"},
-		{"up", "x"}, {"cut", "n1"}, {"loss", "n1", "n2", "200"}, {"exec", "n1"},
+		{"run", "--nodes", "1"},
+		{"run", "--topology", "torus"},
+		{"run", "--nods", "3"},
+		{"run", "true"},
+		{"run", "--scenario", file(t, "explode n1")},
+		{"run", "--scenario", "/no/such/file"},
+		{"run", "--config", "/no/such/file"},
+		{"up", "x"},
+		{"cut", "n1"},
+		{"loss", "n1", "n2", "200"},
+		{"exec", "n1"},
 	} {
 		if o := lab(t, args...); o.status != 2 || o.stderr == "" {
 			t.Errorf("lab %v: status %d, %s", args, o.status, o.stderr)
@@ -277,16 +285,31 @@ func TestCommandsActOnTheRunningLab(t *testing.T) {
 		prints string
 	}{
 		{[]string{"list"}, 0, "n2"},
-		{other, 0, "1 received"}, {[]string{"exec", "registry", "ls", "/sys"}, 0, "class"},
+		{other, 0, "1 received"},
+		{[]string{"exec", "registry", "ls", "/sys"}, 0, "class"},
 		{[]string{"exec", "n9", "true"}, 1, "no such node"},
 		{[]string{"exec", "n1", "--", "sh", "-c", "exit 9"}, 9, ""},
-		{[]string{"cut", "n1", "n2"}, 0, ""}, {ping, 1, ""},
+		{[]string{"cut", "n1", "n2"}, 0, ""},
+		{ping, 1, ""},
 		{[]string{"heal", "n1", "n2"}, 0, ""},
-		{[]string{"loss", "n1", "n2", "100"}, 0, ""}, {ping, 1, ""}, {[]string{"loss", "n1", "n2", "0"}, 0, ""},
+		{[]string{"loss", "n1", "n2", "100"}, 0, ""},
+		{ping, 1, ""},
+		{[]string{"loss", "n1", "n2", "0"}, 0, ""},
 		{[]string{"rate", "n1", "10"}, 0, ""},
-		{[]string{"kill", "n2"}, 0, ""}, {[]string{"kill", "n2"}, 1, "n2 does not run"},
-		{[]string{"start", "n2"}, 0, ""}, {[]string{"start", "n2"}, 1, "n2 runs already"},
-		{[]string{"restart", "n2"}, 0, ""}, {[]string{"restart", "registry"}, 0, ""},
+		{[]string{"kill", "n2"}, 0, ""},
+		{[]string{"kill", "n2"}, 1, "n2 does not run"},
+		{[]string{"start", "n2"}, 0, ""},
+		{[]string{"start", "n2"}, 1, "n2 runs already"},
+		{[]string{"restart", "n2"}, 0, ""},
+		{[]string{"kill", "all"}, 0, ""},
+		{[]string{"list"}, 0, " -  "},
+		{[]string{"start", "all"}, 0, ""},
+		{[]string{"restart", "all"}, 0, ""},
+		{[]string{"exec", "n1", "--", "sh", "-c", "echo $RE6ST_DIR"}, 0, "/n1\n"},
+		{[]string{"cut", "path", "n1", "n2"}, 0, "cut n1 n2 silent\n"},
+		{[]string{"heal", "all"}, 0, ""},
+		{[]string{"kill", "relay", "n1", "n2"}, 1, "no relay is between n1 and n2"},
+		{[]string{"restart", "registry"}, 0, ""},
 		{[]string{"cut", "n1", "n7"}, 1, "no such node"},
 		{[]string{"delay", "n1", "n2", "10ms"}, 1, "not there yet"},
 		{[]string{"ping", "n1", "n2"}, 2, ""},
@@ -371,19 +394,14 @@ func TestScenarioOnARing(t *testing.T) {
 func TestAScenarioThatFailsIsStatusOne(t *testing.T) {
 	for text, want := range map[string]string{
 		"ping n1 n2 every 10ms\ncut n1 n2\nat 500ms expect ping n1 n2 lost < 2": "FAILED: ",
-		"start n1": "FAILED: " + ErrState.Error() + ": n1 runs already",
+		"loss n1 n2 50\nexpect whole for 500ms":                                 "FAILED; longest outages ",
+		"start n1":                                                              "FAILED: " + ErrState.Error() + ": n1 runs already",
 		"ping n1 n2 every 10ms\ncut n1 n2\nat 500ms expect ping n1 n2 outage < 50ms": "FAILED: ",
 	} {
 		o := lab(t, "run", "--nodes", "2", "--scenario", file(t, text), "--", "true")
 		if o.status != 1 || !strings.Contains(o.stdout, want) || !strings.Contains(o.stdout, "scenario FAILED") {
 			t.Errorf("%q: status %d, %s%s", text, o.status, o.stdout, o.stderr)
 		}
-	}
-}
-
-func TestDemoScenarioIsOne(t *testing.T) {
-	if _, err := ParseScenario("demo.scenario", strings.NewReader(demoScenario), demoNodes); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -396,10 +414,10 @@ func TestPathsAreCountedInLinks(t *testing.T) {
 	if got, err := longestPath(line, nodeNames(3)); got != 2 || err != nil {
 		t.Errorf("longest path of a line of 3: %d, %v, want 2", got, err)
 	}
-	if _, err := pathLinks(hops{"n1": {"n3": "n2"}, "n2": {"n3": "n1"}}, "n1", "n3"); err == nil || !strings.Contains(err.Error(), "loop") {
+	if _, err := (hops{"n1": {"n3": "n2"}, "n2": {"n3": "n1"}}).path("n1", "n3"); err == nil || !strings.Contains(err.Error(), "loop") {
 		t.Errorf("a loop: %v", err)
 	}
-	if _, err := pathLinks(hops{"n1": {}}, "n1", "n2"); err == nil || !strings.Contains(err.Error(), "no route") {
+	if _, err := (hops{"n1": {}}).path("n1", "n2"); err == nil || !strings.Contains(err.Error(), "no route") {
 		t.Errorf("no route: %v", err)
 	}
 }

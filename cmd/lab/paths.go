@@ -10,31 +10,31 @@ import (
 // hops says for each node to which neighbor it sends what is for each other node.
 type hops map[string]map[string]string
 
-// pathLinks follows the next hops from one node to another and counts the links.
-func pathLinks(h hops, from, to string) (int, error) {
-	links := 0
-	for at := from; at != to; links++ {
+// path follows the next hops from one node to another; both are in it.
+func (h hops) path(from, to string) ([]string, error) {
+	path := []string{from}
+	for at := from; at != to; path = append(path, at) {
 		next, ok := h[at][to]
 		if !ok {
-			return 0, fmt.Errorf("lab: %s has no route to %s", at, to)
+			return nil, fmt.Errorf("lab: %s has no route to %s", at, to)
 		}
-		if links > len(h) {
-			return 0, fmt.Errorf("lab: the routes from %s to %s make a loop at %s", from, to, at)
+		if len(path) > len(h) {
+			return nil, fmt.Errorf("lab: the routes from %s to %s make a loop at %s", from, to, at)
 		}
 		at = next
 	}
-	return links, nil
+	return path, nil
 }
 
 // longestPath is the most links between any two of the nodes, in either direction.
 func longestPath(h hops, names []string) (int, error) {
 	longest := 0
 	for _, p := range allPairs(names) {
-		links, err := pathLinks(h, p.From, p.To)
+		path, err := h.path(p.From, p.To)
 		if err != nil {
 			return 0, err
 		}
-		longest = max(longest, links)
+		longest = max(longest, len(path)-1)
 	}
 	return longest, nil
 }
@@ -46,7 +46,7 @@ func (l *Lab) hops(ctx context.Context) (hops, error) {
 		name[n.who.id] = n.name
 	}
 	h := hops{}
-	for _, from := range l.names {
+	for _, from := range l.alive() {
 		next, err := l.program.nextHops(ctx, l.members[from].dir)
 		if err != nil {
 			return nil, fmt.Errorf("lab: routes of %s: %w", from, err)
@@ -57,6 +57,15 @@ func (l *Lab) hops(ctx context.Context) (hops, error) {
 		}
 	}
 	return h, nil
+}
+
+// Path asks the nodes by which nodes packets go from one to another now.
+func (l *Lab) Path(ctx context.Context, from, to string) ([]string, error) {
+	h, err := l.hops(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return h.path(from, to)
 }
 
 // MaxLinks asks the nodes how many links the longest of all paths has now.

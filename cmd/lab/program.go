@@ -74,6 +74,7 @@ func (p program) socket(dir string) string { return filepath.Join(dir, monitor.S
 // identity is what a running node says of itself.
 type identity struct {
 	id        addr.NodeID
+	prefix    string                // such as 5/16
 	addresses map[string]netip.Addr // by class
 }
 
@@ -84,7 +85,7 @@ func (p program) identify(ctx context.Context, dir string) (identity, error) {
 	if err := monitor.NewClient(p.socket(dir)).Get(ctx, "status", &status); err != nil {
 		return identity{}, err
 	}
-	who := identity{status.Node, map[string]netip.Addr{}}
+	who := identity{status.Node, status.Prefix.CN(), map[string]netip.Addr{}}
 	for _, a := range status.Addresses {
 		who.addresses[a.Class] = a.Address
 	}
@@ -92,6 +93,15 @@ func (p program) identify(ctx context.Context, dir string) (identity, error) {
 		return identity{}, fmt.Errorf("lab: the node has no address of class %s yet", generalClass)
 	}
 	return who, nil
+}
+
+// links asks a running node how many links it has.
+func (p program) links(ctx context.Context, dir string) (int, error) {
+	var status monitor.Status
+	if err := monitor.NewClient(p.socket(dir)).Get(ctx, "status", &status); err != nil {
+		return 0, err
+	}
+	return status.Links.Opened + status.Links.Accepted + status.Links.LAN, nil
 }
 
 // nextHops asks a running node to which neighbor it sends what is for each node.

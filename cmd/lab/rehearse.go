@@ -3,6 +3,7 @@ package lab
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -36,8 +37,10 @@ func (l *Lab) Run(ctx context.Context, s *Scenario) (ScenarioReport, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	now := l.prober.now()
-	r := &rehearsal{lab: l, prober: l.prober, start: now, actionBegan: now, actionDone: now,
-		trains: map[Pair]*train{}, pings: map[Pair]*train{}, report: ScenarioReport{OK: true}}
+	r := &rehearsal{
+		lab: l, prober: l.prober, start: now, actionBegan: now, actionDone: now,
+		trains: map[Pair]*train{}, pings: map[Pair]*train{}, report: ScenarioReport{OK: true},
+	}
 	if s.watchesWhole() {
 		r.watchAll(ctx)
 	}
@@ -87,6 +90,8 @@ func (r *rehearsal) step(ctx context.Context, s Step) bool {
 	switch {
 	case s.Action == nil && s.Expect.Whole > 0:
 		r.expectWhole(ctx, s.Expect.Whole, &report)
+	case s.Action == nil && s.Expect.For > 0:
+		err = r.expectWholeFor(ctx, s.Expect.For, &report)
 	case s.Action == nil:
 		err = r.expectPing(ctx, s.Expect, &report)
 	case s.Action.Verb == verbPing:
@@ -94,7 +99,7 @@ func (r *rehearsal) step(ctx context.Context, s Step) bool {
 		r.pings[pair] = r.prober.newTrain(pair)
 		r.prober.pace(ctx, s.Action.Every, []*train{r.pings[pair]}, nil)
 	default:
-		err = r.act(ctx, *s.Action)
+		err = r.act(ctx, *s.Action, &report)
 	}
 	if err != nil {
 		report.OK, report.Error = false, err.Error()
@@ -104,14 +109,21 @@ func (r *rehearsal) step(ctx context.Context, s Step) bool {
 	return err == nil
 }
 
-func (r *rehearsal) act(ctx context.Context, a Action) error {
+func (r *rehearsal) act(ctx context.Context, a Action, report *StepReport) error {
+	real, err := r.lab.Resolve(ctx, a)
+	if err != nil {
+		return err
+	}
+	if real != a {
+		report.Text += fmt.Sprintf(" (%s)", real)
+	}
 	began := r.prober.now()
 	for _, w := range r.windows {
 		if w.to == 0 {
 			w.to = began
 		}
 	}
-	err := r.lab.Do(ctx, a)
+	err = r.lab.Do(ctx, real)
 	r.actionBegan, r.actionDone = began, r.prober.now()
 	return err
 }
@@ -137,6 +149,18 @@ func (r *rehearsal) expectWhole(ctx context.Context, within time.Duration, repor
 	}
 	report.OK = len(missing) == 0 && last <= deadline
 	r.windows = append(r.windows, &window{step: len(r.report.Steps), pairs: pairs, from: r.actionBegan, atLeast: deadline})
+}
+
+// expectWholeFor waits, and sees that no pair that can reach each other lost an
+// echo that was sent since the last action.
+func (r *rehearsal) expectWholeFor(ctx context.Context, d time.Duration, report *StepReport) error {
+	w := &window{step: len(r.report.Steps), pairs: r.lab.reachable(), from: r.actionDone, to: max(r.actionDone+d, r.prober.now())}
+	r.windows = append(r.windows, w)
+	if err := r.until(ctx, w.to+echoGrace); err != nil {
+		return err
+	}
+	report.OK = len(r.outages(w)) == 0
+	return nil
 }
 
 // expectPing looks at what a ping has lost up to now; replies on their way get their time.
@@ -178,8 +202,10 @@ func (r *rehearsal) finish(ctx context.Context, s *Scenario) error {
 			continue
 		}
 		l := r.prober.losses(r.pings[Pair{a.A, a.B}], 0, end)
-		r.report.Pings = append(r.report.Pings, PingReport{From: a.A, To: a.B, EveryS: a.Every.Seconds(),
-			Sent: l.Sent, Lost: l.Lost, Outage: seconds(l.Outage)})
+		r.report.Pings = append(r.report.Pings, PingReport{
+			From: a.A, To: a.B, EveryS: a.Every.Seconds(),
+			Sent: l.Sent, Lost: l.Lost, Outage: seconds(l.Outage),
+		})
 	}
 	return nil
 }

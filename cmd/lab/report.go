@@ -40,8 +40,10 @@ type nodeJSON struct {
 
 // writeJSON writes lab.json; who reads it finds the old one or the new one, whole.
 func (l *Lab) writeJSON() error {
-	d := labJSON{Version: labVersion, ID: l.ID(), Topology: l.options.Topology,
-		Router: l.under.router.Name(), Registry: l.under.members[registryName].Name()}
+	d := labJSON{
+		Version: labVersion, ID: l.ID(), Topology: l.options.Topology,
+		Router: l.under.router.Name(), Registry: l.under.members[registryName].Name(),
+	}
 	for _, e := range l.edges {
 		d.Edges = append(d.Edges, [2]string{e.A, e.B})
 	}
@@ -49,8 +51,10 @@ func (l *Lab) writeJSON() error {
 	defer l.writing.Unlock()
 	for _, s := range l.snapshot() {
 		p := l.under.places[s.name]
-		d.Nodes = append(d.Nodes, nodeJSON{Name: s.name, Netns: s.netns, PID: s.pid, Addresses: s.who.addresses,
-			Underlay: []netip.Addr{p.addr4.Addr(), p.addr6.Addr()}, Socket: l.program.socket(s.dir)})
+		d.Nodes = append(d.Nodes, nodeJSON{
+			Name: s.name, Netns: s.netns, PID: s.pid, Addresses: s.who.addresses,
+			Underlay: []netip.Addr{p.addr4.Addr(), p.addr6.Addr()}, Socket: l.program.socket(s.dir),
+		})
 	}
 	text, err := json.MarshalIndent(d, "", "  ")
 	if err != nil {
@@ -130,8 +134,8 @@ type PingReport struct {
 // seconds cuts to microseconds, which is more than a scheduler keeps.
 func seconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e6 }
 
-// print writes the table.
-func (r ScenarioReport) print(w io.Writer) {
+// write writes the table.
+func (r ScenarioReport) write(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "AT\tLINE\tSTEP\tRESULT")
 	for _, s := range r.Steps {

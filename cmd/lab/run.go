@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,10 +48,12 @@ func signals(ctx context.Context) (context.Context, func()) {
 // run is one `lab run` or `lab up`.
 type run struct {
 	options      Options
-	scenarioFile string
+	given        Network // by flags; zero where the scenario may decide
+	scenarioName string
 	json         bool
 	up           bool
-	words        []string // CMD
+	words        []string                          // CMD
+	then         func(context.Context, *Lab) error // in place of CMD and a scenario; or nil
 
 	scenario *Scenario
 	report   Report
@@ -101,19 +104,28 @@ func (r *run) prepare() (err error) {
 			return fmt.Errorf("lab: --config: %w", err)
 		}
 	}
-	if _, err := r.options.Topology.edges(r.options.Nodes, r.options.Seed); err != nil {
+	if r.scenarioName != "" {
+		if err := r.readScenario(); err != nil {
+			return err
+		}
+	}
+	_, err = r.options.Topology.edges(r.options.Nodes, r.options.Seed)
+	return err
+}
+
+// readScenario takes from the scenario also what network it is for, where no flag says it.
+func (r *run) readScenario() error {
+	f, err := openScenario(r.scenarioName)
+	if err != nil {
 		return err
 	}
-	if r.scenarioFile == "" {
-		return nil
-	}
-	f, err := os.Open(r.scenarioFile)
-	if err != nil {
-		return fmt.Errorf("lab: --scenario: %w", err)
-	}
 	defer f.Close()
-	r.scenario, err = ParseScenario(r.scenarioFile, f, r.options.Nodes)
-	return err
+	if r.scenario, err = ParseScenario(r.scenarioName, f, r.given.Nodes); err != nil {
+		return err
+	}
+	r.options.Nodes = cmp.Or(r.given.Nodes, r.scenario.Network.Nodes, r.options.Nodes)
+	r.options.Topology = cmp.Or(r.given.Topology, r.scenario.Network.Topology, r.options.Topology)
+	return nil
 }
 
 // inLab makes the lab, uses it and takes it down whatever happened. The status is
@@ -139,6 +151,10 @@ func (r *run) inLab(ctx context.Context) (status int, err error) {
 		lab.say("lab %s is up; `re6st lab list` shows it, ^C ends it", lab.ID())
 		<-ctx.Done()
 		return 0, nil
+	}
+	if r.then != nil {
+		err := r.then(ctx, lab)
+		return interruptedStatus(ctx), err
 	}
 	if links, err := lab.MaxLinks(ctx); err == nil {
 		r.report.MaxLinks = &links
@@ -166,7 +182,7 @@ func (r *run) use(ctx context.Context, lab *Lab) (status int, err error) {
 	}
 	<-done
 	if r.report.Scenario != nil {
-		r.report.Scenario.print(r.out)
+		r.report.Scenario.write(r.out)
 		if !r.report.Scenario.OK && status == 0 {
 			status = exitFailed
 		}

@@ -2,6 +2,8 @@ package lab
 
 import (
 	"bufio"
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -11,7 +13,16 @@ import (
 )
 
 // Scenario is what a scenario file says, line by line in its order.
-type Scenario struct{ Steps []Step }
+type Scenario struct {
+	Network Network // for which it was written; zero: any
+	Steps   []Step
+}
+
+// Network is the shape and the size of a lab.
+type Network struct {
+	Topology Topology
+	Nodes    int
+}
 
 // Step is one line: an Action or an Expect, and when.
 type Step struct {
@@ -25,7 +36,8 @@ type Step struct {
 // Expect is what must be true for the scenario to succeed.
 type Expect struct {
 	Whole  time.Duration // all pairs answer within that time after the last action; or 0
-	Pair   Pair          // of a ping that runs, if Whole is 0
+	For    time.Duration // no pair loses an echo for that time after the last action; or 0
+	Pair   Pair          // of a ping that runs, if Whole and For are 0
 	Lost   int           // the ping has lost fewer echoes than that, so far; or 0
 	Outage time.Duration // the ping's longest outage is shorter than that, so far; or 0
 }
@@ -36,8 +48,11 @@ const (
 	maxScenarioLine  = 1000 // bytes
 )
 
+// wordNetwork begins the line that says for what network a scenario is.
+const wordNetwork = "network"
+
 // Expectations as they are written.
-const expectUsage = "expect whole within DURATION, expect ping A B lost < N, or expect ping A B outage < DURATION"
+const expectUsage = "expect whole within DURATION, expect whole for DURATION, expect ping A B lost < N, or expect ping A B outage < DURATION"
 
 // ScenarioError says what is wrong in which line.
 type ScenarioError struct {
@@ -50,8 +65,9 @@ func (e *ScenarioError) Error() string { return fmt.Sprintf("%s:%d: %s", e.File,
 
 // ParseScenario reads a scenario; name is for the errors, which are ScenarioErrors
 // but for those of r. nodes is how many the lab has: who is named must be one of them.
+// With 0 the scenario itself says it, or the lab has as many as labs have by default.
 func ParseScenario(name string, r io.Reader, nodes int) (*Scenario, error) {
-	b := scenarioBuilder{names: nodeNames(nodes), pings: map[Pair]bool{}}
+	b := scenarioBuilder{nodes: nodes, pings: map[Pair]bool{}}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxScenarioLine)
 	number := 0
@@ -62,21 +78,49 @@ func ParseScenario(name string, r io.Reader, nodes int) (*Scenario, error) {
 		if len(words) == 0 {
 			continue
 		}
-		step, err := parseStep(words)
-		if err == nil {
-			step.Line = number
-			err = b.add(step)
-		}
-		if err != nil {
+		if err := b.line(number, words); err != nil {
 			return nil, &ScenarioError{name, number, err.Error()}
 		}
 	}
-	if err := lines.Err(); err == bufio.ErrTooLong {
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
 		return nil, &ScenarioError{name, number + 1, fmt.Sprintf("line of more than %d bytes; shorten it", maxScenarioLine)}
 	} else if err != nil {
 		return nil, fmt.Errorf("lab: read scenario: %w", err)
 	}
 	return &b.scenario, nil
+}
+
+// line takes the words of one line.
+func (b *scenarioBuilder) line(number int, words []string) error {
+	if words[0] == wordNetwork {
+		return b.network(words[1:])
+	}
+	if b.names == nil {
+		b.names = nodeNames(cmp.Or(b.nodes, b.scenario.Network.Nodes, defaultNodes))
+	}
+	step, err := parseStep(words)
+	if err != nil {
+		return err
+	}
+	step.Line = number
+	return b.add(step)
+}
+
+// network takes the line that says for what network the scenario is.
+func (b *scenarioBuilder) network(words []string) error {
+	const usage = "write, before all else: network ring 8"
+	if b.names != nil || b.scenario.Network.Nodes != 0 || len(words) != 2 {
+		return fmt.Errorf("a network has a topology and a number of nodes, once; %s", usage)
+	}
+	n, err := strconv.Atoi(words[1])
+	if err != nil {
+		return fmt.Errorf("%q is no number of nodes; %s", words[1], usage)
+	}
+	if _, err := Topology(words[0]).edges(n, defaultSeed); err != nil {
+		return fmt.Errorf("%w; %s", err, usage)
+	}
+	b.scenario.Network = Network{Topology(words[0]), n}
+	return nil
 }
 
 // parseStep reads one line, without knowing the others.
@@ -106,15 +150,19 @@ func parseStep(words []string) (Step, error) {
 func parseExpect(words []string) (Expect, error) {
 	var e Expect
 	switch {
-	case len(words) == 3 && words[0] == "whole" && words[1] == "within":
+	case len(words) == 3 && words[0] == "whole" && (words[1] == "within" || words[1] == "for"):
 		d, err := parseDuration(words[2])
 		if err == nil && d == 0 {
 			err = fmt.Errorf("no time at all is too short")
 		}
 		if err != nil {
-			return e, fmt.Errorf("%w; write: expect whole within 2s", err)
+			return e, fmt.Errorf("%w; write: expect whole %s 2s", err, words[1])
 		}
-		e.Whole = d
+		if words[1] == "for" {
+			e.For = d
+		} else {
+			e.Whole = d
+		}
 		return e, nil
 	case len(words) == 6 && words[0] == "ping" && words[4] == "<" && isName(words[1]) && isName(words[2]):
 		e.Pair = Pair{words[1], words[2]}
@@ -143,7 +191,8 @@ func parseExpect(words []string) (Expect, error) {
 // scenarioBuilder checks each step against those before it.
 type scenarioBuilder struct {
 	scenario Scenario
-	names    []string
+	nodes    int           // 0: what the scenario says
+	names    []string      // nil before the first step
 	pings    map[Pair]bool // that run by now
 	last     Step          // the latest with a time
 }
@@ -160,14 +209,14 @@ func (b *scenarioBuilder) add(step Step) error {
 		b.last = step
 	}
 	for _, name := range step.names() {
-		if name == registryName && step.allowsRegistry() {
+		if name == registryName && step.allowsRegistry() || name == everyName {
 			continue
 		}
 		if !slices.Contains(b.names, name) {
 			return fmt.Errorf("%s is no node here; the lab has n1 to %s", name, b.names[len(b.names)-1])
 		}
 	}
-	if e := step.Expect; e != nil && e.Whole == 0 && !b.pings[e.Pair] {
+	if e := step.Expect; e != nil && !e.watchesWhole() && !b.pings[e.Pair] {
 		return fmt.Errorf("no ping %s %s runs by then; write before it: ping %[1]s %[2]s every 10ms", e.Pair.From, e.Pair.To)
 	}
 	if a := step.Action; a != nil && a.Verb == verbPing {
@@ -186,19 +235,23 @@ func (s Step) names() []string {
 	var names []string
 	if s.Action != nil {
 		names = []string{s.Action.A, s.Action.B}
-	} else if s.Expect.Whole == 0 {
+	} else if !s.Expect.watchesWhole() {
 		names = []string{s.Expect.Pair.From, s.Expect.Pair.To}
 	}
 	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
 }
 
 // allowsRegistry: the registry runs no node, so it has no address in the mesh to ping.
-func (s Step) allowsRegistry() bool { return s.Action != nil && s.Action.Verb != verbPing }
+func (s Step) allowsRegistry() bool {
+	return s.Action != nil && s.Action.Verb != verbPing && !s.Action.Path
+}
 
 // watchesWhole reports whether a step wants all pairs watched.
 func (s *Scenario) watchesWhole() bool {
-	return slices.ContainsFunc(s.Steps, func(step Step) bool { return step.Expect != nil && step.Expect.Whole > 0 })
+	return slices.ContainsFunc(s.Steps, func(step Step) bool { return step.Expect != nil && step.Expect.watchesWhole() })
 }
+
+func (e *Expect) watchesWhole() bool { return e.Whole > 0 || e.For > 0 }
 
 // String gives the line as it is written.
 func (s Step) String() string {
@@ -208,6 +261,8 @@ func (s Step) String() string {
 		text = s.Action.String()
 	case e.Whole > 0:
 		text = fmt.Sprintf("expect whole within %v", e.Whole)
+	case e.For > 0:
+		text = fmt.Sprintf("expect whole for %v", e.For)
 	case e.Lost > 0:
 		text = fmt.Sprintf("expect ping %s %s lost < %d", e.Pair.From, e.Pair.To, e.Lost)
 	default:

@@ -194,7 +194,8 @@ func stubStatus(dir string, number int) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(monitor.Status{Node: stubID(number), Addresses: []monitor.Address{
-			{Class: "safety", Address: netip.IPv6Loopback()}, {Class: generalClass, Address: stubAddress(number)}}})
+			{Class: "safety", Address: netip.IPv6Loopback()}, {Class: generalClass, Address: stubAddress(number)},
+		}})
 	})
 	mux.HandleFunc("GET /v1/routes", func(w http.ResponseWriter, _ *http.Request) {
 		var answer monitor.Routes

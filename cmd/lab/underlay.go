@@ -74,8 +74,10 @@ type underlay struct {
 
 // newUnderlay makes the namespaces in group, joins them and loads the rules.
 func newUnderlay(ctx context.Context, group *netns.Group, t Topology, edges []Edge, names []string) (*underlay, error) {
-	u := &underlay{topology: t, group: group, members: map[string]*netns.NS{}, places: map[string]place{},
-		rules: newFirewall(t, edges, names)}
+	u := &underlay{
+		topology: t, group: group, members: map[string]*netns.NS{}, places: map[string]place{},
+		rules: newFirewall(t, edges, names),
+	}
 	if err := u.makeRouter(); err != nil {
 		return nil, err
 	}

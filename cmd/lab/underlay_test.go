@@ -134,8 +134,11 @@ func TestCutAndHeal(t *testing.T) {
 		how      Cut
 		edge     Edge
 	}{
-		{Line, Silent, Edge{"n1", "n2"}}, {Full, Reject, Edge{"n2", "n3"}}, {Ring, Silent, Edge{"n2", registryName}},
-		{LAN, Silent, Edge{"n1", "n3"}}, {LAN, Silent, Edge{"n2", registryName}},
+		{Line, Silent, Edge{"n1", "n2"}},
+		{Full, Reject, Edge{"n2", "n3"}},
+		{Ring, Silent, Edge{"n2", registryName}},
+		{LAN, Silent, Edge{"n1", "n3"}},
+		{LAN, Silent, Edge{"n2", registryName}},
 	} {
 		t.Run(string(c.topology)+" "+c.edge.String()+" "+string(c.how), func(t *testing.T) {
 			g := newGround(t, c.topology, 3)
