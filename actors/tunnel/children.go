@@ -17,7 +17,9 @@ import (
 // open dials a peer.
 func (m *manager) open(p tunnelplan.Peer) {
 	if t := m.byPeer[p.ID]; t != nil {
-		t.next = &p // on its way out, or the peer's own dial, which may fail
+		if !t.snap.Up { // on its way out, or the peer's own dial, which may fail
+			t.next = &p
+		}
 		return
 	}
 	t := m.spawn(LinkSnapshot{Peer: p.ID, Prefix: p.Prefix, Role: tunnelplan.Opened},
@@ -87,10 +89,10 @@ func (m *manager) risen(now time.Time, r risen) {
 	}
 	t.next = nil
 	m.acceptor.HandleUp(r.up.Peer.ID, r.up.BootID)
+	m.planner.HandleUp(now, r.up.Peer.ID, t.snap.Role, r.up.Remote)
 	m.planner.HandlePeers(now, tunnelplan.Direct, []tunnelplan.Peer{{
 		ID: r.up.Peer.ID, Prefix: r.up.Peer.Prefix, Static: r.up.Static, Seen: now, Endpoints: []netip.AddrPort{r.up.Remote},
 	}})
-	m.planner.HandleUp(now, r.up.Peer.ID, t.snap.Role, r.up.Remote)
 	m.announce(t)
 	m.gossipSoon(now)
 	m.ctx.Event("up", fmt.Sprintf("link %d with %s at %s", t.snap.ID, t.snap.Prefix.CN(), t.snap.Remote))
