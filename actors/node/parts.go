@@ -53,6 +53,8 @@ type peerTable struct{ identities sync.Map } // addr.NodeID to addr.Bits
 
 func (t *peerTable) identified(id *cert.Identity) { t.identities.Store(id.ID, id.Prefix) }
 
+func (t *peerTable) forgotten(id addr.NodeID) { t.identities.Delete(id) }
+
 func (t *peerTable) prefix(id addr.NodeID) (addr.Bits, bool) {
 	p, ok := t.identities.Load(id)
 	if !ok {

@@ -88,7 +88,9 @@ func (r *root) spawnRouter() error {
 }
 
 func (r *root) spawnSession() error {
-	_, err := session.Spawn(r.ctx, session.Config{Credentials: r.credentials, Plane: r.plane, Identified: r.peers.identified})
+	_, err := session.Spawn(r.ctx, session.Config{
+		Credentials: r.credentials, Plane: r.plane, Identified: r.peers.identified, Forgotten: r.peers.forgotten,
+	})
 	return err
 }
 

@@ -5,10 +5,10 @@
 //	timer ------------------------------------------+                      +--> plane.InstallSession, ...
 //
 // The keys themselves live in the packet path, which seals and opens with them
-// without asking this actor: when it restarts, sessions go on until they are
-// made anew.
+// without asking this actor: when it restarts, sessions go on. For a minute it
+// makes those anew that are in use; then the old keys end.
 //
 // The driver's duties, that is actors/node's: spawn it with the node's
-// credentials and the plane, and keep what Identified says, because the packet
-// path asks which addresses a peer may send from.
+// credentials and the plane, and keep what Identified says until Forgotten,
+// because the packet path asks which addresses a peer may send from.
 package session

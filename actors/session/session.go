@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"crypto/rand"
+	"time"
 
 	"re6st/actors/system"
 	"re6st/hw/dataplane"
@@ -18,6 +19,8 @@ type Config struct {
 	// Identified is told who a peer proved to be, before packets of it are
 	// accepted.
 	Identified func(*cert.Identity)
+	// Forgotten is told with whom there are no keys any more.
+	Forgotten func(addr.NodeID)
 	// Static is the key of a node, where it is known; it may be nil.
 	Static func(addr.NodeID) ([32]byte, bool)
 }
@@ -44,12 +47,14 @@ type (
 	unknown struct{ egress addr.NodeID }
 	transit struct{ dataplane.Transit }
 	tick    struct{}
+	review  struct{}
 )
 
 func (wanted) sessionMessage()  {}
 func (transit) sessionMessage() {}
 func (unknown) sessionMessage() {}
 func (tick) sessionMessage()    {}
+func (review) sessionMessage()  {}
 
 // Snapshot is what the actor publishes.
 type Snapshot struct {
@@ -59,9 +64,10 @@ type Snapshot struct {
 
 // Spawn starts the actor.
 func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
+	kept := newKeys()
 	return system.Spawn(parent, "session", system.Spec[Message]{
 		Kind:     "session",
-		New:      func() system.Handler[Message] { return &sessions{cfg: cfg} },
+		New:      func() system.Handler[Message] { return &sessions{cfg: cfg, keys: kept} },
 		OnBudget: system.Escalate,
 	})
 }
@@ -72,23 +78,29 @@ type sessions struct {
 	ctx     *system.Context[Message]
 	machine *fabric.Sessions
 	timer   *system.Timer
+	keys    *keys
+
+	leftovers  []leftover
+	handedOver time.Time // when they go
 }
 
-// Start begins without sessions of its own.
+// Start begins without sessions of its own, and looks after those that it finds.
 func (s *sessions) Start(ctx *system.Context[Message]) error {
 	s.ctx = ctx
 	s.machine = fabric.NewSessions(fabric.SessionsConfig{
 		Credentials: s.cfg.Credentials, Rand: rand.Reader, NewIndex: s.cfg.Plane.NewIndex, Static: s.cfg.Static,
 	})
 	s.timer = ctx.NewTimer(tick{})
+	s.takeOver()
+	plane := s.cfg.Plane
 	ctx.Pump("wanted", func(stop context.Context, p *system.Pump[Message]) error {
-		return forward(stop, s.cfg.Plane.Wanted(), p, func(egress addr.NodeID) Message { return wanted{egress} })
+		return forward(stop, plane.Wanted(), p, func(egress addr.NodeID) Message { return wanted{egress} })
 	})
 	ctx.Pump("unknown", func(stop context.Context, p *system.Pump[Message]) error {
-		return forward(stop, s.cfg.Plane.UnknownSessions(), p, func(egress addr.NodeID) Message { return unknown{egress} })
+		return forward(stop, plane.UnknownSessions(), p, func(egress addr.NodeID) Message { return unknown{egress} })
 	})
 	ctx.Pump("transit", func(stop context.Context, p *system.Pump[Message]) error {
-		return forward(stop, s.cfg.Plane.Transits(), p, func(t dataplane.Transit) Message { return transit{t} })
+		return forward(stop, plane.Transits(), p, func(t dataplane.Transit) Message { return transit{t} })
 	})
 	s.settle()
 	return nil
@@ -120,6 +132,8 @@ func (s *sessions) Handle(ctx *system.Context[Message], m Message) error {
 		s.machine.HandleTransit(now, m.Ingress, m.Payload)
 	case tick:
 		s.machine.HandleTimeout(now)
+	case review:
+		s.review(now)
 	}
 	s.settle()
 	return nil
@@ -138,11 +152,12 @@ func (s *sessions) settle() {
 			}
 		case fabric.InstallSession:
 			s.cfg.Identified(e.Peer)
+			s.keys.hold(e.Session)
 			s.cfg.Plane.InstallSession(e.Session)
 		case fabric.UseSession:
 			s.cfg.Plane.UseSession(e.Session)
 		case fabric.RetireSession:
-			s.cfg.Plane.RetireSession(e.Index)
+			s.retire(e.Index)
 		case fabric.SessionFailed:
 			s.ctx.Event("session", "none with "+e.Egress.String()+": "+e.Reason.String()+"; again in "+e.RetryAfter.String())
 		}
