@@ -12,9 +12,6 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// ErrConfig is wrapped by every error about a configuration file.
-var ErrConfig = errors.New("bad configuration")
-
 // Defaults and bounds of the configuration.
 const (
 	DefaultPort      = 7326

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
+	"os"
 	"slices"
 
 	"github.com/flynn/noise"
@@ -27,6 +29,7 @@ type host struct {
 	ifindex int
 	conn    sock.Conn
 	kernel  *netlink.Conn // nil in tests without a kernel
+	tables  *netlink.Conn // of routes: the router's, on its own goroutine
 	routes  netlink.Routes
 	undo    func() error // of the kernel's settings
 	ranges  []neighbor.Range
@@ -46,7 +49,10 @@ func openHost(c Config, m *registry.Member, log *slog.Logger) (h *host, err erro
 	if h.kernel, err = netlink.Open(); err != nil {
 		return h, err
 	}
-	table, err := netlink.NewTable(h.kernel, netlink.MainTable, uint8(c.RouteProtocol))
+	if h.tables, err = netlink.Open(); err != nil {
+		return h, err
+	}
+	table, err := netlink.NewTable(h.tables, netlink.MainTable, uint8(c.RouteProtocol))
 	if err != nil {
 		return h, err
 	}
@@ -76,23 +82,33 @@ func openHost(c Config, m *registry.Member, log *slog.Logger) (h *host, err erro
 	return h, nil
 }
 
-// close gives back what was opened. Routes into the TUN go with it.
+// close gives back what was opened, and what the packet path has not closed
+// already. Routes into the TUN go with it.
 func (h *host) close() error {
 	var errs []error
 	if h.conn != nil {
-		errs = append(errs, h.conn.Close())
+		errs = append(errs, unlessClosed(h.conn.Close()))
 	}
 	if h.routes != nil {
 		_, err := h.routes.Reconcile(nil)
 		errs = append(errs, err)
 	}
 	if h.tun != nil {
-		errs = append(errs, h.tun.Close())
+		errs = append(errs, unlessClosed(h.tun.Close()))
 	}
-	if h.kernel != nil {
-		h.kernel.Close()
+	for _, c := range []*netlink.Conn{h.kernel, h.tables} {
+		if c != nil {
+			c.Close()
+		}
 	}
 	return errors.Join(append(errs, h.undo())...)
+}
+
+func unlessClosed(err error) error {
+	if errors.Is(err, os.ErrClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
 // ranges are the classes' ranges with the node's address in each, general first.

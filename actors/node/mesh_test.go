@@ -14,8 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"re6st/actors/registry"
 	"re6st/actors/system"
 	"re6st/actors/tunnel"
@@ -27,8 +25,6 @@ import (
 	"re6st/protocols/tunnelplan"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
 // mesh is a whole network in one process and in virtual time: real nodes but for
 // the kernel, whose place hwtest takes. Their registry is dead: they start from
 // peers that they remember.
@@ -39,6 +35,8 @@ type mesh struct {
 	params  *wire.SignedParams
 	under   *hwtest.Network
 	nodes   []*meshNode
+	links   int // that a node opens and accepts; 0: the network's
+	dial    registry.Dial
 }
 
 type meshNode struct {
@@ -53,6 +51,7 @@ type meshNode struct {
 func newMesh(t *testing.T, size int) *mesh {
 	t.Helper()
 	m := &mesh{t: t, network: netip.MustParsePrefix("2001:db8:42::/48"), under: hwtest.NewNetwork(1)}
+	m.dial = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("the registry is dead") }
 	m.under.SetDelay(time.Millisecond)
 	key, err := cert.GenerateKey(rand.Reader, cert.ECDSA)
 	m.check(err)
@@ -118,7 +117,7 @@ func (m *mesh) start(i int, peers ...int) {
 	m.check(err)
 	config, err := ParseConfig(nil)
 	m.check(err)
-	config.Endpoints = []netip.AddrPort{n.under}
+	config.Endpoints, config.ClientCount, config.MaxClients = []netip.AddrPort{n.under}, m.links, m.links
 	var boot [8]byte
 	_, _ = rand.Read(boot[:])
 	n.parts = &parts{
@@ -126,9 +125,7 @@ func (m *mesh) start(i int, peers ...int) {
 		credentials: credentials(member, boot), state: state, started: time.Now(), unwatched: true,
 		host: &host{tun: n.tun, conn: conn, routes: new(hwtest.Routes), ranges: ranges, undo: func() error { return nil }},
 		sys:  system.New(system.Config{}),
-		dial: func(context.Context, string, string) (net.Conn, error) {
-			return nil, errors.New("the registry is dead")
-		},
+		dial: m.dial,
 	}
 	for _, j := range peers {
 		p := m.nodes[j]
@@ -178,6 +175,12 @@ func (m *mesh) cut(i, j int) {
 	a, b := m.nodes[i].under.Addr(), m.nodes[j].under.Addr()
 	m.under.Cut(a, b)
 	m.under.Cut(b, a)
+}
+
+func (m *mesh) heal(i, j int) {
+	a, b := m.nodes[i].under.Addr(), m.nodes[j].under.Addr()
+	m.under.Heal(a, b)
+	m.under.Heal(b, a)
 }
 
 // packet is an inner packet from node i to node j with a text in it.

@@ -26,6 +26,7 @@ type message interface{ rootMessage() }
 
 type (
 	registryWanted struct{}
+	registryLate   struct{}
 	newParams      struct{ signed []byte }
 	duplicated     struct{ tunnel.Duplicate }
 	answered       struct{ event registry.EnquirerEvent }
@@ -33,10 +34,15 @@ type (
 )
 
 func (registryWanted) rootMessage() {}
+func (registryLate) rootMessage()   {}
 func (newParams) rootMessage()      {}
 func (duplicated) rootMessage()     {}
 func (answered) rootMessage()       {}
 func (routed) rootMessage()         {}
+
+// registryPatience is how long the registry's answer may take; that of an
+// enquirer that failed never comes.
+const registryPatience = time.Minute
 
 // root spawns the node's actors and joins their wires.
 type root struct {
@@ -46,6 +52,8 @@ type root struct {
 	enquirer system.Ref[registry.EnquirerMessage]
 	tunnels  system.Ref[tunnel.Message]
 	router   system.Ref[neighbor.Message]
+	late     *system.Timer
+	newest   chan *wire.SignedParams // to be stored
 }
 
 // Start spawns the children: routing before tunnels, so that a link that comes
@@ -53,6 +61,11 @@ type root struct {
 func (r *root) Start(ctx *system.Context[message]) error {
 	r.ctx = ctx
 	r.ports = neighbor.NewLinks()
+	r.late = ctx.NewTimer(registryLate{})
+	r.startStore()
+	if ctx.Number() > 1 {
+		r.rememberAgain()
+	}
 	for _, spawn := range []func() error{r.spawnEnquirer, r.spawnRouter, r.spawnSession, r.spawnTunnels, r.spawnMonitor} {
 		if err := spawn(); err != nil {
 			return err
@@ -62,6 +75,31 @@ func (r *root) Start(ctx *system.Context[message]) error {
 		r.options.Ready()
 	}
 	return nil
+}
+
+// startStore starts what writes newer parameters into the node's folder.
+func (r *root) startStore() {
+	r.newest = make(chan *wire.SignedParams, 1)
+	newest, dir, log := r.newest, r.dir, r.ctx.Log()
+	r.ctx.Pump("params", func(stop context.Context, _ *system.Pump[message]) error {
+		for {
+			select {
+			case <-stop.Done():
+				return nil
+			case p := <-newest:
+				if err := registry.SaveParams(dir, p); err != nil {
+					log.Warn("parameters not stored", "error", err)
+				}
+			}
+		}
+	})
+}
+
+// rememberAgain takes the peers of the run so far.
+func (r *root) rememberAgain() {
+	if peers, err := loadPeers(r.dir); err == nil && len(peers) > 0 {
+		r.remembered = peers
+	}
 }
 
 func (r *root) spawnEnquirer() (err error) {
@@ -124,11 +162,9 @@ func (r *root) spawnMonitor() error {
 func (r *root) Handle(_ *system.Context[message], m message) error {
 	switch m := m.(type) {
 	case registryWanted:
-		at, err := endpoints(r.options.Config, r.host)
-		if err != nil {
-			return err
-		}
-		r.enquirer.Tell(registry.Ask{Endpoints: at})
+		r.ask()
+	case registryLate:
+		r.answered(registry.Unanswered{Err: errLate})
 	case answered:
 		r.answered(m.event)
 	case routed:
@@ -146,8 +182,7 @@ func (r *root) Handle(_ *system.Context[message], m message) error {
 		r.adopt(signed)
 	case duplicated:
 		if m.Peer == r.member.Identity.ID {
-			return &system.Fault{Op: "certificate", Kind: system.BadConfig, Err: fmt.Errorf(
-				"another live node at %s uses this node's certificate; join again with a new token", m.From)}
+			return &system.Fault{Op: "certificate", Kind: system.BadConfig, Err: fmt.Errorf("%w%s", ErrDuplicate, whereabouts(m.From))}
 		}
 		r.ctx.Event("duplicate", fmt.Sprintf("node %s came a second time, from %s; it was refused", m.Peer, m.From))
 	}
@@ -157,8 +192,29 @@ func (r *root) Handle(_ *system.Context[message], m message) error {
 // Stop has nothing to close: the children stop next, the parts belong to Run.
 func (r *root) Stop(*system.Context[message]) {}
 
+// ask wants peers of the registry.
+func (r *root) ask() {
+	at, err := endpoints(r.options.Config, r.host)
+	if err != nil {
+		r.ctx.Event("registry", "not asked: addresses of this machine: "+err.Error())
+		r.tunnels.Tell(tunnel.RegistryFailed{})
+		return
+	}
+	r.late.Rearm(r.ctx.Now().Add(registryPatience), true)
+	r.enquirer.Tell(registry.Ask{Endpoints: at})
+}
+
+// whereabouts tells where the other node is, if that is known.
+func whereabouts(at netip.AddrPort) string {
+	if !at.IsValid() {
+		return ""
+	}
+	return ", at " + at.String()
+}
+
 // answered passes on what the registry said.
 func (r *root) answered(e registry.EnquirerEvent) {
+	r.late.Stop()
 	switch e := e.(type) {
 	case registry.Unanswered:
 		r.asked.Store(&asked{r.ctx.Now(), e.Err.Error()})
@@ -182,13 +238,11 @@ func (r *root) adopt(p *wire.SignedParams) {
 		return
 	}
 	r.params.Store(p)
-	dir, log := r.dir, r.ctx.Log()
-	r.ctx.Pump("params", func(_ context.Context, _ *system.Pump[message]) error {
-		if err := registry.SaveParams(dir, p); err != nil {
-			log.Warn("parameters not stored", "error", err)
-		}
-		return nil
-	})
+	select {
+	case <-r.newest: // older ones
+	default:
+	}
+	r.newest <- p
 	r.tunnels.Tell(tunnel.ParamsChanged{Params: tunnel.Params{Number: p.Number, Signed: p.Bytes}, Limits: r.limits()})
 	r.ctx.Event("parameters", fmt.Sprintf("number %d", p.Number))
 }

@@ -38,10 +38,8 @@ func (n *parts) status() monitor.Status {
 	if asked := n.asked.Load(); asked != nil {
 		s.Registry.Asked, s.Registry.Error = asked.at, asked.err
 	}
-	for i, c := range params.Classes {
-		if i < len(n.host.ranges) {
-			s.Addresses = append(s.Addresses, monitor.Address{Class: c.Name, Address: n.host.ranges[i].Address})
-		}
+	for i, c := range n.member.Params.Classes { // those of the start: newer ones take a restart
+		s.Addresses = append(s.Addresses, monitor.Address{Class: c.Name, Address: n.host.ranges[i].Address})
 	}
 	for _, l := range tunnels.Links {
 		switch {
