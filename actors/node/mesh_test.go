@@ -51,7 +51,9 @@ type meshNode struct {
 func newMesh(t *testing.T, size int) *mesh {
 	t.Helper()
 	m := &mesh{t: t, network: netip.MustParsePrefix("2001:db8:42::/48"), under: hwtest.NewNetwork(1)}
-	m.dial = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("the registry is dead") }
+	m.dial = func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("the registry is dead")
+	}
 	m.under.SetDelay(time.Millisecond)
 	key, err := cert.GenerateKey(rand.Reader, cert.ECDSA)
 	m.check(err)
@@ -68,6 +70,7 @@ func newMesh(t *testing.T, size int) *mesh {
 		for i := range m.nodes {
 			m.stop(i)
 		}
+		time.Sleep(2 * time.Second) // protoactor counts dead letters for a second
 	})
 	return m
 }
