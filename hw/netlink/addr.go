@@ -110,6 +110,7 @@ func decodeAddr(b []byte) (Addr, error) {
 	if !local.IsValid() {
 		local = address
 	}
+	local = local.Unmap() // before the length is judged
 	if !local.IsValid() || int(msg.Prefixlen) > local.BitLen() {
 		return Addr{}, fmt.Errorf("%w: address message without a usable address", ErrMessage)
 	}
