@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,7 +38,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(stubEnv) == "" {
+	if os.Getenv(stubEnv) == "" || slices.Contains(os.Args, "-test.fuzzworker") {
 		os.Setenv(stubEnv, "1")
 		os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")) // or each process under it takes a second to end
 		goleak.VerifyTestMain(m)
