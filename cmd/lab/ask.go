@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -27,13 +28,18 @@ func askCommands(folder *string) []*cobra.Command {
 		verbRestart: "Ask a node, all, or the registry, to end, and start it again",
 		wordDown:    "Take a lab down",
 	}
+	example := map[string]string{
+		verbCut: "cut n1 n2\ncut path n1 n4 reject", verbHeal: "heal n1 n2\nheal all", verbLoss: "loss n1 n2 2.5%", verbRate: "rate n1 10",
+		verbDelay: "delay n1 n2 20ms", verbKill: "kill n3\nkill registry\nkill relay n1 n4", verbStart: "start n3\nstart all",
+		verbRestart: "restart n3\nrestart all", wordDown: "down\ndown --lab 4f2a1c",
+	}
 	var commands []*cobra.Command
 	for _, verb := range []string{verbCut, verbHeal, verbLoss, verbRate, verbDelay, verbKill, verbStart, verbRestart, wordDown} {
 		use := usages[verb]
 		if verb == wordDown {
 			use = wordDown
 		}
-		cmd := &cobra.Command{Use: use, Short: short[verb]}
+		cmd := &cobra.Command{Use: use, Short: short[verb], Example: "  re6st lab " + strings.ReplaceAll(example[verb], "\n", "\n  re6st lab ")}
 		id := cmd.Flags().String("lab", "", labFlag)
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			words := append([]string{verb}, args...)
@@ -70,7 +76,9 @@ func askLab(cmd *cobra.Command, folder, id string, words []string) error {
 }
 
 func listCommand(folder *string) *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "Show the labs that run and their nodes", Args: usage(cobra.NoArgs)}
+	cmd := &cobra.Command{
+		Use: "list", Short: "Show the labs that run and their nodes", Example: "  re6st lab list", Args: usage(cobra.NoArgs),
+	}
 	id := cmd.Flags().String("lab", "", "id of one lab; default: all that run")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ids := []string{*id}
@@ -97,7 +105,10 @@ func execCommand(folder *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "exec NODE -- CMD...",
 		Short: "Run a command in the network namespace of a node, of the registry or of the router",
-		Args:  usage(cobra.MinimumNArgs(2)),
+		Long: `Run a command in the network namespace of a node, of the registry or of the router.
+In that of a node, re6st status and the like ask that node.`,
+		Example: "  re6st lab exec n1 -- re6st status\n  re6st lab exec router -- nft list ruleset",
+		Args:    usage(cobra.MinimumNArgs(2)),
 	}
 	id := cmd.Flags().String("lab", "", labFlag)
 	cmd.Flags().SetInterspersed(false) // CMD's flags are CMD's, with or without --

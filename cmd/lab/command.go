@@ -25,8 +25,9 @@ func Command() *cobra.Command {
 network namespace of its own, joined by a router that only lets the packets of the
 topology's neighbors through. It needs root, and nft of the package nftables.`,
 		SilenceUsage: true, SilenceErrors: true,
-		Args: usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: "  re6st lab demo\n  re6st lab run --nodes 8 -- ip netns list",
+		Args:    usage(cobra.NoArgs),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	lab.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &ExitError{exitUsage, err} })
 	folder := lab.PersistentFlags().String("labs", Folder, "folder of all labs")
@@ -55,6 +56,9 @@ func runCommand(folder *string) *cobra.Command {
 		Long: `Make a lab, wait until an echo has come back between every ordered pair of nodes,
 run CMD with RE6ST_LAB naming the folder of lab.json, take the lab down, and exit with
 CMD's status. A scenario runs beside CMD; one that fails makes a status of 0 into 1.`,
+		Example: `  re6st lab run --nodes 8 -- sh -c 'cat $RE6ST_LAB/lab.json'
+  re6st lab run --nodes 12 --topology random --json
+  re6st lab run --scenario relay`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if dash := cmd.ArgsLenAtDash(); len(args) > 0 && dash != 0 {
 				return &ExitError{exitUsage, fmt.Errorf("lab: %q: write the command after --", args[0])}
@@ -79,9 +83,10 @@ CMD's status. A scenario runs beside CMD; one that fails makes a status of 0 int
 func upCommand(folder *string) *cobra.Command {
 	r := run{up: true}
 	cmd := &cobra.Command{
-		Use:   "up [flags]",
-		Short: "Make a lab and keep it in the foreground until ^C",
-		Args:  usage(cobra.NoArgs),
+		Use:     "up [flags]",
+		Short:   "Make a lab and keep it in the foreground until ^C",
+		Example: "  re6st lab up --nodes 8 --topology ring --logs /tmp/re6st-logs",
+		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r.options.Folder = *folder
 			return r.do(cmd)
@@ -93,9 +98,10 @@ func upCommand(folder *string) *cobra.Command {
 
 func sweepCommand(folder *string) *cobra.Command {
 	return &cobra.Command{
-		Use:   "sweep",
-		Short: "Take down labs whose owner is dead, as the next run would",
-		Args:  usage(cobra.NoArgs),
+		Use:     "sweep",
+		Short:   "Take down labs whose owner is dead, as the next run would",
+		Example: "  re6st lab sweep",
+		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			swept, err := netns.Sweep(*folder)
 			for _, id := range swept {

@@ -22,9 +22,10 @@ const (
 
 func demoCommand(folder *string) *cobra.Command {
 	return &cobra.Command{
-		Use:   "demo",
-		Short: fmt.Sprintf("A ring of %d nodes: converge, cut a link under a ping, heal", demoNodes),
-		Args:  usage(cobra.NoArgs),
+		Use:     "demo",
+		Short:   fmt.Sprintf("A ring of %d nodes: converge, cut a link under a ping, heal", demoNodes),
+		Example: "  re6st lab demo",
+		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r := run{options: Options{Nodes: demoNodes, Topology: Ring, Seed: defaultSeed, Timeout: defaultTimeout, Folder: *folder}}
 			r.then = func(ctx context.Context, l *Lab) error { return l.demonstrate(ctx, cmd.OutOrStdout()) }
