@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -27,7 +28,10 @@ func Forward() (undo func() error, err error) {
 	undo = func() error {
 		var errs []error
 		for i := len(changed) - 1; i >= 0; i-- {
-			errs = append(errs, os.WriteFile(changed[i].file, []byte(changed[i].was), 0))
+			err := os.WriteFile(changed[i].file, []byte(changed[i].was), 0)
+			if !errors.Is(err, fs.ErrNotExist) { // an interface that went meanwhile took its settings along
+				errs = append(errs, err)
+			}
 		}
 		changed = nil
 		return errors.Join(errs...)

@@ -1,0 +1,254 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdh"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"re6st/hw/netns"
+	"re6st/hw/nodedir"
+	"re6st/protocols/addr"
+	"re6st/protocols/cert"
+	wire "re6st/protocols/registry"
+	"re6st/protocols/tunnelplan"
+)
+
+// nodeEnv makes this test binary a node with that folder.
+const nodeEnv = "NODE_TEST_DIR"
+
+// beNode runs a node until SIGTERM, and ends the process.
+func beNode(dir string) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	config, err := ReadConfig(filepath.Join(dir, "node.toml"))
+	if err == nil {
+		logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
+		err = Run(ctx, Options{Dir: dir, Config: config, Logger: logger, Version: "test"})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// lan is two nodes, n1 and n2, with an underlay between them, and babeld on a
+// trusted interface of n1:
+//
+//	n2 under0 ---- under0 n1 veth0 ---- veth0 babeld lan0 fd99:1::1/64
+type lan struct {
+	t             *testing.T
+	issuer        *cert.Issuer
+	n1, n2, other *netns.NS
+}
+
+func newLAN(t *testing.T) *lan {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("network namespaces need root")
+	}
+	if _, err := exec.LookPath("babeld"); err != nil {
+		t.Skip("needs babeld: ", err)
+	}
+	group, err := netns.NewGroup(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lan{t: t}
+	t.Cleanup(func() { l.check(group.Close()) })
+	for name, ns := range map[string]**netns.NS{"n1": &l.n1, "n2": &l.n2, "other": &l.other} {
+		*ns, err = group.Create(name)
+		l.check(err)
+	}
+	l.check(netns.Veth(l.n1, "under0", l.n2, "under0"))
+	l.check(netns.Veth(l.n1, "veth0", l.other, "veth0"))
+	l.check(netns.Veth(l.other, "lan0", l.other, "lan1"))
+	l.ip(l.n1, "addr add 192.0.2.1/24 dev under0")
+	l.ip(l.n2, "addr add 192.0.2.2/24 dev under0")
+	l.ip(l.other, "addr add fd99:1::1/64 dev lan0")
+	l.check(l.other.Sysctl("net/ipv6/conf/all/forwarding", "1"))
+	key, err := cert.GenerateKey(rand.Reader, cert.ECDSA)
+	l.check(err)
+	l.issuer, err = cert.NewAuthority(rand.Reader, key, netip.MustParsePrefix("2001:db8:42::/48"), time.Now())
+	l.check(err)
+	return l
+}
+
+func (l *lan) check(err error) {
+	l.t.Helper()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// ip runs iproute2 in a namespace.
+func (l *lan) ip(ns *netns.NS, command string) string {
+	l.t.Helper()
+	out, err := exec.Command("ip", append([]string{"-n", ns.Name()}, strings.Fields(command)...)...).CombinedOutput()
+	if err != nil {
+		l.t.Fatalf("ip %s: %v: %s", command, err, out)
+	}
+	return string(out)
+}
+
+// start runs a program in a namespace; stop asks it to end and tells how it did.
+func (l *lan) start(ns *netns.NS, env string, args ...string) (stop func() error) {
+	l.t.Helper()
+	cmd := exec.Command("ip", append([]string{"netns", "exec", ns.Name()}, args...)...)
+	var out bytes.Buffer
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), env), &out, &out
+	l.check(cmd.Start())
+	stopped := false
+	stop = func() error {
+		if stopped {
+			return nil
+		}
+		stopped = true
+		_ = cmd.Process.Signal(syscall.SIGTERM) // ip became the program
+		err := cmd.Wait()
+		if l.t.Failed() || err != nil {
+			l.t.Logf("%s: %v\n%s", args, err, &out)
+		}
+		return err
+	}
+	l.t.Cleanup(func() { _ = stop() })
+	return stop
+}
+
+// node makes the folder of node i and runs it.
+func (l *lan) node(ns *netns.NS, i int, config string, peers ...tunnelplan.Peer) (stop func() error) {
+	l.t.Helper()
+	dir, err := nodedir.Open(l.t.TempDir())
+	l.check(err)
+	key, err := cert.GenerateKey(rand.Reader, cert.ECDSA)
+	l.check(err)
+	bits, err := addr.ParseCN(fmt.Sprintf("%d/16", i))
+	l.check(err)
+	der, err := l.issuer.IssueNode(rand.Reader, key.Public(), bits, addr.NodeIDFromUint64(uint64(i)), time.Now(), 24*time.Hour)
+	l.check(err)
+	static, err := ecdh.X25519().GenerateKey(rand.Reader)
+	l.check(err)
+	private, err := x509.MarshalPKCS8PrivateKey(static)
+	l.check(err)
+	binding, err := cert.SignKey(rand.Reader, key, l.issuer.Fingerprint, [32]byte(static.PublicKey().Bytes()))
+	l.check(err)
+	keyText, err := cert.EncodeKey(key)
+	l.check(err)
+	params, err := wire.SignParams(rand.Reader, l.issuer, wire.DefaultParams(l.issuer.Authority))
+	l.check(err)
+	staticText := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
+		pem.EncodeToMemory(&pem.Block{Type: "RE6ST KEY BINDING", Bytes: binding})...)
+	for name, content := range map[string][]byte{
+		"ca.crt": cert.EncodeCertificate(l.issuer.Certificate.Raw), "node.crt": cert.EncodeCertificate(der), "node.key": keyText,
+		"static.key": staticText, "registry": []byte("127.0.0.1:1 " + hex.EncodeToString(l.issuer.Fingerprint[:]) + "\n"),
+		"params": params.Bytes, "node.toml": []byte(config),
+	} {
+		l.check(dir.Write(name, content, nodedir.Private))
+	}
+	l.check(storePeers(dir, peers))
+	return l.start(ns, nodeEnv+"="+dir.Path(""), os.Args[0])
+}
+
+// routes are those of a namespace to a prefix, as iproute2 shows them.
+func (l *lan) routes(ns *netns.NS, prefix string) string {
+	l.t.Helper()
+	return l.ip(ns, "-6 -N route show "+prefix)
+}
+
+// until waits for what a route to prefix is to look like; empty: none.
+func (l *lan) until(ns *netns.NS, prefix string, words ...string) {
+	l.t.Helper()
+	l.within(20*time.Second, ns, prefix, words...)
+}
+
+func (l *lan) within(limit time.Duration, ns *netns.NS, prefix string, words ...string) {
+	l.t.Helper()
+	deadline := time.Now().Add(limit)
+	for {
+		got := l.routes(ns, prefix)
+		if matches(got, words) {
+			return
+		}
+		if time.Now().After(deadline) {
+			l.t.Fatalf("%s has %q to %s, want %q", ns.Name(), got, prefix, words)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func matches(got string, words []string) bool {
+	if len(words) == 0 {
+		return !strings.Contains(got, "via")
+	}
+	for _, w := range words {
+		if !strings.Contains(got, w) {
+			return false
+		}
+	}
+	return true
+}
+
+// linkLocal is the address that a neighbor on an interface shows.
+func (l *lan) linkLocal(ns *netns.NS, dev string) string {
+	for _, word := range strings.Fields(l.ip(ns, "-6 addr show dev "+dev+" scope link")) {
+		if strings.HasPrefix(word, "fe80:") {
+			return strings.TrimSuffix(word, "/64")
+		}
+	}
+	l.t.Fatalf("no link-local address on %s", dev)
+	return ""
+}
+
+func TestBabeldOnATrustedInterface(t *testing.T) {
+	const theirs, ours, foreign, leftover = "fd99:1::/64", "2001:db8:42:1::/64", "fd55::/64", "fd66::/64"
+	l := newLAN(t)
+	l.start(l.other, "", "babeld", "-I", filepath.Join(t.TempDir(), "pid"), "-S", filepath.Join(t.TempDir(), "state"), "-c", "/dev/null",
+		"-C", "interface veth0 type wired hello-interval 1 update-interval 4", "-C", "redistribute proto 2 ip "+theirs+" allow", "veth0")
+	l.ip(l.n1, "route add "+foreign+" dev lo proto static")
+	l.ip(l.n1, "route add "+leftover+" dev lo proto 206")
+	stop := l.node(l.n1, 1, "trusted = [\"veth0\"]\nport = 7326\n")
+	l.node(l.n2, 2, "port = 7326\n", tunnelplan.Peer{
+		ID: addr.NodeIDFromUint64(1), Endpoints: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:7326")},
+	})
+
+	l.until(l.n1, theirs, "via "+l.linkLocal(l.other, "veth0"), "dev veth0", "proto 206")
+	l.until(l.other, ours, "via "+l.linkLocal(l.n1, "veth0"), "dev veth0")
+	if got := l.routes(l.n1, leftover); got != "" {
+		t.Errorf("a crashed run's route is still there: %s", got)
+	}
+	t.Run("the other node reaches it through the fabric", func(t *testing.T) {
+		l.until(l.n2, theirs, "dev re6st0", "proto 206")
+		l.until(l.other, "2001:db8:42:2::/64", "dev veth0")
+		out, err := exec.Command("ip", "netns", "exec", l.n2.Name(), "ping", "-6", "-c", "20", "-i", "0.2", "-w", "10", "fd99:1::1").CombinedOutput()
+		if err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
+
+	if err := stop(); err != nil {
+		t.Errorf("the node ended with %v", err)
+	}
+	// Of a neighbor that is only silent babeld keeps the routes for longer.
+	l.within(4*time.Second, l.other, ours)
+	if got := l.ip(l.n1, "-6 route show proto 206"); got != "" {
+		t.Errorf("routes are left: %s", got)
+	}
+	if got := l.routes(l.n1, foreign); !strings.Contains(got, "dev lo") {
+		t.Errorf("the administrator's route is gone: %q", got)
+	}
+}
