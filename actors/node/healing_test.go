@@ -134,10 +134,12 @@ func TestANodeWhoseManagerRestartsComesBackWithoutARegistry(t *testing.T) {
 func TestANodeWhoseRootRestartsComesBackWithoutARegistry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMesh(t, 3)
-		m.line()
+		m.cut(0, 2)
+		m.start(1) // it joined in this run, and remembers nobody
+		m.start(0, 1)
+		m.start(2, 1)
 		m.whole(5 * time.Second)
 		time.Sleep(5 * time.Second) // peers are stored
-		m.nodes[1].remembered = nil // as of a node that joined in this run
 		m.check(m.nodes[1].sys.Inject("node", system.InjectPanic))
 		time.Sleep(time.Millisecond)
 		m.whole(20 * time.Second)

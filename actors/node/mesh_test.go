@@ -105,7 +105,7 @@ func (m *mesh) parts(i int, dir string) *parts {
 	return &parts{member: member, dir: folder}
 }
 
-// start runs node i, which remembers the nodes of peers.
+// start runs node i, which remembers the nodes of peers and those of its last run.
 func (m *mesh) start(i int, peers ...int) {
 	m.t.Helper()
 	n := m.nodes[i]
@@ -130,6 +130,8 @@ func (m *mesh) start(i int, peers ...int) {
 		sys:  system.New(system.Config{}),
 		dial: m.dial,
 	}
+	n.remembered, err = loadPeers(n.dir)
+	m.check(err)
 	for _, j := range peers {
 		p := m.nodes[j]
 		n.remembered = append(n.remembered, tunnelplan.Peer{
@@ -356,7 +358,6 @@ func TestANodeThatRestartsComesBack(t *testing.T) {
 			t.Fatalf("remembers %d peers, %v; want 2", len(peers), err)
 		}
 		m.start(1)
-		m.nodes[1].remembered = peers
 		m.whole(10 * time.Second)
 		if after := m.nodes[1].state; after.RouterID != before.RouterID || after.Seqno() == before.Seqno() {
 			t.Errorf("router %s at %d, before %s at %d", after.RouterID, after.Seqno(), before.RouterID, before.Seqno())
