@@ -10,8 +10,10 @@ import (
 
 // fabricInterface is Babel's interface of a link, kernelInterface that of a
 // kernel's: the two sorts of numbers must not meet.
-func fabricInterface(l Link) babel.InterfaceID      { return babel.InterfaceID(l.ID) }
+func fabricInterface(l Link) babel.InterfaceID { return babel.InterfaceID(l.ID) }
+
 func kernelInterface(ifindex int) babel.InterfaceID { return kernelBit | babel.InterfaceID(ifindex) }
+
 func linkKey(l Link) babel.NeighborKey {
 	return babel.NeighborKey{Interface: fabricInterface(l), Addr: l.Peer.LinkLocal()}
 }
@@ -102,6 +104,7 @@ func (r *router) childChanged(now time.Time, e system.Event) {
 			r.babel.NeighborStale(now, key)
 		case system.EventQuarantined:
 			r.babel.Handle(now, key, babel.CostChanged{Cost: babel.Infinity, Rxcost: babel.Infinity})
+		default: // it says itself what it costs
 		}
 		return
 	}

@@ -15,7 +15,10 @@
 //
 // Interfaces named in Config.Trusted speak Babel by multicast with whoever is
 // there (babeld, BIRD): what is learned there is routed by the kernel, under our
-// protocol number.
+// protocol number. One that is missing or fails is tried again; it ends nobody.
+//
+// A router that restarts leaves packet path and kernel the last table of its
+// predecessor until its neighbors have told it all again.
 //
 // The driver's duties, that is actors/node's:
 //

@@ -100,12 +100,12 @@ func (Reachable) event() {}
 // Snapshot is what the router publishes.
 type Snapshot struct {
 	View      *rib.View
-	Neighbors []NeighborSnapshot
+	Neighbors []Spoken
 	Dropped   uint64 // packets for which a neighbor's queue had no room
 }
 
-// NeighborSnapshot is one neighbor as the router knows it.
-type NeighborSnapshot struct {
+// Spoken is one neighbor as the router knows it.
+type Spoken struct {
 	Interface babel.InterfaceID
 	Link      rib.LinkID // 0 on an interface of the kernel
 	Ifindex   int

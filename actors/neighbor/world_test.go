@@ -40,6 +40,7 @@ func (f fragile) HandlePacket(now time.Time, from netip.Addr, packet []byte) err
 type world struct {
 	t       *testing.T
 	routers []*testRouter
+	guard   sync.RWMutex
 	ends    map[[2]rib.LinkID]int // (link, router): the router at the other end
 	delay   atomic.Int64          // of packets, beside a millisecond
 }
@@ -122,6 +123,8 @@ func (r *testRouter) persist(seqno uint16) error {
 
 // send brings a packet to the other end of a link.
 func (r *testRouter) send(id rib.LinkID, packet []byte) error {
+	r.guard.RLock()
+	defer r.guard.RUnlock()
 	j, ok := r.ends[[2]rib.LinkID{id, rib.LinkID(r.index)}]
 	if !ok {
 		return errors.New("no such link")
@@ -133,7 +136,9 @@ func (r *testRouter) send(id rib.LinkID, packet []byte) error {
 
 // link joins two routers.
 func (w *world) link(id rib.LinkID, i, j int) {
+	w.guard.Lock()
 	w.ends[[2]rib.LinkID{id, rib.LinkID(i)}], w.ends[[2]rib.LinkID{id, rib.LinkID(j)}] = j, i
+	w.guard.Unlock()
 	w.routers[i].links.Set(Link{ID: id, Peer: w.routers[j].id, RTT: time.Millisecond})
 	w.routers[j].links.Set(Link{ID: id, Peer: w.routers[i].id, RTT: time.Millisecond})
 }

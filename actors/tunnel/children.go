@@ -167,6 +167,7 @@ func (m *manager) childChanged(now time.Time, e system.Event) {
 			m.unexpect(t)
 		case system.EventStopped:
 			m.forget(now, id, fabric.Down{Reason: fabric.CloseSilence})
+		default: // it lives
 		}
 		return
 	}

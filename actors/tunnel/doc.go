@@ -16,7 +16,10 @@
 // is the one thing that its incarnations share.
 //
 // A link has an id for life. A peer that restarted, or came back after silence,
-// gets a new link.
+// gets a new link. Links end with their manager, which says so; the next one begins
+// with the peers and parameters of the last.
+//
+// Where two live nodes have one certificate, duplicate.go tells which is to end.
 //
 // The driver's duties, that is actors/node's:
 //

@@ -46,6 +46,7 @@ type lease struct {
 
 // hold notes keys in the packet path, release that they are gone.
 func (l *lease) hold(index uint32) { l.indices = append(l.indices, index) }
+
 func (l *lease) release(index uint32) {
 	l.indices = slices.DeleteFunc(l.indices, func(i uint32) bool { return i == index })
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"maps"
 	"net/netip"
 	"slices"
@@ -187,6 +188,7 @@ func (m *manager) fromChild(now time.Time, message Message) {
 		}
 	case childEvent:
 		m.childChanged(now, msg.event)
+	default: // Handle has the others
 	}
 }
 
@@ -212,7 +214,7 @@ func (m *manager) handshake(now time.Time, h handshake) {
 		return
 	}
 	if t := m.expect[index]; t != nil {
-		t.ref.Tell(shaken{h.Handshake})
+		t.ref.Tell(shaken(h))
 		return
 	}
 	m.acceptor.HandleDatagram(now, h.From, h.Datagram)
@@ -220,10 +222,11 @@ func (m *manager) handshake(now time.Time, h handshake) {
 
 // admit decides about a peer that wants a link.
 func (m *manager) admit(p *cert.Identity) fabric.CloseReason {
-	switch m.planner.Admit(m.ctx.Now(), p.ID) {
-	case nil:
+	err := m.planner.Admit(m.ctx.Now(), p.ID)
+	switch {
+	case err == nil:
 		return fabric.CloseNone
-	case tunnelplan.ErrRevoked:
+	case errors.Is(err, tunnelplan.ErrRevoked):
 		return fabric.CloseRevoked
 	default:
 		return fabric.CloseFull

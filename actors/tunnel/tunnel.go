@@ -136,6 +136,7 @@ func (t *tunnel) converse(now time.Time, m tunnelMessage) {
 		t.lease.params = m.params
 	case newSelf:
 		t.lease.self = m.endpoints
+	default: // it changes nothing that is kept
 	}
 	if t.exchange == nil {
 		return
@@ -151,6 +152,7 @@ func (t *tunnel) converse(now time.Time, m tunnelMessage) {
 		t.exchange.HandleGoodbye(now, m.reason)
 	case peerTick:
 		t.exchange.HandleTimeout(now)
+	default: // Handle has the others
 	}
 }
 

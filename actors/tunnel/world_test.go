@@ -215,6 +215,13 @@ func (n *testNode) take() []Event {
 	return events
 }
 
+// came counts the Babel packets so far.
+func (n *testNode) came() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.babel
+}
+
 // took gathers those of one type.
 func took[E Event](events []Event) (of []E) {
 	for _, e := range events {
