@@ -100,12 +100,12 @@ func (Reachable) event() {}
 // Snapshot is what the router publishes.
 type Snapshot struct {
 	View      *rib.View
-	Neighbors []Spoken
+	Neighbors []Adjacency
 	Dropped   uint64 // packets for which a neighbor's queue had no room
 }
 
-// Spoken is one neighbor as the router knows it.
-type Spoken struct {
+// Adjacency is one neighbor as the router knows it.
+type Adjacency struct {
 	Interface babel.InterfaceID
 	Link      rib.LinkID // 0 on an interface of the kernel
 	Ifindex   int

@@ -259,7 +259,7 @@ func (r *router) choices() map[rib.Key]int {
 func (r *router) snapshot() Snapshot {
 	s := Snapshot{View: r.view, Dropped: r.cfg.Links.Dropped()}
 	for _, key := range slices.SortedFunc(maps.Keys(r.children), babel.NeighborKey.Compare) {
-		n := Spoken{Interface: key.Interface, Addr: key.Addr, Status: r.children[key].status}
+		n := Adjacency{Interface: key.Interface, Addr: key.Addr, Status: r.children[key].status}
 		if t := r.kernel[key.Interface]; t != nil {
 			n.Ifindex = t.ifindex
 		} else {

@@ -126,16 +126,24 @@ func room(dir string) string { return strings.Join(strings.SplitN(dir, "/", 3)[:
 
 func TestTheImportRuleRefuses(t *testing.T) {
 	for _, c := range []struct{ dir, imp string }{
-		{"protocols/babel", "hw/clock"}, {"tsn/class", "actors/system"}, {"hw/dataplane", "protocols/babel"},
-		{"actors/tunnel", "actors/session"}, {"firmware/image", "protocols/addr"}, {"actors/node", "cmd/lab"},
+		{"protocols/babel", "hw/clock"},
+		{"tsn/class", "actors/system"},
+		{"hw/dataplane", "protocols/babel"},
+		{"actors/tunnel", "actors/session"},
+		{"firmware/image", "protocols/addr"},
+		{"actors/node", "cmd/lab"},
 	} {
 		if refused(c.dir, c.imp) == "" {
 			t.Errorf("%s may import %s", c.dir, c.imp)
 		}
 	}
 	for _, c := range []struct{ dir, imp string }{
-		{"cmd/re6st", "actors/node"}, {"actors/node", "actors/tunnel"}, {"hw/dataplane", "protocols/rib"},
-		{"actors/tunnel", "actors/system"}, {"protocols/fabric", "protocols/cert"}, {"firmware/image", "protocols/cert"},
+		{"cmd/re6st", "actors/node"},
+		{"actors/node", "actors/tunnel"},
+		{"hw/dataplane", "protocols/rib"},
+		{"actors/tunnel", "actors/system"},
+		{"protocols/fabric", "protocols/cert"},
+		{"firmware/image", "protocols/cert"},
 	} {
 		if why := refused(c.dir, c.imp); why != "" {
 			t.Errorf("%s may not import %s: %s", c.dir, c.imp, why)
