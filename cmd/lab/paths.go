@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"re6st/protocols/addr"
 )
@@ -59,13 +60,28 @@ func (l *Lab) hops(ctx context.Context) (hops, error) {
 	return h, nil
 }
 
-// Path asks the nodes by which nodes packets go from one to another now.
+// pathPatience is how long to ask for a path while routes change.
+const pathPatience = 5 * time.Second
+
+// Path asks the nodes by which nodes packets go from one to another now. They answer
+// one after the other: while routes change, what they say need not be a path, and
+// they are asked again.
 func (l *Lab) Path(ctx context.Context, from, to string) ([]string, error) {
-	h, err := l.hops(ctx)
-	if err != nil {
-		return nil, err
+	ctx, cancel := context.WithTimeout(ctx, pathPatience)
+	defer cancel()
+	for {
+		h, err := l.hops(ctx)
+		if err != nil {
+			return nil, err
+		}
+		path, err := h.path(from, to)
+		if err == nil {
+			return path, nil
+		}
+		if sleep(ctx, askEvery) != nil {
+			return nil, err
+		}
 	}
-	return h.path(from, to)
 }
 
 // MaxLinks asks the nodes how many links the longest of all paths has now.
