@@ -122,7 +122,7 @@ func FuzzBackoffStaysWithinItsCap(f *testing.F) {
 	f.Add(int64(math.MaxInt64), int64(math.MaxInt64), 100, uint64(2))
 	f.Fuzz(func(t *testing.T, base, top int64, n int, seed uint64) {
 		if base <= 0 || top <= 0 || top > math.MaxInt64/2 || n > 1<<20 {
-			t.Skip()
+			return
 		}
 		r := rand.New(rand.NewPCG(seed, 0))
 		p := RestartPolicy{Base: time.Duration(base), Cap: time.Duration(top)}
