@@ -145,19 +145,3 @@ func each[T any](stop context.Context, in <-chan T, do func(T) (done bool)) erro
 		}
 	}
 }
-
-// replace puts v into a channel of one, in place of what still waits there. Only
-// one goroutine may send.
-func replace[T any](c chan T, v T) {
-	for {
-		select {
-		case c <- v:
-			return
-		default:
-		}
-		select {
-		case <-c:
-		default:
-		}
-	}
-}

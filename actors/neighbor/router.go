@@ -182,7 +182,7 @@ func (r *router) settle() {
 		case babel.RouteWithdrawn:
 			r.table.Withdraw(rib.OriginBabel, e.Key)
 		case babel.ReserveSeqno:
-			replace(r.seqnos, e.Upto)
+			system.Replace(r.seqnos, e.Upto)
 		case babel.Refused:
 			r.ctx.Event("refused", fmt.Sprintf("from %s: %s, %d times", e.Neighbor.Addr, e.Reason, e.Count))
 		}
@@ -214,7 +214,7 @@ func (r *router) publish() {
 		r.view = view
 		r.cfg.SetView(view)
 		if r.desired != nil {
-			replace(r.desired, view)
+			system.Replace(r.desired, view)
 		}
 		r.report(view)
 	}

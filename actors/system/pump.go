@@ -116,3 +116,19 @@ func (p *Pump[M]) Dropped() uint64 { return p.dropped.Load() }
 func (p *Pump[M]) send(m M) {
 	p.inc.cell.post(&envelope{msg: m, life: p.inc.number, ack: p.credit})
 }
+
+// Replace puts v into a channel of one, in place of what still waits there: for a pump that only wants the
+// newest. Only one goroutine may send.
+func Replace[T any](c chan T, v T) {
+	for {
+		select {
+		case c <- v:
+			return
+		default:
+		}
+		select {
+		case <-c:
+		default:
+		}
+	}
+}

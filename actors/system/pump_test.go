@@ -303,3 +303,13 @@ func TestInjectedFaults(t *testing.T) {
 		}
 	}
 }
+
+func TestReplaceLeavesTheNewest(t *testing.T) {
+	c := make(chan int, 1)
+	for v := range 3 {
+		system.Replace(c, v)
+	}
+	if v := <-c; v != 2 || len(c) != 0 {
+		t.Errorf("got %d and %d more, want 2 alone", v, len(c))
+	}
+}

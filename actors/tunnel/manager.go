@@ -280,7 +280,7 @@ func (m *manager) carryOut(e tunnelplan.Event) {
 	case tunnelplan.AskRegistry:
 		m.cfg.Emit(RegistryWanted{})
 	case tunnelplan.Remember:
-		replace(m.store, e.Peers)
+		system.Replace(m.store, e.Peers)
 	}
 }
 
@@ -387,22 +387,6 @@ func (m *manager) snapshot() Snapshot {
 		s.Links = append(s.Links, m.tunnels[id].snap)
 	}
 	return s
-}
-
-// replace puts v into a channel of one, in place of what still waits there. Only
-// one goroutine may send.
-func replace[T any](c chan T, v T) {
-	for {
-		select {
-		case c <- v:
-			return
-		default:
-		}
-		select {
-		case <-c:
-		default:
-		}
-	}
 }
 
 // static is a peer's key where it is known.
