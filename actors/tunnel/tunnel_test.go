@@ -157,18 +157,30 @@ func TestALinkBeyondTheLimitIsDrainedAtBothEndsThenClosed(t *testing.T) {
 		b.take()
 		a.ref.Tell(ParamsChanged{Limits: limits(0, 10)})
 		a.ref.Tell(RoutingChanged{ByLink: map[rib.LinkID]LinkUse{a.link().ID: {Routes: 1, Nodes: 1}}})
-		time.Sleep(time.Minute)
-		for _, n := range []*testNode{a, b} {
-			changed := took[LinkChanged](n.take())
-			if len(changed) == 0 || !changed[len(changed)-1].Draining || !n.link().Draining {
-				t.Fatalf("node %s was not told to leave the link: %+v", n.id(), changed)
+		nodes := []*testNode{a, b}
+		draining := func(n *testNode) bool { return len(n.links()) == 1 && n.link().Draining }
+		for waited := time.Duration(0); !draining(a) || !draining(b); waited += 100 * time.Millisecond {
+			if waited > 2*time.Minute {
+				t.Fatalf("nobody leaves the link: %+v, %+v", a.link(), b.link())
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		for _, n := range nodes {
+			if changed := took[LinkChanged](n.take()); len(changed) == 0 || !changed[len(changed)-1].Draining {
+				t.Errorf("node %s was not told to leave the link: %+v", n.id(), changed)
 			}
 		}
 		a.ref.Tell(RoutingChanged{})
-		time.Sleep(time.Second)
-		for _, n := range []*testNode{a, b} {
-			if len(n.links()) > 0 || len(took[LinkDown](n.take())) != 1 {
-				t.Errorf("node %s still has the link", n.id())
+		// Closed for a moment: with no route to each other they link again.
+		for waited := time.Duration(0); len(a.links())+len(b.links()) > 0; waited += 50 * time.Millisecond {
+			if waited > 10*time.Second {
+				t.Fatalf("the link is not closed: %+v, %+v", a.links(), b.links())
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		for _, n := range nodes {
+			if down := took[LinkDown](n.take()); len(down) != 1 {
+				t.Errorf("node %s: %v, want one link down", n.id(), down)
 			}
 		}
 	})
