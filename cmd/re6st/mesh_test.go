@@ -54,7 +54,8 @@ func meshUp(t *testing.T, args ...string) *mesh {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(path, append([]string{"lab", "up"}, args...)...)
+	logs := t.TempDir()
+	cmd := exec.Command(path, append([]string{"lab", "up", "--logs", logs}, args...)...)
 	said, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -64,6 +65,9 @@ func meshUp(t *testing.T, args ...string) *mesh {
 	}
 	dir, rest := "", make(chan error, 1)
 	t.Cleanup(func() {
+		if t.Failed() {
+			showLogs(t, logs)
+		}
 		err := cmd.Process.Signal(syscall.SIGINT)
 		if err := errors.Join(err, <-rest, cmd.Wait()); err != nil {
 			t.Errorf("lab up: %v", err)
@@ -89,6 +93,27 @@ func meshUp(t *testing.T, args ...string) *mesh {
 		t.Fatal(err)
 	}
 	return m
+}
+
+// showLogs shows what the nodes said, without stacks.
+func showLogs(t *testing.T, logs string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(logs, "n*.log"))
+	if err != nil {
+		t.Error(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Error(err)
+		}
+		var b strings.Builder
+		for line := range strings.Lines(string(text)) {
+			line, _, _ = strings.Cut(strings.TrimSpace(line), " stack=")
+			b.WriteString(line + "\n")
+		}
+		t.Logf("%s:\n%s", filepath.Base(file), b.String())
+	}
 }
 
 func (m *mesh) address(i int) netip.Addr { return m.Nodes[i].Addresses["general"] }
@@ -387,8 +412,8 @@ func TestAFaultRestartsOneActorAndNobodyElse(t *testing.T) {
 	before := m.actors(t, hub)
 	there, back, over := m.ping(t, 4, 5), m.ping(t, 5, hub), m.ping(t, 1, 5)
 	faulted := map[string]bool{}
-	for i, how := range map[int]string{1: "panic", 2: "error", 3: "pump"} {
-		link := tunnels[m.id(t, i)]
+	for i, how := range []string{"panic", "error", "pump"} {
+		link := tunnels[m.id(t, 1+i)]
 		name := fmt.Sprintf("/%v.%d", link.Node, link.Link)
 		for _, parent := range []string{"node/tunnel", "node/router"} {
 			if how == "pump" && parent == "node/router" {
