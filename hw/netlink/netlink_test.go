@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -235,27 +236,45 @@ func TestReplaceLeavesNoGap(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		// A first event shows that the monitor listens; the last one that it saw all before.
-		buffer := make([]byte, 4096)
-		for !strings.Contains(seen, "2001:db8:ffff::") {
-			l.ip("-6", "route", "replace", "2001:db8:ffff::/64", "dev", "v1")
-			n, err := out.Read(buffer)
-			if err != nil {
-				return err
+		events := make(chan string)
+		go func() {
+			defer close(events)
+			for buffer := make([]byte, 4096); ; {
+				n, err := out.Read(buffer)
+				if err != nil {
+					return
+				}
+				events <- string(buffer[:n])
 			}
-			seen += string(buffer[:n])
+		}()
+		// A first event shows that the monitor listens; the last one that it saw all before.
+		marked := func(prefix string) error {
+			for again := time.NewTicker(50 * time.Millisecond); ; {
+				l.ip("-6", "route", "replace", prefix+"/64", "dev", "v1")
+				select {
+				case text, ok := <-events:
+					if seen += text; !ok {
+						return errors.New("the monitor ended")
+					}
+				case <-again.C:
+				}
+				if strings.Contains(seen, prefix) {
+					again.Stop()
+					return nil
+				}
+			}
+		}
+		if err := marked("2001:db8:ffff::"); err != nil {
+			return err
 		}
 		r.Via = netip.MustParseAddr("fe80::2")
 		l.reconcile(tab, netlink.Changes{Replaced: 1}, r)
-		l.ip("-6", "route", "add", "2001:db8:eeee::/64", "dev", "v1")
-		for !strings.Contains(seen, "2001:db8:eeee::") {
-			n, err := out.Read(buffer)
-			if err != nil {
-				return err
-			}
-			seen += string(buffer[:n])
+		if err := marked("2001:db8:eeee::"); err != nil {
+			return err
 		}
 		_ = monitor.Process.Kill()
+		for range events { // what it had still to say
+		}
 		_ = monitor.Wait()
 		return nil
 	})
