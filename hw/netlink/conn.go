@@ -11,7 +11,7 @@ import (
 )
 
 // dumpTries is how often an interrupted dump is taken again before it is an error.
-const dumpTries = 8
+const dumpTries = 100
 
 // Conn is a route socket in one network namespace. It stays in that namespace
 // whatever thread uses it. Not for concurrent use.
