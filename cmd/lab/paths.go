@@ -60,35 +60,33 @@ func (l *Lab) hops(ctx context.Context) (hops, error) {
 	return h, nil
 }
 
-// pathPatience is how long to ask for a path while routes change.
+// pathPatience is how long to ask for paths while routes change.
 const pathPatience = 5 * time.Second
 
-// Path asks the nodes by which nodes packets go from one to another now. They answer
-// one after the other: while routes change, what they say need not be a path, and
-// they are asked again.
-func (l *Lab) Path(ctx context.Context, from, to string) ([]string, error) {
+// Path asks the nodes by which nodes packets go from one to another now.
+func (l *Lab) Path(ctx context.Context, from, to string) (path []string, err error) {
+	err = l.routed(ctx, func(h hops) (err error) { path, err = h.path(from, to); return })
+	return path, err
+}
+
+// MaxLinks asks the nodes how many links the longest of all paths has now.
+func (l *Lab) MaxLinks(ctx context.Context) (links int, err error) {
+	err = l.routed(ctx, func(h hops) (err error) { links, err = longestPath(h, l.names); return })
+	return links, err
+}
+
+// routed hands over the routes of all nodes. They answer one after the other: while
+// routes change, what they say need not make paths, and they are asked again.
+func (l *Lab) routed(ctx context.Context, find func(hops) error) error {
 	ctx, cancel := context.WithTimeout(ctx, pathPatience)
 	defer cancel()
 	for {
 		h, err := l.hops(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		path, err := h.path(from, to)
-		if err == nil {
-			return path, nil
-		}
-		if sleep(ctx, askEvery) != nil {
-			return nil, err
+		if err = find(h); err == nil || sleep(ctx, askEvery) != nil {
+			return err
 		}
 	}
-}
-
-// MaxLinks asks the nodes how many links the longest of all paths has now.
-func (l *Lab) MaxLinks(ctx context.Context) (int, error) {
-	h, err := l.hops(ctx)
-	if err != nil {
-		return 0, err
-	}
-	return longestPath(h, l.names)
 }
