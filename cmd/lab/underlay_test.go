@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"fmt"
 	"context"
 	"os"
 	"os/exec"
@@ -15,7 +16,7 @@ import (
 
 // testFolder holds the labs of the tests: short, for the paths of sockets are bounded,
 // and the same in each run, so that one sweeps what another left.
-var testFolder = filepath.Join(os.TempDir(), "re6st-lab-test")
+var testFolder = filepath.Join(os.TempDir(), fmt.Sprintf("re6st-lab-test.%d", os.Getpid()))
 
 func needRoot(t *testing.T) {
 	t.Helper()
