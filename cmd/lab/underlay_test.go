@@ -1,8 +1,8 @@
 package lab
 
 import (
-	"fmt"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +15,7 @@ import (
 )
 
 // testFolder holds the labs of the tests: short, for the paths of sockets are bounded,
-// and the same in each run, so that one sweeps what another left.
+// and another in each run, so that no run takes down the labs of another.
 var testFolder = filepath.Join(os.TempDir(), fmt.Sprintf("re6st-lab-test.%d", os.Getpid()))
 
 func needRoot(t *testing.T) {
