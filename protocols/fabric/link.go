@@ -1,7 +1,6 @@
 package fabric
 
 import (
-	"bytes"
 	"io"
 	"net/netip"
 	"slices"
@@ -234,8 +233,8 @@ func (l *Link) HandleControl(now, at time.Time, index uint32, kind ControlKind, 
 	switch kind {
 	case ControlProbe:
 		l.liveness.heard(now)
-		if len(body) >= probeLen {
-			l.out.put(SendControl{ControlProbeAck, bytes.Clone(body[:probeLen])})
+		if answer := ProbeAnswer(body); answer != nil {
+			l.out.put(SendControl{ControlProbeAck, answer})
 		}
 	case ControlProbeAck:
 		l.handleAck(now, at, body)

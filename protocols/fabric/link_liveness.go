@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"time"
@@ -129,6 +130,15 @@ func (v *liveness) nextTimeout() time.Time {
 		}
 	}
 	return v.next
+}
+
+// ProbeAnswer is the body of the ControlProbeAck that answers a ControlProbe; nil
+// where that is too short. It is a copy.
+func ProbeAnswer(probe []byte) []byte {
+	if len(probe) < probeLen {
+		return nil
+	}
+	return bytes.Clone(probe[:probeLen])
 }
 
 // SetUse tells whether the link carries traffic: then its probes are
