@@ -32,6 +32,7 @@ type lease struct {
 	waits     bool // the peer dials; this end has no reason to
 
 	suite   string        // of the keys in use
+	keyed   time.Time     // when they came into use
 	added   bool          // the packet path knows the link
 	told    bool          // the manager knows that it is up
 	boot    fabric.BootID // the peer's, once told

@@ -116,32 +116,36 @@ func (received) managerMessage()       {}
 type tunnelMessage interface{ tunnelMessage() }
 
 type (
-	shaken     struct{ dataplane.Handshake }
-	accepted   struct{ fabric.Accepted }
-	controlled struct{ dataplane.Control }
-	linkTick   struct{}
-	peerTick   struct{}
-	setUse     struct{ inUse bool }
-	verify     struct{}
-	closeLink  struct{ reason fabric.CloseReason }
-	sayGoodbye struct{ reason peer.Reason }
-	knownPeers struct{ peers []peer.Peer }
-	newParams  struct{ params Params }
-	newSelf    struct{ endpoints []netip.AddrPort }
+	shaken          struct{ dataplane.Handshake }
+	accepted        struct{ fabric.Accepted }
+	controlled      struct{ dataplane.Control }
+	linkTick        struct{}
+	dialAgain       struct{}
+	retireLeftovers struct{}
+	peerTick        struct{}
+	setUse          struct{ inUse bool }
+	verify          struct{}
+	closeLink       struct{ reason fabric.CloseReason }
+	sayGoodbye      struct{ reason peer.Reason }
+	knownPeers      struct{ peers []peer.Peer }
+	newParams       struct{ params Params }
+	newSelf         struct{ endpoints []netip.AddrPort }
 )
 
-func (shaken) tunnelMessage()     {}
-func (accepted) tunnelMessage()   {}
-func (controlled) tunnelMessage() {}
-func (linkTick) tunnelMessage()   {}
-func (peerTick) tunnelMessage()   {}
-func (setUse) tunnelMessage()     {}
-func (verify) tunnelMessage()     {}
-func (closeLink) tunnelMessage()  {}
-func (sayGoodbye) tunnelMessage() {}
-func (knownPeers) tunnelMessage() {}
-func (newParams) tunnelMessage()  {}
-func (newSelf) tunnelMessage()    {}
+func (shaken) tunnelMessage()          {}
+func (accepted) tunnelMessage()        {}
+func (controlled) tunnelMessage()      {}
+func (linkTick) tunnelMessage()        {}
+func (dialAgain) tunnelMessage()       {}
+func (retireLeftovers) tunnelMessage() {}
+func (peerTick) tunnelMessage()        {}
+func (setUse) tunnelMessage()          {}
+func (verify) tunnelMessage()          {}
+func (closeLink) tunnelMessage()       {}
+func (sayGoodbye) tunnelMessage()      {}
+func (knownPeers) tunnelMessage()      {}
+func (newParams) tunnelMessage()       {}
+func (newSelf) tunnelMessage()         {}
 
 // Event is what the manager tells the node.
 //

@@ -54,11 +54,27 @@ func (t *tunnel) Start(ctx *system.Context[tunnelMessage]) error {
 			}
 		}
 	})
-	if !t.lease.waits || ctx.Number() > 1 {
-		t.link.Dial(ctx.Now(), t.lease.endpoints)
-	}
+	t.dial()
 	t.settle()
 	return nil
+}
+
+// dial begins the handshake, unless it is the peer that does. After a restart it
+// lets the last handshake grow old: the peer would take two so close for a
+// simultaneous open, and might stay with the keys that this end is to give up.
+func (t *tunnel) dial() {
+	now := t.ctx.Now()
+	if t.ctx.Number() == 1 {
+		if !t.lease.waits {
+			t.link.Dial(now, t.lease.endpoints)
+		}
+		return
+	}
+	if wait := t.lease.keyed.Add(fabric.SimultaneousOpen).Sub(now); wait > 0 {
+		t.ctx.After(wait, dialAgain{})
+		return
+	}
+	t.link.Dial(now, t.lease.endpoints)
 }
 
 // attach makes the link known to the packet path, once.
@@ -101,6 +117,10 @@ func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) err
 		return t.control(now, m)
 	case linkTick:
 		t.link.HandleTimeout(now)
+	case dialAgain:
+		t.link.Dial(now, t.lease.endpoints)
+	case retireLeftovers:
+		t.retire()
 	case setUse:
 		t.lease.inUse = m.inUse
 		t.link.SetUse(now, m.inUse)
@@ -117,6 +137,9 @@ func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) err
 
 // control takes a frame that the packet path has opened.
 func (t *tunnel) control(now time.Time, m controlled) error {
+	if !t.link.IsUp() && slices.Contains(t.leftovers, m.Index) {
+		t.stand(m)
+	}
 	t.link.HandleControl(now, m.At, m.Index, m.Kind, m.Body)
 	if m.Kind == fabric.ControlPeer && t.exchange != nil {
 		if err := t.exchange.HandleMessage(now, m.Body); err != nil {
@@ -125,6 +148,16 @@ func (t *tunnel) control(now time.Time, m controlled) error {
 	}
 	t.settle()
 	return nil
+}
+
+// stand answers for the incarnation before, whose keys the peer still uses.
+func (t *tunnel) stand(m controlled) {
+	switch answer := fabric.ProbeAnswer(m.Body); {
+	case m.Kind == fabric.ControlProbe && answer != nil:
+		t.sendControl(fabric.ControlProbeAck, answer)
+	case m.Kind == fabric.ControlClose && len(m.Body) > 0:
+		t.link.Close(fabric.CloseReason(m.Body[0]))
+	}
 }
 
 // converse has the peer told, or hears, who is who.
@@ -203,7 +236,7 @@ func (t *tunnel) carryOut(e fabric.Event) {
 		plane.InstallLink(id, e.Session)
 	case fabric.Use:
 		t.lease.prefer(e.Remote)
-		t.lease.suite = e.Session.Suite().String()
+		t.lease.suite, t.lease.keyed = e.Session.Suite().String(), t.ctx.Now()
 		plane.SetRemote(id, e.Remote)
 		plane.UseLink(id, e.Session)
 		if t.exchange != nil {
@@ -240,11 +273,9 @@ func (t *tunnel) up(e fabric.Up) {
 		return
 	}
 	t.lease.boot, t.lease.static = e.BootID, &e.Static
-	for _, index := range t.leftovers {
-		t.lease.release(index)
-		t.cfg.Plane.RetireLink(index)
+	if len(t.leftovers) > 0 { // frames under them are on their way
+		t.ctx.After(fabric.Overlap, retireLeftovers{})
 	}
-	t.leftovers = nil
 	now := t.ctx.Now()
 	t.exchange = peer.New(now, peer.Config{
 		Self: t.cfg.Credentials.Identity.ID, Hello: t.hello(), Peer: e.Peer.ID, PeerPrefix: e.Peer.Prefix,
@@ -256,6 +287,15 @@ func (t *tunnel) up(e fabric.Up) {
 		t.lease.told = true
 		t.manager.Tell(risen{t.lease.link, t.lease.suite, e})
 	}
+}
+
+// retire takes away the keys of the incarnation before.
+func (t *tunnel) retire() {
+	for _, index := range t.leftovers {
+		t.lease.release(index)
+		t.cfg.Plane.RetireLink(index)
+	}
+	t.leftovers = nil
 }
 
 func (t *tunnel) hello() peer.Hello {
