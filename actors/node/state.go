@@ -109,6 +109,9 @@ func parsePeers(raw []byte) ([]tunnelplan.Peer, error) {
 	}
 	peers := make([]tunnelplan.Peer, 0, min(len(stored.Peers), tunnelplan.MaxRemembered))
 	for _, p := range stored.Peers[:min(len(stored.Peers), tunnelplan.MaxRemembered)] {
+		if p.ID.IsZero() {
+			continue // a node without an id cannot be told from another
+		}
 		peers = append(peers, tunnelplan.Peer{ID: p.ID, Prefix: p.Prefix, Static: p.Static, Endpoints: p.Endpoints, Seen: p.Seen})
 	}
 	return peers, nil
