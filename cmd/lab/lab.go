@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"re6st/hw/netns"
@@ -224,6 +225,7 @@ func (l *Lab) startRegistry(ctx context.Context) ([]string, error) {
 // to fail. wait returns when nothing of it runs any more.
 func (l *Lab) startNodes(ctx context.Context, lines []string, fail func(error)) (wait func()) {
 	var starting sync.WaitGroup
+	var joined atomic.Int32
 	slots := make(chan struct{}, startBound)
 	for i, name := range l.names {
 		m, line := l.members[name], lines[i]
@@ -235,6 +237,9 @@ func (l *Lab) startNodes(ctx context.Context, lines []string, fail func(error)) 
 			}
 			err := l.runToEnd(ctx, m, l.program.join(line, m.dir))
 			if err == nil {
+				if n := int(joined.Add(1)); n == len(l.names) {
+					l.say("joined %d", n)
+				}
 				err = l.launch(m)
 			}
 			<-slots
