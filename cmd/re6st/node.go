@@ -12,7 +12,6 @@ import (
 	"re6st/actors/monitor"
 	"re6st/actors/node"
 	"re6st/hw/nodedir"
-	"re6st/hw/process"
 )
 
 // nodeConfigFile is read from the node's folder where --config names no other.
@@ -66,15 +65,10 @@ func readNodeConfig(dir, file string) (node.Config, error) {
 
 func runNode(ctx context.Context, dir string, c node.Config) error {
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.Log}))
-	notify := func(state string) {
-		if err := process.Notify(state); err != nil {
-			logger.Warn("service manager not told", "error", err)
-		}
-	}
-	stopping := context.AfterFunc(ctx, func() { notify("STOPPING=1") })
+	stopping := context.AfterFunc(ctx, func() { notify(logger, stoppingState) })
 	defer stopping()
 	err := node.Run(ctx, node.Options{
-		Dir: dir, Config: c, Logger: logger, Version: "re6st " + monitor.ReadBuild().Module, Ready: func() { notify("READY=1") },
+		Dir: dir, Config: c, Logger: logger, Version: "re6st " + monitor.ReadBuild().Module, Ready: func() { notify(logger, readyState) },
 	})
 	if errors.Is(err, os.ErrPermission) {
 		return fmt.Errorf("%w; run it as root or with CAP_NET_ADMIN", err)

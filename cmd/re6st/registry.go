@@ -119,16 +119,19 @@ nobody said another.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := cmd.OutOrStdout()
+			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 			cfg := registry.Config{Dir: *dir, Listen: listen, Emit: func(e registry.Event) {
 				if l, ok := e.(registry.Listening); ok {
 					fmt.Fprintf(out, "serving %s on %s, as %s\n", l.Network, l.Address, l.Advertise)
+					notify(log, readyState)
 				}
 			}}
 			var err error
 			if cfg.Advertise, err = hostPort(advertise); err != nil {
 				return err
 			}
-			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+			stopping := context.AfterFunc(cmd.Context(), func() { notify(log, stoppingState) })
+			defer stopping()
 			return runActors(cmd.Context(), log, func(s *system.System) error {
 				_, err := system.Spawn(s, "registry", registry.Spec(cfg))
 				return err
