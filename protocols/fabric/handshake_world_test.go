@@ -223,6 +223,9 @@ type site struct {
 	events   []fabric.Event // of the acceptor
 	admit    func(*cert.Identity) fabric.CloseReason
 	deaf     bool
+
+	starved bool // has no CPU: datagrams wait, and timers
+	inbox   []delivery
 }
 
 type siteLink struct {
@@ -288,7 +291,11 @@ func (s *site) dial(peer addr.NodeID, static *[32]byte, endpoints ...netip.AddrP
 }
 
 func (s *site) handle(from netip.AddrPort, datagram []byte) {
-	if s.deaf {
+	switch {
+	case s.deaf:
+		return
+	case s.starved:
+		s.inbox = append(s.inbox, delivery{from: from, datagram: datagram})
 		return
 	}
 	datagram = slices.Clone(datagram) // OpenControl spoils it
@@ -318,7 +325,27 @@ func (s *site) handle(from netip.AddrPort, datagram []byte) {
 	s.drain()
 }
 
+// starve has a site do nothing for d; then its timers come first, as the worst order.
+func (w *world) starve(d time.Duration, sites ...*site) {
+	for _, s := range sites {
+		s.starved = true
+	}
+	w.run(d)
+	for _, s := range sites {
+		s.starved = false
+		s.handleTimeout()
+		inbox := s.inbox
+		s.inbox = nil
+		for _, d := range inbox {
+			s.handle(d.from, d.datagram)
+		}
+	}
+}
+
 func (s *site) handleTimeout() {
+	if s.starved {
+		return
+	}
 	s.acceptor.HandleTimeout(s.w.now)
 	for _, l := range s.links {
 		l.HandleTimeout(s.w.now)
@@ -327,7 +354,7 @@ func (s *site) handleTimeout() {
 }
 
 func (s *site) nextTimeout() (first time.Time, ok bool) {
-	if s.deaf {
+	if s.deaf || s.starved {
 		return first, false
 	}
 	first, ok = s.acceptor.NextTimeout()

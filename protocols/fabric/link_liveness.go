@@ -20,6 +20,13 @@ const (
 	ProbePatience = 500 * time.Millisecond
 	IdlePatience  = 650 * time.Millisecond
 
+	// LateAfter is how long after its time HandleTimeout comes late: then this node
+	// had no time to read answers, and what it did not read is not held against the
+	// peer. MaxReprieves is how often in one silence a peer is given one more probe
+	// for that reason: a node that is always late shall notice a dead peer too.
+	LateAfter    = ProbeInterval / 2
+	MaxReprieves = 3
+
 	// IdleProbeFirst and IdleProbeLast are how far apart the probes of an idle
 	// link are, doubling from one to the other.
 	IdleProbeFirst = time.Second
@@ -45,9 +52,10 @@ type liveness struct {
 	polled   time.Time
 	verify   time.Time // a probe after this is to be answered; zero: none
 
-	sent    []outstanding // oldest first
-	waiting []time.Time   // when the probes since the last sign of life were sent
-	rtt     rtt
+	sent     []outstanding // oldest first
+	waiting  []time.Time   // when the probes since the last sign of life were sent, or later by reprieve
+	reprieve int           // how often in this silence
+	rtt      rtt
 }
 
 type outstanding struct {
@@ -82,7 +90,7 @@ func (v *liveness) patience() time.Duration {
 // for a loss; once there was one, more probes make it less likely that a lossy link
 // is taken for a dead one.
 func (v *liveness) pace(now time.Time) time.Duration {
-	late := max(ProbeInterval, v.rtt.smoothed*3/2)
+	late := v.answerTime()
 	switch {
 	case len(v.waiting) > 0 && now.Sub(v.waiting[0]) >= late:
 		return ProbeInterval / 2
@@ -92,12 +100,15 @@ func (v *liveness) pace(now time.Time) time.Duration {
 	return late
 }
 
+// answerTime is after what time a probe that is not answered is worth a second one.
+func (v *liveness) answerTime() time.Duration { return max(ProbeInterval, v.rtt.smoothed*3/2) }
+
 // heard takes any authentic frame as an answer to all probes.
 func (v *liveness) heard(now time.Time) {
 	if len(v.waiting) == 0 {
 		return
 	}
-	v.waiting = v.waiting[:0]
+	v.waiting, v.reprieve = v.waiting[:0], 0
 	if !v.inUse && v.verify.IsZero() {
 		v.next = now.Add(v.interval)
 		v.interval = min(2*v.interval, v.idleLast)
@@ -115,7 +126,25 @@ func (v *liveness) heardBefore(now time.Time) {
 		v.heard(now)
 		return
 	}
+	if n > 0 {
+		v.reprieve = 0
+	}
 	v.waiting = v.waiting[n:]
+}
+
+// forgive has the time by which this node is late not count as the peer's silence:
+// a probe that is sent now can still be answered.
+func (v *liveness) forgive(now time.Time) {
+	late := now.Sub(v.nextTimeout())
+	if late < LateAfter || len(v.waiting) == 0 || v.reprieve == MaxReprieves {
+		return
+	}
+	v.reprieve++
+	by := max(late, now.Add(v.answerTime()).Sub(v.waiting[0].Add(v.patience())))
+	for i := range v.waiting {
+		v.waiting[i] = v.waiting[i].Add(by)
+	}
+	v.next = now
 }
 
 // isSilent tells whether the peer is to be given up.
@@ -170,6 +199,7 @@ func (l *Link) RTT() (smoothed, minimum time.Duration) {
 }
 
 func (l *Link) handleLiveness(now time.Time) {
+	l.liveness.forgive(now)
 	l.liveness.polled = now
 	if l.liveness.isSilent(now) {
 		l.down(CloseSilence, false)

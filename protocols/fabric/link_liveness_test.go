@@ -48,6 +48,41 @@ func TestSilenceInUseIsNoticedIn700Milliseconds(t *testing.T) {
 	}
 }
 
+func TestATimerThatComesLateIsNotThePeersSilence(t *testing.T) {
+	for _, inUse := range []bool{true, false} {
+		for ms := range 40 { // wherever in the interval
+			w, a, b, la, lb := joined(t, 27)
+			la.SetUse(w.now, inUse)
+			lb.SetUse(w.now, inUse)
+			w.run(10*time.Second + time.Duration(ms)*11*time.Millisecond)
+			for range 5 {
+				w.starve(2*time.Second, a, b)
+				w.run(time.Second)
+			}
+			if !la.IsUp() || !lb.IsUp() {
+				t.Fatalf("in use %v, %d ms: given up for this node's own lateness", inUse, 11*ms)
+			}
+		}
+	}
+}
+
+func TestANodeThatIsAlwaysLateNoticesADeadPeer(t *testing.T) {
+	const late = 300 * time.Millisecond
+	w, a, b, la, _ := joined(t, 28)
+	la.SetUse(w.now, true)
+	w.run(10 * time.Second)
+	b.deaf = true
+	died := w.now
+	for range 20 {
+		w.starve(late, a)
+	}
+	// What a node that is on time needs, and a probe and its lateness for each reprieve.
+	most := 700*time.Millisecond + (fabric.MaxReprieves+1)*(fabric.ProbeInterval+2*late)
+	if d := silenceOf(t, la).Sub(died); d > most {
+		t.Errorf("noticed after %s, want %s at most", d, most)
+	}
+}
+
 func TestSilenceOfAnIdleLinkIsNoticedAfterItsInterval(t *testing.T) {
 	w, _, b, la, _ := joined(t, 21)
 	w.run(10 * time.Minute)
