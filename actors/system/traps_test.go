@@ -244,12 +244,13 @@ func TestTrapNoMessageIsDeliveredWhileChildrenStop(t *testing.T) {
 func TestTrapNameIsNotFreeBeforeTheParentHasTakenNote(t *testing.T) {
 	s := system.New(system.Config{})
 	stopped, done := make(chan struct{}), make(chan error)
-	ref := spawn(t, s, "node", spec(probe{onStart: func(ctx *system.Context[message]) error {
-		child, err := system.Spawn(ctx, "peer", spec(probe{onStop: func(*system.Context[message]) { close(stopped) }}))
-		child.Stop()
+	var child system.Ref[message]
+	ref := spawn(t, s, "node", spec(probe{onStart: func(ctx *system.Context[message]) (err error) {
+		child, err = system.Spawn(ctx, "peer", spec(probe{onStop: func(*system.Context[message]) { close(stopped) }}))
 		return err
 	}}))
 	ref.Tell(do(func(ctx *system.Context[message]) (err error) {
+		child.Stop() // here, or the parent may have taken note before it comes to this message
 		<-stopped
 		for range 10000 { // upstream frees the name meanwhile, and would then forget the one spawned in its place
 			if _, err = system.Spawn(ctx, "peer", spec(probe{})); !errors.Is(err, system.ErrExists) {
