@@ -27,6 +27,7 @@ type cell struct {
 	poisoned atomic.Bool
 	dropped  atomic.Uint64
 	snapshot atomic.Pointer[any]
+	busy     atomic.Int64 // since when it handles the message at hand, counted from System.began; 0: none
 
 	// Owned by the goroutine that runs the mailbox.
 	lives      uint64 // incarnations so far
@@ -227,11 +228,15 @@ func (g guard) InvokeUserMessage(msg any) {
 		g.cell.drop(msg)
 		return
 	}
+	g.cell.begin()
+	defer g.cell.busy.Store(0)
 	g.next.InvokeUserMessage(msg)
 }
 
 func (g guard) InvokeSystemMessage(msg any) {
 	c := g.cell
+	c.begin()
+	defer c.busy.Store(0)
 	switch m := msg.(type) {
 	case *actor.Stop:
 		c.stopping = true

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -37,11 +38,12 @@ type Config struct {
 
 // System is a tree of actors. It ends when Stop is called, or when a root actor escalates.
 type System struct {
-	cfg  Config
-	as   *actor.ActorSystem
-	root *root
-	feed feed
-	done chan struct{}
+	cfg   Config
+	as    *actor.ActorSystem
+	root  *root
+	feed  feed
+	began time.Time
+	done  chan struct{}
 
 	mu       sync.Mutex // guards what follows
 	rand     *rand.Rand
@@ -59,6 +61,7 @@ func New(cfg Config) *System {
 	cfg.Dispatcher = cmp.Or[Dispatcher](cfg.Dispatcher, actor.NewDefaultDispatcher(throughput))
 	s := &System{
 		cfg:   cfg,
+		began: cfg.Clock.Now(),
 		done:  make(chan struct{}),
 		rand:  rand.New(rand.NewPCG(cfg.Seed, 0)),
 		cells: map[string]*cell{},
