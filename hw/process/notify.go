@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
+	"time"
 )
 
 // ErrNotify is wrapped by every error of Notify.
@@ -28,3 +30,19 @@ func Notify(state string) error {
 	}
 	return nil
 }
+
+// WatchdogInterval is how long the service manager waits for a "WATCHDOG=1" before it
+// ends this process (sd_watchdog_enabled(3)); 0 where it does not watch.
+func WatchdogInterval() time.Duration {
+	if pid := os.Getenv("WATCHDOG_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
+		return 0
+	}
+	us, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
+	if err != nil || us <= 0 || us > int64(maxWatchdog/time.Microsecond) {
+		return 0
+	}
+	return time.Duration(us) * time.Microsecond
+}
+
+// maxWatchdog is the longest interval that is believed.
+const maxWatchdog = 24 * time.Hour

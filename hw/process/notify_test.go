@@ -3,8 +3,11 @@ package process_test
 import (
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
+	"time"
 
 	"re6st/hw/process"
 )
@@ -34,5 +37,26 @@ func TestNotifyWithoutAManager(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "gone"))
 	if err := process.Notify("READY=1"); !errors.Is(err, process.ErrNotify) {
 		t.Errorf("a manager that is gone: %v", err)
+	}
+}
+
+func TestWatchdogInterval(t *testing.T) {
+	for _, c := range []struct {
+		pid, usec string
+		want      time.Duration
+	}{
+		{"", "", 0},
+		{"", "30000000", 30 * time.Second},
+		{strconv.Itoa(os.Getpid()), "500000", 500 * time.Millisecond},
+		{"1", "30000000", 0}, // another process is watched
+		{"", "soon", 0},
+		{"", "-1", 0},
+		{"", "9223372036854775807", 0},
+	} {
+		t.Setenv("WATCHDOG_PID", c.pid)
+		t.Setenv("WATCHDOG_USEC", c.usec)
+		if got := process.WatchdogInterval(); got != c.want {
+			t.Errorf("WATCHDOG_PID %q, WATCHDOG_USEC %q: %v, want %v", c.pid, c.usec, got, c.want)
+		}
 	}
 }
