@@ -41,6 +41,9 @@ type Config struct {
 	System        System  // required
 	Sources       Sources // required
 	Build         Build   // zero: ReadBuild
+	// Reload has the node read its configuration again and tells what changed. It is
+	// called from several goroutines. nil: the call is refused.
+	Reload func() ([]Change, error)
 }
 
 // Limits of the sockets.

@@ -257,6 +257,20 @@ type FaultAnswer struct {
 	FaultRequest
 }
 
+// Reloaded is the answer to POST /v1/reload: the keys that changed.
+type Reloaded struct {
+	Header
+	Changes []Change `json:"changes"`
+}
+
+// Change is a key of the configuration with another value than before.
+type Change struct {
+	Key     string `json:"key"`
+	Old     string `json:"old"`
+	New     string `json:"new"`
+	Applied bool   `json:"applied"` // it is in force; else it takes a restart
+}
+
 // Error is the body of every refusal.
 type Error struct {
 	Version int    `json:"version"`

@@ -2,7 +2,7 @@
 // in the node's folder.
 //
 //	re6st status ──> re6st.sock     0600  GET and POST /v1/...          ─┐
-//	others       ──> re6st-ro.sock  0660  the same without debug/fault  ─┤
+//	others       ──> re6st-ro.sock  0660  the same without fault, reload ─┤
 //	                                                                     v
 //	       Sources{Status, Peers, Tunnels, Routes}: the last snapshots of the actors
 //	       system.System: actors, events, faults to cause on purpose
@@ -11,6 +11,7 @@
 //	GET  /v1/events[?follow=1]                                                JSON lines
 //	POST /v1/ping         PingRequest                                         JSON lines
 //	POST /v1/debug/fault  FaultRequest                                        one JSON object
+//	POST /v1/reload       -                                                   one JSON object
 //
 // Each answer carries "version": Schema. Within one version fields are only added.
 // A refusal is an Error with its HTTP status.

@@ -33,6 +33,7 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/ping", s.ping)
 	mux.HandleFunc("POST /v1/debug/fault", s.fault)
+	mux.HandleFunc("POST /v1/reload", s.reload)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, fmt.Sprintf("no such call: %s %s", r.Method, r.URL.Path))
 	})
@@ -116,4 +117,22 @@ func (s *server) fault(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply(w, http.StatusOK, FaultAnswer{s.header(), f})
+}
+
+// reload answers what became of each key that changed.
+func (s *server) reload(w http.ResponseWriter, _ *http.Request) {
+	switch {
+	case !s.writable:
+		refuse(w, http.StatusForbidden, "this socket is read-only; reloads are taken on "+SocketName)
+		return
+	case s.cfg.Reload == nil:
+		refuse(w, http.StatusNotImplemented, "this node has no configuration to read again")
+		return
+	}
+	changes, err := s.cfg.Reload()
+	if err != nil {
+		refuse(w, http.StatusConflict, err.Error())
+		return
+	}
+	reply(w, http.StatusOK, Reloaded{s.header(), list(changes)})
 }

@@ -37,6 +37,7 @@ type mesh struct {
 	nodes   []*meshNode
 	links   int // that a node opens and accepts; 0: the network's
 	dial    registry.Dial
+	tune    func(*Options) // nil: as they are
 }
 
 type meshNode struct {
@@ -128,7 +129,7 @@ func (m *mesh) start(i int, peers ...int) {
 		credentials: credentials(member, boot), state: state, started: time.Now(), unwatched: true,
 		host: &host{tun: n.tun, conn: conn, routes: new(hwtest.Routes), ranges: ranges, undo: func() error { return nil }},
 		sys:  system.New(system.Config{}),
-		dial: m.dial,
+		dial: m.dial, settings: settings{config: config},
 	}
 	n.remembered, err = loadPeers(n.dir)
 	m.check(err)
@@ -137,6 +138,9 @@ func (m *mesh) start(i int, peers ...int) {
 		n.remembered = append(n.remembered, tunnelplan.Peer{
 			ID: p.member.Identity.ID, Prefix: p.member.Identity.Prefix, Endpoints: []netip.AddrPort{p.under}, Static: p.member.StaticPublic,
 		})
+	}
+	if m.tune != nil {
+		m.tune(&n.options)
 	}
 	n.params.Store(member.Params)
 	ctx, stop := context.WithCancel(context.Background())

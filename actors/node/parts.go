@@ -34,6 +34,7 @@ type parts struct {
 	started     time.Time
 	dial        registry.Dial // of the registry; nil: the usual one
 	unwatched   bool          // no control sockets
+	settings    settings
 
 	params atomic.Pointer[wire.SignedParams]
 	view   atomic.Pointer[rib.View]
@@ -100,7 +101,7 @@ func (n *parts) setView(v *rib.View) {
 
 // limits are the network's, where the configuration does not say otherwise.
 func (n *parts) limits() tunnelplan.Limits {
-	p, c := n.params.Load(), n.options.Config
+	p, c := n.params.Load(), n.settings.get()
 	l := tunnelplan.Limits{ClientCount: p.ClientCount, MaxClients: p.MaxClients, TunnelRefresh: time.Duration(p.TunnelRefresh)}
 	if c.ClientCount > 0 {
 		l.ClientCount = c.ClientCount

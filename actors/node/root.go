@@ -53,6 +53,7 @@ type root struct {
 	tunnels  system.Ref[tunnel.Message]
 	router   system.Ref[neighbor.Message]
 	late     *system.Timer
+	beat     *system.Timer           // of the watchdog
 	newest   chan *wire.SignedParams // to be stored
 }
 
@@ -63,6 +64,7 @@ func (r *root) Start(ctx *system.Context[message]) error {
 	r.ports = neighbor.NewLinks()
 	r.late = ctx.NewTimer(registryLate{})
 	r.startStore()
+	r.startReloads()
 	if ctx.Number() > 1 {
 		r.rememberAgain()
 	}
@@ -74,6 +76,7 @@ func (r *root) Start(ctx *system.Context[message]) error {
 	if ctx.Number() == 1 && r.options.Ready != nil {
 		r.options.Ready()
 	}
+	r.startPulse()
 	return nil
 }
 
@@ -153,7 +156,7 @@ func (r *root) spawnMonitor() error {
 		return nil
 	}
 	_, err := system.Spawn(r.ctx, "monitor", monitor.Spec(monitor.Config{
-		Dir: r.options.Dir, ReadOnlyGroup: -1, System: r.sys, Sources: r.sources(),
+		Dir: r.options.Dir, ReadOnlyGroup: -1, System: r.sys, Sources: r.sources(), Reload: r.reload,
 	}))
 	return err
 }
@@ -180,6 +183,10 @@ func (r *root) Handle(_ *system.Context[message], m message) error {
 			return nil
 		}
 		r.adopt(signed)
+	case pulse:
+		r.pulse()
+	case reconfigured:
+		r.reconfigured()
 	case duplicated:
 		if m.Peer == r.member.Identity.ID {
 			return &system.Fault{Op: "certificate", Kind: system.BadConfig, Err: fmt.Errorf("%w%s", ErrDuplicate, whereabouts(m.From))}

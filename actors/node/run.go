@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"re6st/actors/registry"
@@ -23,6 +24,15 @@ type Options struct {
 	Logger  *slog.Logger
 	Version string // of this program
 	Ready   func() // called once the node is at work
+
+	// Watchdog is fed while the actors that the node needs are at work.
+	Watchdog Watchdog
+	// ReadConfig reads Config again, for a reload; nil: there is nothing to read.
+	ReadConfig func() (Config, error)
+	// Reloads asks for a reload each time something comes; nil: only the control socket does.
+	Reloads <-chan os.Signal
+	// LogLevel is what a reload sets to Config.Log; nil: nothing.
+	LogLevel *slog.LevelVar
 }
 
 // Run is a node, until ctx ends: nil, or until something it cannot live without
@@ -57,6 +67,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	n := &parts{
 		options: o, dir: dir, member: member, credentials: credentials(member, boot), state: state, host: h, sys: sys,
 		remembered: remembered, started: time.Now(),
+		settings: settings{config: o.Config, read: o.ReadConfig, level: o.LogLevel},
 	}
 	n.params.Store(member.Params)
 	if err := n.credentials.Check(); err != nil {

@@ -39,7 +39,7 @@ func rootCommand() *cobra.Command {
 	root.AddCommand(registryCommand(), joinCommand(), nodeCommand(), lab.Command())
 	root.AddCommand(
 		statusCommand(), peersCommand(), tunnelsCommand(), routesCommand(), actorsCommand(), eventsCommand(),
-		pingCommand(), debugCommand(), versionCommand(),
+		pingCommand(), reloadCommand(), debugCommand(), versionCommand(),
 	)
 	return root
 }

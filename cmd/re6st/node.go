@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"re6st/actors/monitor"
 	"re6st/actors/node"
 	"re6st/hw/nodedir"
+	"re6st/hw/process"
 )
 
 // nodeConfigFile is read from the node's folder where --config names no other.
@@ -24,7 +27,8 @@ func nodeCommand() *cobra.Command {
 		Short: "Run this machine as a node",
 		Long: `Run this machine as a node of the network that it joined. It opens sealed links to a
 few peers, routes over them, and holds the node's addresses on a TUN. It needs root or
-CAP_NET_ADMIN, and goes on when the registry is dead. TERM or INT stops it.
+CAP_NET_ADMIN, and goes on when the registry is dead. TERM or INT stops it,
+HUP has it read its configuration again (re6st reload).
 
 Keys of the configuration, all optional (TOML):
   port            UDP port, 0 takes a free one             (7326)
@@ -43,7 +47,7 @@ Keys of the configuration, all optional (TOML):
 			if err != nil {
 				return err
 			}
-			return runNode(cmd.Context(), dir, c)
+			return runNode(cmd.Context(), dir, c, func() (node.Config, error) { return readNodeConfig(dir, config) })
 		},
 	}
 	f := cmd.Flags()
@@ -63,12 +67,19 @@ func readNodeConfig(dir, file string) (node.Config, error) {
 	return node.ParseConfig(nil)
 }
 
-func runNode(ctx context.Context, dir string, c node.Config) error {
-	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.Log}))
+func runNode(ctx context.Context, dir string, c node.Config, again func() (node.Config, error)) error {
+	level := new(slog.LevelVar)
+	level.Set(c.Log)
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	stopping := context.AfterFunc(ctx, func() { notify(logger, stoppingState) })
 	defer stopping()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	err := node.Run(ctx, node.Options{
 		Dir: dir, Config: c, Logger: logger, Version: "re6st " + monitor.ReadBuild().Module, Ready: func() { notify(logger, readyState) },
+		Watchdog:   node.Watchdog{Interval: process.WatchdogInterval(), Feed: func() { notify(logger, aliveState) }},
+		ReadConfig: again, Reloads: hup, LogLevel: level,
 	})
 	if errors.Is(err, os.ErrPermission) {
 		return fmt.Errorf("%w; run it as root or with CAP_NET_ADMIN", err)

@@ -10,6 +10,7 @@ import (
 const (
 	readyState    = "READY=1"
 	stoppingState = "STOPPING=1"
+	aliveState    = "WATCHDOG=1"
 )
 
 // notify tells the service manager a state. That it hears nothing is no reason

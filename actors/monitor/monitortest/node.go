@@ -108,6 +108,14 @@ func routes() []monitor.Route {
 	}
 }
 
+// reload finds a key that is in force and one that takes a restart.
+func reload() ([]monitor.Change, error) {
+	return []monitor.Change{
+		{Key: "port", Old: "7326", New: "9000"},
+		{Key: "client_count", Old: "0", New: "3", Applied: true},
+	}, nil
+}
+
 // Start runs the made-up node in dir until stop is called.
 func Start(dir string, sources monitor.Sources) (stop func() error, err error) {
 	sys := system.New(system.Config{Clock: clock.NewVirtual(Now)})
@@ -121,7 +129,7 @@ func Start(dir string, sources monitor.Sources) (stop func() error, err error) {
 		err = await(sys, "node")
 	}
 	if err == nil {
-		cfg := monitor.Config{Dir: dir, ReadOnlyGroup: -1, System: sys, Sources: sources, Build: Build}
+		cfg := monitor.Config{Dir: dir, ReadOnlyGroup: -1, System: sys, Sources: sources, Build: Build, Reload: reload}
 		_, err = system.Spawn(sys, "monitor", monitor.Spec(cfg))
 	}
 	if err == nil {
