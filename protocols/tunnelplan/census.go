@@ -1,18 +1,22 @@
 package tunnelplan
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // census counts the links and dials at one time. LAN links count only as such.
 type census struct {
 	opened, accepted, lan          int
 	soleOpened, soleAccepted       int // of them, those that carry the only route to somewhere
 	dialing, repairing, dialingLAN int // repairing is part of dialing, dialingLAN is not
-	slow                           int // of dialing, those that were not answered within SlowDial
+	slow                           int // of dialing, those that were not answered soon
 	dialingLost                    int // of the others, those to peers that no route reaches
 	draining                       int
 }
 
 func (p *Planner) census(now time.Time) (c census) {
+	slow := p.slowDial()
 	for _, q := range p.peers {
 		switch {
 		case q.state == dialing && q.lan:
@@ -22,7 +26,7 @@ func (p *Planner) census(now time.Time) (c census) {
 			if q.repair {
 				c.repairing++
 			}
-			if !now.Before(q.since.Add(SlowDial)) {
+			if !now.Before(q.since.Add(slow)) {
 				c.slow++
 			} else if !q.reachable {
 				c.dialingLost++
@@ -32,6 +36,19 @@ func (p *Planner) census(now time.Time) (c census) {
 		}
 	}
 	return c
+}
+
+// slowDial is after what time a dial no longer keeps others from starting.
+func (p *Planner) slowDial() time.Duration {
+	if p.isAlone() {
+		return SlowDialAlone
+	}
+	return SlowDial
+}
+
+// isAlone tells whether this node has no link.
+func (p *Planner) isAlone() bool {
+	return !slices.ContainsFunc(p.peers, func(q *peer) bool { return q.linked() })
 }
 
 // addLink counts a link. One that routes did not leave when it was drained is the
@@ -61,5 +78,8 @@ func (c *census) links() int { return c.opened + c.accepted + c.lan }
 // spareOpened is how many repair slots opened links take.
 func (c *census) spareOpened(l Limits) int { return max(0, c.opened-l.ClientCount-c.soleOpened) }
 
-// spareAccepted is how many repair slots accepted links take.
-func (c *census) spareAccepted(l Limits) int { return max(0, c.accepted-l.MaxClients-c.soleAccepted) }
+// spareAccepted is how many repair slots accepted links take: the free places for
+// opened ones come first, as this node would next dial whom no route reaches.
+func (c *census) spareAccepted(l Limits) int {
+	return max(0, c.accepted-l.MaxClients-max(0, l.ClientCount-c.opened)-c.soleAccepted)
+}

@@ -24,7 +24,7 @@
 //
 // Limits give way only where routes would be lost. A node whose client_count is
 // used up keeps RepairSlots more for peers that no route reaches, and accepts as
-// many above max_clients, so that two halves of a mesh that are both full still
+// many above max_clients and its free places to open, so that two halves of a mesh that are both full still
 // grow together. A link that carries the only route to somewhere (LinkUse.Sole)
 // takes no repair slot and is never shed; what is redundant above a limit is
 // drained again. Upstream's guess that a node which serves nobody is behind a NAT

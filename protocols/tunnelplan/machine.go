@@ -141,6 +141,7 @@ func (p *Planner) HandleUp(now time.Time, id addr.NodeID, role Role, remote neti
 		return
 	}
 	c, fresh, repair := p.census(now), !q.linked(), q.state == dialing && q.repair
+	spare := !q.reachable && c.spareOpened(p.limits) < RepairSlots
 	if fresh {
 		q.lan = now.Before(q.lanUntil) && c.lan < MaxLANLinks
 	}
@@ -163,7 +164,7 @@ func (p *Planner) HandleUp(now time.Time, id addr.NodeID, role Role, remote neti
 	case q.lan, !fresh:
 	case role == Accepted && refused != nil:
 		p.close(now, q, NotAdmitted)
-	case role == Opened && c.opened >= p.limits.ClientCount && !repair:
+	case role == Opened && c.opened >= p.limits.ClientCount && !repair && !spare:
 		p.close(now, q, Excess)
 	}
 	p.plan(now)
@@ -176,6 +177,7 @@ func (p *Planner) HandleDown(now time.Time, id addr.NodeID, reason DownReason) {
 		return
 	}
 	q.proven, q.Seen = now, now
+	young := now.Before(q.since.Add(SettleTime))
 	q.state, q.since, q.repair, q.lan = idle, now, false, false
 	q.use, q.drainSince, q.failures = LinkUse{}, time.Time{}, 0
 	switch reason {
@@ -187,6 +189,9 @@ func (p *Planner) HandleDown(now time.Time, id addr.NodeID, reason DownReason) {
 	case Closed, Drained:
 		// Not the same peer again at once, or a refresh changes nothing.
 		q.notBefore = now.Add(max(p.limits.TunnelRefresh, RefusedMin))
+		if young { // one too many, not judged useless
+			q.notBefore = now.Add(backoff(p.rand, RefusedMin, BackoffMax, 0))
+		}
 	}
 	if c := p.census(now); c.links() == 0 {
 		p.registryNext = earlier(p.registryNext, now.Add(spread(p.rand, RegistryMin, 4)))
@@ -226,7 +231,11 @@ func (p *Planner) HandleRefused(now time.Time, id addr.NodeID) {
 		return
 	}
 	q.Seen = now
-	q.notBefore = now.Add(backoff(p.rand, RefusedMin, BackoffMax, q.failures))
+	least := RefusedMin
+	if p.isAlone() {
+		least = AloneMin
+	}
+	q.notBefore = now.Add(backoff(p.rand, least, BackoffMax, q.failures))
 	q.failures++
 	q.state, q.since, q.repair = idle, now, false
 	p.plan(now)

@@ -113,8 +113,8 @@ func TestSilentDialDoesNotHoldUpOthers(t *testing.T) {
 	b := newBench(t, limits(1, 0))
 	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(200))
 	b.events()
-	if n := len(of[tunnelplan.Open](b.pass(2 * tunnelplan.SlowDial))); n != 6 {
-		t.Errorf("%d more dials in two seconds of silence, want 6", n)
+	if n := len(of[tunnelplan.Open](b.pass(2 * tunnelplan.SlowDialAlone))); n != 6 {
+		t.Errorf("%d more dials in two times of silence, want 6", n)
 	}
 	b.pass(10 * time.Second)
 	if n := len(of[tunnelplan.Open](b.pass(5 * time.Second))); n != 0 {
@@ -165,16 +165,24 @@ func TestEverySecondAttemptForgetsTheStaticKey(t *testing.T) {
 }
 
 func TestRefusalLeavesOnlyThatPeerAlone(t *testing.T) {
-	b := newBench(t, limits(1, 0))
-	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(2))
-	b.events()
-	b.plan.HandleRefused(b.now, id(0))
-	if n := len(of[tunnelplan.Open](b.pass(3 * time.Second))); n != 0 {
-		t.Errorf("%d dials to a full peer within three seconds", n)
-	}
-	again := of[tunnelplan.Open](b.pass(5 * time.Second))
-	if len(again) != 1 || again[0].Peer.ID != id(0) || again[0].Peer.Endpoints[0] != known(0).Endpoints[0] {
-		t.Errorf("a full peer is dialled again by %v", again)
+	for _, c := range []struct {
+		alone bool
+		least time.Duration
+	}{{true, tunnelplan.AloneMin}, {false, tunnelplan.RefusedMin}} {
+		b := newBench(t, limits(2, 1))
+		b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(2))
+		b.events()
+		if !c.alone {
+			b.plan.HandleUp(b.now, id(7), tunnelplan.Accepted, netip.AddrPort{})
+		}
+		b.plan.HandleRefused(b.now, id(0))
+		if n := len(of[tunnelplan.Open](b.pass(c.least * 7 / 10))); n != 0 {
+			t.Errorf("alone %v: %d dials to a full peer within %v", c.alone, n, c.least*7/10)
+		}
+		again := of[tunnelplan.Open](b.pass(c.least))
+		if len(again) != 1 || again[0].Peer.ID != id(0) || again[0].Peer.Endpoints[0] != known(0).Endpoints[0] {
+			t.Errorf("alone %v: a full peer is dialled again by %v", c.alone, again)
+		}
 	}
 }
 
@@ -385,9 +393,47 @@ func TestNoRefreshWithoutAnybodyElse(t *testing.T) {
 
 func TestLateLinkBeyondTheLimitIsClosed(t *testing.T) {
 	b := filled(t, 0)
+	b.reach(nil, 0, 1, 4)
+	b.events()
 	b.plan.HandleUp(b.now, id(4), tunnelplan.Opened, known(4).Endpoints[0])
 	if c := of[tunnelplan.Close](b.events()); len(c) != 1 || c[0].ID != id(4) || c[0].Reason != tunnelplan.Excess {
-		t.Errorf("got %v, want the third link closed", c)
+		t.Fatalf("got %v, want the third link closed", c)
+	}
+	// One too many is not a useless one: it may be needed soon.
+	b.plan.HandleDown(b.now, id(4), tunnelplan.Closed)
+	b.plan.HandleDown(b.now, id(0), tunnelplan.Lost)
+	b.plan.HandleDown(b.now, id(1), tunnelplan.Lost)
+	if !slices.ContainsFunc(of[tunnelplan.Open](b.pass(2*tunnelplan.RefusedMin)), func(o tunnelplan.Open) bool { return o.Peer.ID == id(4) }) {
+		t.Errorf("the peer of the excess link rests for longer than %v", 2*tunnelplan.RefusedMin)
+	}
+}
+
+func TestLateLinkToAPeerThatNoRouteReachesTakesARepairSlot(t *testing.T) {
+	b := filled(t, 0)
+	for i := range tunnelplan.RepairSlots + 1 {
+		b.plan.HandleUp(b.now, id(4+i), tunnelplan.Opened, known(4 + i).Endpoints[0])
+	}
+	if c := of[tunnelplan.Close](b.events()); len(c) != 1 || c[0].ID != id(4+tunnelplan.RepairSlots) {
+		t.Errorf("closed %v, want the one beyond the repair slots", c)
+	}
+}
+
+func TestAFreePlaceToOpenServesAPeerThatNoRouteReaches(t *testing.T) {
+	b := newBench(t, limits(1, 1))
+	b.plan.HandlePeers(b.now, tunnelplan.Gossip, peers(4))
+	b.plan.HandleUp(b.now, id(0), tunnelplan.Accepted, netip.AddrPort{})
+	b.reach([]tunnelplan.LinkUse{use(0, 1, 0)}, 0, 3)
+	for i := range 4 {
+		b.plan.HandleFailed(b.now, id(i))
+	}
+	if err := b.plan.Admit(b.now, id(3)); err != tunnelplan.ErrFull {
+		t.Errorf("a peer with a route was admitted: %v", err)
+	}
+	for i := 1; i <= 1+tunnelplan.RepairSlots; i++ {
+		if err := b.plan.Admit(b.now, id(i+10)); err != nil {
+			t.Errorf("peer %d: %v", i, err)
+		}
+		b.plan.HandleUp(b.now, id(i+10), tunnelplan.Accepted, netip.AddrPort{})
 	}
 }
 

@@ -27,12 +27,13 @@ func (p *Planner) wakeAt(now, t time.Time) {
 }
 
 func (p *Planner) expireDials(now time.Time) {
+	slow := p.slowDial()
 	for _, q := range p.peers {
 		if q.state != dialing {
 			continue
 		}
 		if end := q.since.Add(DialTimeout); now.Before(end) {
-			p.wakeAt(now, q.since.Add(SlowDial))
+			p.wakeAt(now, q.since.Add(slow))
 			p.wakeAt(now, end)
 			continue
 		}
@@ -184,7 +185,7 @@ func (p *Planner) repair(now time.Time, slots int) {
 
 func (p *Planner) open(now time.Time, q *peer, lan, repair bool) {
 	q.state, q.since, q.lan, q.repair = dialing, now, lan, repair
-	p.wakeAt(now, now.Add(SlowDial))
+	p.wakeAt(now, now.Add(p.slowDial()))
 	target := q.public()
 	if q.failures%2 == 1 {
 		target.Static = [32]byte{}

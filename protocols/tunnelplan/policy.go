@@ -14,7 +14,7 @@ const (
 	MaxLinks      = 512  // links of any kind, whatever routes they save
 	RepairSlots   = 2    // links beyond each limit, for peers that no route reaches
 	DialAhead     = 2    // dials in flight beyond the free places, while there is no link
-	MaxDials      = 32   // dials in flight
+	MaxDials      = 64   // dials in flight
 )
 
 // Times of the planner. Backoffs double from their minimum to their maximum and
@@ -23,6 +23,7 @@ const (
 	BackoffMin = 500 * time.Millisecond // after a dial failed
 	BackoffMax = 5 * time.Minute
 	RefusedMin = 5 * time.Second // after a peer was full
+	AloneMin   = time.Second     // instead of RefusedMin, of a node that has no link
 	LostMax    = 5 * time.Second // instead of BackoffMax, for LostFor after a link was lost, while no route reaches its peer
 	LostFor    = 10 * time.Minute
 
@@ -35,13 +36,14 @@ const (
 	RepairMax   = 30 * time.Second
 	RecentPeer  = 24 * time.Hour // repairs are for peers that were seen alive since
 
-	SlowDial      = time.Second      // then a dial no longer keeps others from starting
-	DialTimeout   = 30 * time.Second // a dial of which nothing is heard has failed
-	DrainMin      = 2 * time.Second  // for the other end to move its routes
-	DrainTimeout  = time.Minute      // then the link is kept
-	SettleTime    = 30 * time.Second // a younger link is not judged
-	RememberDelay = time.Second      // to store several peers at once
-	LANLifetime   = 2 * time.Minute  // a peer is on the LAN until that long after it was heard there
+	SlowDial      = time.Second            // then a dial no longer keeps others from starting
+	SlowDialAlone = 200 * time.Millisecond // the same, of a node that has no link
+	DialTimeout   = 30 * time.Second       // a dial of which nothing is heard has failed
+	DrainMin      = 2 * time.Second        // for the other end to move its routes
+	DrainTimeout  = time.Minute            // then the link is kept
+	SettleTime    = 30 * time.Second       // a younger link is not judged
+	RememberDelay = time.Second            // to store several peers at once
+	LANLifetime   = 2 * time.Minute        // a peer is on the LAN until that long after it was heard there
 )
 
 // Limits are the network's parameters for tunnels.
