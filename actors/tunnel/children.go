@@ -29,11 +29,12 @@ func (m *manager) open(p tunnelplan.Peer) {
 	}
 }
 
-// cancel ends the dial to a peer.
+// cancel ends the dial to a peer. A link that rose meanwhile is for the planner to
+// judge, when it hears of it.
 func (m *manager) cancel(id addr.NodeID) {
 	if t := m.byPeer[id]; t != nil {
 		t.next = nil
-		t.ref.Tell(closeLink{fabric.CloseIdle})
+		t.ref.Tell(cancelDial{})
 	}
 }
 

@@ -126,6 +126,7 @@ type (
 	setUse          struct{ inUse bool }
 	verify          struct{}
 	closeLink       struct{ reason fabric.CloseReason }
+	cancelDial      struct{}
 	sayGoodbye      struct{ reason peer.Reason }
 	knownPeers      struct{ peers []peer.Peer }
 	newParams       struct{ params Params }
@@ -142,6 +143,7 @@ func (peerTick) tunnelMessage()        {}
 func (setUse) tunnelMessage()          {}
 func (verify) tunnelMessage()          {}
 func (closeLink) tunnelMessage()       {}
+func (cancelDial) tunnelMessage()      {}
 func (sayGoodbye) tunnelMessage()      {}
 func (knownPeers) tunnelMessage()      {}
 func (newParams) tunnelMessage()       {}

@@ -128,6 +128,8 @@ func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) err
 		t.link.Verify(now)
 	case closeLink:
 		t.link.Close(m.reason)
+	case cancelDial:
+		t.link.Cancel()
 	default:
 		t.converse(now, m)
 	}

@@ -55,7 +55,7 @@ func TestAFullNodeRefusesAndIsLeftAlone(t *testing.T) {
 		a, b := w.nodes[0], w.nodes[1]
 		b.start(limits(0, 0))
 		a.start(limits(10, 10), b)
-		time.Sleep(3 * time.Second) // a dial that failed would have been repeated twice
+		time.Sleep(700 * time.Millisecond) // a dial that failed would have been repeated
 		if len(a.links())+len(b.links()) > 0 || b.spawned() > 0 {
 			t.Error("a link was made")
 		}

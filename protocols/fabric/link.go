@@ -132,6 +132,18 @@ func (l *Link) call(now time.Time, endpoints []netip.AddrPort) {
 	l.dial.start(now, targets, l.kept)
 }
 
+// Cancel ends the handshake that Dial began. A link that is up, or that the peer
+// is about to take up, goes on.
+func (l *Link) Cancel() {
+	if l.done || l.up {
+		return
+	}
+	l.hangUp()
+	if len(l.ring.keys) == 0 {
+		l.down(CloseIdle, false)
+	}
+}
+
 func (l *Link) hangUp() {
 	if l.dial != nil {
 		l.dial.stop()

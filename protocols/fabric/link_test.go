@@ -436,3 +436,32 @@ func TestFramesDoNotEndAHandshakeForNewKeys(t *testing.T) {
 		t.Errorf("%d sessions, want 2", n)
 	}
 }
+
+func TestCancelEndsADialAndNothingElse(t *testing.T) {
+	w, a, b := pair(t, 61)
+	l := a.dial(b.id(), nil, b.addr)
+	l.Cancel()
+	a.drain()
+	if d := of[fabric.Down](l.events); len(d) != 1 || d[0].Reason != fabric.CloseIdle || d[0].Remote {
+		t.Errorf("down by %v, want its own idleness", d)
+	}
+	w.run(time.Second)
+	a.quiet()
+
+	// The peer's own dial goes on, be it that far or further.
+	for step := range 8 {
+		w, a, b := pair(t, 62)
+		theirs := b.dial(a.id(), static(a.credentials), a.addr)
+		ours := a.dial(b.id(), static(b.credentials), b.addr)
+		w.run(time.Duration(step) * 5 * time.Millisecond)
+		taken := len(of[fabric.Install](ours.events)) > 0
+		ours.Cancel()
+		a.drain()
+		w.run(10 * time.Second)
+		if taken && (!ours.IsUp() || !theirs.IsUp()) {
+			t.Errorf("canceled after %d ms: a link that was rising fell", 5*step)
+		}
+		a.quiet()
+		b.quiet()
+	}
+}
