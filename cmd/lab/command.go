@@ -42,6 +42,7 @@ func (o *Options) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.IntVar(&o.Nodes, "nodes", defaultNodes, "number of nodes")
 	f.StringVar((*string)(&o.Topology), "topology", string(Full), fmt.Sprintf("who reaches whom: one of %v", Topologies))
+	f.Var(&o.NATs, "nat", fmt.Sprintf("nodes behind a NAT each, of one of the kinds %v", NATKinds))
 	f.Uint64Var(&o.Seed, "seed", defaultSeed, "of the random topology")
 	f.StringVar(&o.Config, "config", "", "file handed to every node as its --config")
 	f.DurationVar(&o.Timeout, "timeout", defaultTimeout, "for all pairs to answer")
@@ -58,6 +59,7 @@ run CMD with RE6ST_LAB naming the folder of lab.json, take the lab down, and exi
 CMD's status. A scenario runs beside CMD; one that fails makes a status of 0 into 1.`,
 		Example: `  re6st lab run --nodes 8 -- sh -c 'cat $RE6ST_LAB/lab.json'
   re6st lab run --nodes 12 --topology random --json
+  re6st lab run --nodes 4 --nat n1=port-restricted,n2=random
   re6st lab run --scenario relay`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if dash := cmd.ArgsLenAtDash(); len(args) > 0 && dash != 0 {

@@ -23,6 +23,12 @@
 // registry. In the topology lan the nodes are ports of one bridge instead, with
 // multicast, and the registry is behind it.
 //
+// A node may be behind a NAT (--nat): a namespace between it and the router, which
+// masquerades. Behind each NAT the addresses are the same private ones, of IPv4 alone.
+// One of the kind igd maps ports on request, by miniupnpd.
+//
+//	router -- 10.0.0.4/30 -- [n1-nat] -- 192.168.1.0/24 -- [n1]
+//
 // One lab from its start to its end:
 //
 //  1. Open sweeps labs whose owner is dead, then makes namespaces, links and rules.
@@ -40,6 +46,7 @@
 // the folder scenarios are in the binary: `re6st lab run --scenario relay`.
 //
 //	network ring 8                      # for what it is written, unless flags say otherwise
+//	nat port-restricted n1 n2           # n1 and n2 are behind a NAT each; also: random, igd
 //	ping n1 n5 every 10ms               # runs from here on, and is reported
 //	at 2s cut n1 n2                     # no packet passes; `reject` answers instead
 //	expect whole within 2s              # from the last action: every pair whose ends live

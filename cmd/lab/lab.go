@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ const EnvLab = "RE6ST_LAB"
 type Options struct {
 	Nodes    int
 	Topology Topology
+	NATs     NATs
 	Seed     uint64        // of the random topology
 	Config   string        // file handed to every node, or ""
 	Timeout  time.Duration // from the first process to the last echo
@@ -66,6 +68,9 @@ var errDown = errors.New("lab: taken down by command")
 // them and the control socket of a new one. No process runs yet.
 func Open(ctx context.Context, o Options) (l *Lab, err error) {
 	edges, err := o.Topology.edges(o.Nodes, o.Seed)
+	if err == nil {
+		err = o.NATs.check(o.Topology, o.Nodes)
+	}
 	if err != nil {
 		return nil, &ExitError{exitUsage, err}
 	}
@@ -95,10 +100,13 @@ func Open(ctx context.Context, o Options) (l *Lab, err error) {
 			err = errors.Join(err, l.Close())
 		}
 	}()
-	if l.under, err = newUnderlay(ctx, group, o.Topology, edges, l.names); err != nil {
+	if l.under, err = newUnderlay(ctx, group, o.Topology, edges, l.names, o.NATs); err != nil {
 		return nil, err
 	}
 	if err := l.makeMembers(); err != nil {
+		return nil, err
+	}
+	if err := l.startGateways(); err != nil {
 		return nil, err
 	}
 	if l.control, err = openControl(l); err != nil {
@@ -109,10 +117,7 @@ func Open(ctx context.Context, o Options) (l *Lab, err error) {
 
 // makeMembers gives everybody a folder and a log.
 func (l *Lab) makeMembers() error {
-	logs := l.options.Logs
-	if logs == "" {
-		logs = filepath.Join(l.group.Dir(), "logs")
-	}
+	logs := l.logs()
 	if err := os.MkdirAll(logs, 0o755); err != nil {
 		return fmt.Errorf("lab: %w", err)
 	}
@@ -125,6 +130,9 @@ func (l *Lab) makeMembers() error {
 	}
 	return nil
 }
+
+// logs is the folder of what the processes print.
+func (l *Lab) logs() string { return cmp.Or(l.options.Logs, filepath.Join(l.group.Dir(), "logs")) }
 
 // ID returns the lab's id.
 func (l *Lab) ID() string { return l.group.ID() }

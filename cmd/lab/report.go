@@ -35,7 +35,15 @@ type nodeJSON struct {
 	PID       int                   `json:"pid"` // 0: does not run
 	Addresses map[string]netip.Addr `json:"addresses"`
 	Underlay  []netip.Addr          `json:"underlay"`
+	NAT       *natJSON              `json:"nat,omitempty"`
 	Socket    string                `json:"socket"`
+}
+
+// natJSON is the NAT that a node is behind.
+type natJSON struct {
+	Kind    NATKind    `json:"kind"`
+	Netns   string     `json:"netns"`
+	Outside netip.Addr `json:"outside"`
 }
 
 // writeJSON writes lab.json; who reads it finds the old one or the new one, whole.
@@ -50,11 +58,14 @@ func (l *Lab) writeJSON() error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	for _, s := range l.snapshot() {
-		p := l.under.places[s.name]
-		d.Nodes = append(d.Nodes, nodeJSON{
+		n := nodeJSON{
 			Name: s.name, Netns: s.netns, PID: s.pid, Addresses: s.who.addresses,
-			Underlay: []netip.Addr{p.addr4.Addr(), p.addr6.Addr()}, Socket: l.program.socket(s.dir),
-		})
+			Underlay: l.under.places[s.name].addresses(), Socket: l.program.socket(s.dir),
+		}
+		if nat, ok := l.under.nats[s.name]; ok {
+			n.NAT = &natJSON{nat.kind, nat.ns.Name(), nat.outside}
+		}
+		d.Nodes = append(d.Nodes, n)
 	}
 	text, err := json.MarshalIndent(d, "", "  ")
 	if err != nil {

@@ -109,8 +109,10 @@ func (r *run) prepare() (err error) {
 			return err
 		}
 	}
-	_, err = r.options.Topology.edges(r.options.Nodes, r.options.Seed)
-	return err
+	if _, err = r.options.Topology.edges(r.options.Nodes, r.options.Seed); err != nil {
+		return err
+	}
+	return r.options.NATs.check(r.options.Topology, r.options.Nodes)
 }
 
 // readScenario takes from the scenario also what network it is for, where no flag says it.
@@ -125,6 +127,9 @@ func (r *run) readScenario() error {
 	}
 	r.options.Nodes = cmp.Or(r.given.Nodes, r.scenario.Network.Nodes, r.options.Nodes)
 	r.options.Topology = cmp.Or(r.given.Topology, r.scenario.Network.Topology, r.options.Topology)
+	if len(r.options.NATs) == 0 {
+		r.options.NATs = r.scenario.NATs
+	}
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 // Scenario is what a scenario file says, line by line in its order.
 type Scenario struct {
 	Network Network // for which it was written; zero: any
+	NATs    NATs    // before its nodes
 	Steps   []Step
 }
 
@@ -48,8 +49,12 @@ const (
 	maxScenarioLine  = 1000 // bytes
 )
 
-// wordNetwork begins the line that says for what network a scenario is.
-const wordNetwork = "network"
+// wordNetwork begins the line that says for what network a scenario is, wordNAT one
+// that says which nodes are behind a NAT each.
+const (
+	wordNetwork = "network"
+	wordNAT     = "nat"
+)
 
 // Expectations as they are written.
 const expectUsage = "expect whole within DURATION, expect whole for DURATION, expect ping A B lost < N, or expect ping A B outage < DURATION"
@@ -95,6 +100,9 @@ func (b *scenarioBuilder) line(number int, words []string) error {
 	if words[0] == wordNetwork {
 		return b.network(words[1:])
 	}
+	if words[0] == wordNAT {
+		return b.nat(words[1:])
+	}
 	if b.names == nil {
 		b.names = nodeNames(cmp.Or(b.nodes, b.scenario.Network.Nodes, defaultNodes))
 	}
@@ -120,6 +128,20 @@ func (b *scenarioBuilder) network(words []string) error {
 		return fmt.Errorf("%w; %s", err, usage)
 	}
 	b.scenario.Network = Network{Topology(words[0]), n}
+	return nil
+}
+
+// nat takes a line that puts nodes behind a NAT each.
+func (b *scenarioBuilder) nat(words []string) error {
+	const usage = "write, before all steps: nat port-restricted n1 n2"
+	if b.names != nil || len(words) < 2 {
+		return fmt.Errorf("a nat has a kind and nodes; %s", usage)
+	}
+	for _, name := range words[1:] {
+		if err := b.scenario.NATs.add(name, NATKind(words[0])); err != nil {
+			return fmt.Errorf("%w; %s", err, usage)
+		}
+	}
 	return nil
 }
 

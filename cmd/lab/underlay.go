@@ -35,6 +35,14 @@ const lanIndex = 0x4000
 // place is where a member of the underlay lives: its addresses and its router's.
 type place struct{ addr4, router4, addr6, router6 netip.Prefix }
 
+// addresses are the member's; behind a NAT it has no IPv6.
+func (p place) addresses() []netip.Addr {
+	if !p.addr6.IsValid() {
+		return []netip.Addr{p.addr4.Addr()}
+	}
+	return []netip.Addr{p.addr4.Addr(), p.addr6.Addr()}
+}
+
 // placeOf gives member i (the registry is 0, n1 is 1) a subnet of its own, a /30 and
 // a /64, or a host in the shared ones, a /16 and a /64.
 func placeOf(t Topology, i int) place {
@@ -62,20 +70,21 @@ func subnet6(index, host int) netip.Prefix {
 }
 
 // underlay is the network below the mesh: a router, the registry and the nodes, each
-// in a namespace, and the rules that make the topology.
+// in a namespace, the NATs before some of them, and the rules that make the topology.
 type underlay struct {
 	topology Topology
 	group    *netns.Group
 	router   *netns.NS
 	members  map[string]*netns.NS // the registry and the nodes
 	places   map[string]place
+	nats     map[string]nat // by the node behind it
 	rules    *firewall
 }
 
 // newUnderlay makes the namespaces in group, joins them and loads the rules.
-func newUnderlay(ctx context.Context, group *netns.Group, t Topology, edges []Edge, names []string) (*underlay, error) {
+func newUnderlay(ctx context.Context, group *netns.Group, t Topology, edges []Edge, names []string, nats NATs) (*underlay, error) {
 	u := &underlay{
-		topology: t, group: group, members: map[string]*netns.NS{}, places: map[string]place{},
+		topology: t, group: group, members: map[string]*netns.NS{}, places: map[string]place{}, nats: map[string]nat{},
 		rules: newFirewall(t, edges, names),
 	}
 	if err := u.makeRouter(); err != nil {
@@ -85,7 +94,7 @@ func newUnderlay(ctx context.Context, group *netns.Group, t Topology, edges []Ed
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := u.addMember(name, placeOf(t, i)); err != nil {
+		if err := u.addMember(ctx, name, placeOf(t, i), nats[name]); err != nil {
 			return nil, fmt.Errorf("lab: underlay of %s: %w", name, err)
 		}
 	}
@@ -116,39 +125,58 @@ func (u *underlay) makeRouter() error {
 		conn.SetAddress(segment, p.router4, false), conn.SetAddress(segment, p.router6, false))
 }
 
-// addMember makes a namespace and its link to the router, whose end has the member's name.
-func (u *underlay) addMember(name string, p place) error {
-	ns, err := u.group.Create(name)
-	if err != nil {
-		return err
+// addMember makes a member's namespace and its link to the router, with a NAT in
+// between if there is a kind of one.
+func (u *underlay) addMember(ctx context.Context, name string, p place, kind NATKind) (err error) {
+	if kind != "" {
+		return u.addNAT(ctx, name, p, kind)
 	}
-	u.members[name], u.places[name] = ns, p
-	if err := netns.Veth(u.router, name, ns, uplink); err != nil {
-		return err
-	}
-	router, err := u.router.Netlink()
-	if err != nil {
-		return err
-	}
-	defer router.Close()
-	if u.topology == LAN && name != registryName {
-		err = router.SetMaster(name, segment)
-	} else {
-		err = errors.Join(router.SetAddress(name, p.router4, false), router.SetAddress(name, p.router6, false))
-	}
-	if err != nil {
-		return err
-	}
-	conn, err := ns.Netlink()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	return errors.Join(conn.SetAddress(uplink, p.addr4, false), conn.SetAddress(uplink, p.addr6, false),
-		setDefault(conn, p))
+	u.members[name], err = u.addHost(name, name, p)
+	u.places[name] = p
+	return err
 }
 
-// setDefault sends all that has no better route to the router.
+// addHost makes a namespace and its link to the router, whose end has the name of the
+// member that is reached by it.
+func (u *underlay) addHost(member, name string, p place) (*netns.NS, error) {
+	ns, err := u.group.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := netns.Veth(u.router, member, ns, uplink); err != nil {
+		return nil, err
+	}
+	err = withNetlink(u.router, func(router *netlink.Conn) error {
+		if u.topology == LAN && member != registryName {
+			return router.SetMaster(member, segment)
+		}
+		return setAddresses(router, member, p.router4, p.router6)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ns, settle(ns, p)
+}
+
+// settle gives a host its addresses and its default routes.
+func settle(ns *netns.NS, p place) error {
+	return withNetlink(ns, func(conn *netlink.Conn) error {
+		return errors.Join(setAddresses(conn, uplink, p.addr4, p.addr6), setDefault(conn, p))
+	})
+}
+
+// setAddresses gives a link those addresses of which there are any.
+func setAddresses(conn *netlink.Conn, link string, addresses ...netip.Prefix) error {
+	var errs []error
+	for _, a := range addresses {
+		if a.IsValid() {
+			errs = append(errs, conn.SetAddress(link, a, false))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// setDefault makes the router the way to all that has no better one.
 func setDefault(conn *netlink.Conn, p place) error {
 	link, err := conn.Link(uplink)
 	if err != nil {
@@ -158,17 +186,23 @@ func setDefault(conn *netlink.Conn, p place) error {
 	if err != nil {
 		return err
 	}
-	return table.Apply([]netlink.Route{
-		{Dst: netip.MustParsePrefix("0.0.0.0/0"), Link: link.Index, Via: p.router4.Addr()},
-		{Dst: netip.MustParsePrefix("::/0"), Link: link.Index, Via: p.router6.Addr()},
-	}, nil)
+	routes := []netlink.Route{{Dst: netip.MustParsePrefix("0.0.0.0/0"), Link: link.Index, Via: p.router4.Addr()}}
+	if p.router6.IsValid() {
+		routes = append(routes, netlink.Route{Dst: netip.MustParsePrefix("::/0"), Link: link.Index, Via: p.router6.Addr()})
+	}
+	return table.Apply(routes, nil)
 }
 
 // load gives the rules to the kernel.
 func (u *underlay) load(ctx context.Context) error {
-	return u.router.Do(func() error {
+	return loadRules(ctx, u.router, u.rules.rules())
+}
+
+// loadRules gives a rule set to the kernel, for one namespace.
+func loadRules(ctx context.Context, ns *netns.NS, rules string) error {
+	return ns.Do(func() error {
 		nft := exec.CommandContext(ctx, "nft", "-f", "-")
-		nft.Stdin = bytes.NewBufferString(u.rules.rules())
+		nft.Stdin = bytes.NewBufferString(rules)
 		if out, err := nft.CombinedOutput(); err != nil {
 			return fmt.Errorf("lab: nft (of the package nftables): %w: %s", err, bytes.TrimSpace(out))
 		}
