@@ -124,14 +124,15 @@ func (t *trusted) read(id babel.InterfaceID, p *system.Pump[Message]) error {
 	}
 }
 
-// sendTrusted sends on an interface of the kernel, and notes where that is gone.
+// sendTrusted sends on an interface of the kernel, and notes where that is gone, or
+// has our address no more.
 func (r *router) sendTrusted(t *trusted, e babel.Send) {
 	err := t.conn.Write(e.To, e.Packet)
 	if err == nil {
 		return
 	}
 	r.ctx.Log().Debug("babel packet not sent", "interface", t.name, "error", err)
-	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) {
+	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EINVAL) {
 		r.ctx.Self().Tell(interfaceLost{e.Interface, err})
 	}
 }

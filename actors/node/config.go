@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"re6st/actors/discovery"
 )
 
 // Defaults and bounds of the configuration.
@@ -38,6 +40,10 @@ type Config struct {
 	// Trusted interfaces speak Babel by multicast in the clear and are routed
 	// by the kernel: whoever is on them may announce routes.
 	Trusted []string `toml:"trusted"`
+	// LAN finds other nodes by multicast on this machine's LANs; true unless said.
+	LAN *bool `toml:"lan"`
+	// LANInterfaces are the interfaces to do so on; none: all that are fit.
+	LANInterfaces []string `toml:"lan_interfaces"`
 	// ClientCount overrides how many links this node opens; 0: the network's.
 	ClientCount int `toml:"client_count"`
 	// MaxClients overrides how many links it accepts; 0: the network's.
@@ -95,6 +101,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Interface == "" {
 		c.Interface = DefaultInterface
 	}
+	if c.LAN == nil {
+		lan := true
+		c.LAN = &lan
+	}
 	if c.MTU == 0 {
 		c.MTU = DefaultMTU
 	}
@@ -115,6 +125,7 @@ func (c Config) check() error {
 		{"route_protocol", c.RouteProtocol, 5, 255},
 		{"number of endpoints", len(c.Endpoints), 0, MaxEndpoints},
 		{"number of trusted interfaces", len(c.Trusted), 0, MaxTrusted},
+		{"number of lan_interfaces", len(c.LANInterfaces), 0, discovery.MaxInterfaces},
 		{"length of interface", len(c.Interface), 1, maxInterfaceName},
 	} {
 		if bound.value < bound.low || bound.value > bound.high {

@@ -5,9 +5,11 @@
 //	         +-- tunnel     chooses peers; one child per link
 //	         +-- session    end-to-end handshakes
 //	         +-- router     Babel and the routing table; one child per neighbor
+//	         +-- lan        finds nodes on this machine's LANs; one child per interface
 //	         +-- monitor    control sockets
 //
 //	tunnel.LinkChanged, LinkDown -> neighbor.Links         neighbor.Reachable   -> tunnel.RoutingChanged
+//	discovery.Found              -> tunnel.PeersLearned
 //	tunnel.RegistryWanted        -> registry.Ask           registry.Answered    -> tunnel.PeersLearned
 //	tunnel.ParamsReceived        -> verified, stored       session.Identified   -> which sources a peer may use
 //

@@ -6,12 +6,14 @@ import (
 	"net/netip"
 	"time"
 
+	"re6st/actors/discovery"
 	"re6st/actors/monitor"
 	"re6st/actors/neighbor"
 	"re6st/actors/registry"
 	"re6st/actors/session"
 	"re6st/actors/system"
 	"re6st/actors/tunnel"
+	beacon "re6st/protocols/discovery"
 	"re6st/protocols/fabric"
 	wire "re6st/protocols/registry"
 	"re6st/protocols/rib"
@@ -68,7 +70,7 @@ func (r *root) Start(ctx *system.Context[message]) error {
 	if ctx.Number() > 1 {
 		r.rememberAgain()
 	}
-	for _, spawn := range []func() error{r.spawnEnquirer, r.spawnRouter, r.spawnSession, r.spawnTunnels, r.spawnMonitor} {
+	for _, spawn := range []func() error{r.spawnEnquirer, r.spawnRouter, r.spawnSession, r.spawnTunnels, r.spawnLAN, r.spawnMonitor} {
 		if err := spawn(); err != nil {
 			return err
 		}
@@ -147,6 +149,26 @@ func (r *root) spawnTunnels() error {
 		IdleFirst: time.Duration(params.Liveness.IdleMin), IdleLast: time.Duration(params.Liveness.IdleMax),
 		Plane: r.plane, Babel: r.ports.Deliver, Emit: r.fromTunnels,
 		Store: func(peers []tunnelplan.Peer) error { return storePeers(r.dir, peers) },
+	})
+	return err
+}
+
+// spawnLAN looks for others on this machine's LANs, whatever the registry says.
+func (r *root) spawnLAN() error {
+	if r.host.kernel == nil || !*r.options.Config.LAN {
+		return nil
+	}
+	tunnels := r.tunnels
+	_, err := discovery.Spawn(r.ctx, discovery.Config{
+		Fingerprint: r.member.Authority.Fingerprint, Interfaces: r.options.Config.LANInterfaces,
+		Self: beacon.Beacon{
+			ID: r.member.Identity.ID, Static: r.member.StaticPublic, Port: r.host.conn.LocalAddr().Port(), Prefix: r.member.Identity.Prefix,
+		},
+		Emit: func(f discovery.Found) {
+			tunnels.Tell(tunnel.PeersLearned{Source: tunnelplan.LAN, Peers: []tunnelplan.Peer{{
+				ID: f.ID, Prefix: f.Prefix, Static: f.Static, Endpoints: []netip.AddrPort{f.Endpoint},
+			}}})
+		},
 	})
 	return err
 }

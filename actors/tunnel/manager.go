@@ -354,12 +354,15 @@ func (m *manager) tell(now time.Time) {
 	}
 }
 
-// known is what to tell a peer of the others.
+// known is what to tell a peer of the others. An address on one of our LANs means
+// nothing to it.
 func (m *manager) known(now time.Time) []peer.Peer {
-	known := m.planner.Known(peer.MaxTold)
-	peers := make([]peer.Peer, len(known))
-	for i, k := range known {
-		peers[i] = peer.Peer{ID: k.ID, Prefix: k.Prefix, Static: k.Static, Endpoints: k.Endpoints, Age: max(0, now.Sub(k.Seen))}
+	var peers []peer.Peer
+	for _, k := range m.planner.Known(peer.MaxTold) {
+		at := slices.DeleteFunc(k.Endpoints, func(e netip.AddrPort) bool { return e.Addr().IsLinkLocalUnicast() })
+		if len(at) > 0 {
+			peers = append(peers, peer.Peer{ID: k.ID, Prefix: k.Prefix, Static: k.Static, Endpoints: at, Age: max(0, now.Sub(k.Seen))})
+		}
 	}
 	return peers
 }

@@ -29,6 +29,7 @@ const (
 	verbKill    = "kill"
 	verbStart   = "start"
 	verbRestart = "restart"
+	verbForget  = "forget"
 	verbPing    = "ping"
 )
 
@@ -56,18 +57,19 @@ var usages = map[string]string{
 	verbKill:    "kill NODE|all|relay A B",
 	verbStart:   "start NODE|all",
 	verbRestart: "restart NODE|all",
+	verbForget:  "forget NODE|all",
 	verbPing:    "ping A B every DURATION",
 }
 
 // parseAction reads the words of an action. Whether its nodes exist is not looked at.
 func parseAction(words []string) (Action, error) {
 	if len(words) == 0 {
-		return Action{}, fmt.Errorf("nothing to do; write one of: cut heal loss rate kill start restart ping")
+		return Action{}, fmt.Errorf("nothing to do; write one of: cut heal loss rate kill start restart forget ping")
 	}
 	a := Action{Verb: words[0]}
 	usage, ok := usages[a.Verb]
 	if !ok {
-		return Action{}, fmt.Errorf("unknown word %q; write one of: cut heal loss rate kill start restart ping", a.Verb)
+		return Action{}, fmt.Errorf("unknown word %q; write one of: cut heal loss rate kill start restart forget ping", a.Verb)
 	}
 	wrong := func(what string) (Action, error) {
 		return Action{}, fmt.Errorf("%s; write: %s", what, usage)
@@ -105,12 +107,12 @@ func parseAction(words []string) (Action, error) {
 var onPath = map[string]string{verbCut: wordPath, verbKill: wordRelay}
 
 // forAll are the actions that can be done to all.
-var forAll = map[string]bool{verbHeal: true, verbKill: true, verbStart: true, verbRestart: true}
+var forAll = map[string]bool{verbHeal: true, verbKill: true, verbStart: true, verbRestart: true, verbForget: true}
 
 // names is how many names begin the arguments.
 func (a *Action) names(args []string) int {
 	switch a.Verb {
-	case verbKill, verbStart, verbRestart, verbRate:
+	case verbKill, verbStart, verbRestart, verbForget, verbRate:
 		if !a.Path {
 			return 1
 		}
@@ -124,7 +126,7 @@ func (a *Action) names(args []string) int {
 
 func takesNothing(verb string) bool {
 	switch verb {
-	case verbHeal, verbKill, verbStart, verbRestart:
+	case verbHeal, verbKill, verbStart, verbRestart, verbForget:
 		return true
 	default:
 		return false

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 )
@@ -34,6 +37,8 @@ func (l *Lab) Do(ctx context.Context, a Action) error {
 		return l.under.setRate(a.A, a.Rate)
 	case verbKill, verbStart, verbRestart:
 		return l.power(a)
+	case verbForget:
+		return l.forget(a)
 	case verbDelay:
 		return fmt.Errorf("%w: this kernel has no netem, and the user-space bridge that delays is not written; loss and rate are there", ErrNotThereYet)
 	default:
@@ -82,6 +87,25 @@ func (l *Lab) powerOne(verb string, m *member) error {
 		}
 	}
 	return l.restart(m)
+}
+
+// peersFile is where a node stores the peers that it had.
+const peersFile = "peers.json"
+
+// forget takes from nodes that do not run the peers that they remember.
+func (l *Lab) forget(a Action) error {
+	for _, s := range l.snapshot() {
+		switch {
+		case a.A != everyName && a.A != s.name:
+			continue
+		case s.pid != 0:
+			return fmt.Errorf("%w: %s runs, and would write its peers down again; kill it first", ErrState, s.name)
+		}
+		if err := os.Remove(filepath.Join(s.dir, peersFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("lab: %s: %w", s.name, err)
+		}
+	}
+	return nil
 }
 
 // ignore drops an error of that kind.

@@ -59,6 +59,7 @@
 //	at 8s loss n1 n2 10%                # also: rate n1 50, restart n4
 //	at 9s cut path n1 n5                # the link in the middle of the path of now
 //	at 9s kill relay n1 n5              # the node there; also: kill all, start all, restart all
+//	at 9s forget n4                     # it was killed, and loses the peers that it remembers; also: all
 //	expect ping n1 n5 lost < 3          # so far; also: outage < 1s
 //
 // After an `expect whole` each pair's longest outage is reported, counted from the

@@ -36,6 +36,8 @@ Keys of the configuration, all optional (TOML):
   mtu             of the TUN, in bytes                     (1380)
   endpoints       more addresses that reach this node      ([])
   trusted         interfaces that speak Babel in the clear ([])
+  lan             find nodes on this machine's LANs        (true)
+  lan_interfaces  on these interfaces only                 ([]: all)
   client_count    links to open                            (the network's)
   max_clients     links to accept                          (the network's)
   route_protocol  number on the node's kernel routes       (206)

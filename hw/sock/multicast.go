@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -49,7 +50,7 @@ func ListenMulticast(name string, group netip.AddrPort) (*Multicast, error) {
 	}
 	m := &Multicast{
 		packets: ipv6.NewPacketConn(conn), ifindex: ifi.Index, local: local,
-		group: net.UDPAddr{IP: group.Addr().AsSlice(), Port: int(group.Port()), Zone: name},
+		group: net.UDPAddr{IP: group.Addr().AsSlice(), Port: int(group.Port()), Zone: strconv.Itoa(ifi.Index)},
 	}
 	if err := m.join(ifi); err != nil {
 		conn.Close()
@@ -117,14 +118,14 @@ func (m *Multicast) Read(b []byte) (n int, from netip.Addr, at time.Time, err er
 	}
 }
 
-// Write sends to a link-local neighbour, or to the group where to is the zero
-// Addr.
+// Write sends from Local to a link-local neighbour, or to the group where to is the
+// zero Addr.
 func (m *Multicast) Write(to netip.Addr, b []byte) error {
 	dst := m.group
 	if to.IsValid() {
 		dst.IP = to.AsSlice()
 	}
-	_, err := m.packets.WriteTo(b, nil, &dst)
+	_, err := m.packets.WriteTo(b, &ipv6.ControlMessage{Src: m.local.AsSlice(), IfIndex: m.ifindex}, &dst)
 	return err
 }
 

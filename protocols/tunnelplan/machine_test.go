@@ -304,6 +304,21 @@ func TestZeroLimitsLeaveOnlyTheLAN(t *testing.T) {
 	}
 }
 
+func TestALANsAddressIsDialledFirst(t *testing.T) {
+	b := newBench(t, limits(0, 0))
+	known := peers(1)[0]
+	for i := range tunnelplan.MaxEndpoints {
+		known.Endpoints = append(known.Endpoints, netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 7326))
+	}
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, []tunnelplan.Peer{known})
+	here := netip.MustParseAddrPort("[fe80::1%eth0]:7326")
+	b.plan.HandlePeers(b.now, tunnelplan.LAN, []tunnelplan.Peer{{ID: known.ID, Prefix: known.Prefix, Endpoints: []netip.AddrPort{here}}})
+	opened := of[tunnelplan.Open](b.events())
+	if len(opened) != 1 || opened[0].Peer.Endpoints[0] != here || len(opened[0].Peer.Endpoints) != tunnelplan.MaxEndpoints {
+		t.Errorf("%+v", opened)
+	}
+}
+
 // filled is a node whose two links are up and settled, and which knows others.
 func filled(t *testing.T, refresh time.Duration) *bench {
 	b := newBench(t, tunnelplan.Limits{ClientCount: 2, MaxClients: 4, TunnelRefresh: refresh})

@@ -43,21 +43,17 @@ func (p *Planner) expireDials(now time.Time) {
 }
 
 // dialLAN opens links to nodes of the local networks, beside all limits but its own.
+// Which of many is left to chance, or all would dial the same few.
 func (p *Planner) dialLAN(now time.Time) {
 	c := p.census(now)
-	for _, q := range p.peers {
-		if c.lan+c.dialingLAN >= MaxLANLinks {
-			return
-		}
-		if q.state != idle || !now.Before(q.lanUntil) || q.adjacent || len(q.Endpoints) == 0 {
-			continue
-		}
-		if now.Before(q.notBefore) {
-			p.wakeAt(now, q.notBefore)
-			continue
-		}
+	free := MaxLANLinks - c.lan - c.dialingLAN
+	if free <= 0 {
+		return
+	}
+	near := p.candidates(now, func(q *peer) bool { return now.Before(q.lanUntil) })
+	slices.SortStableFunc(near, func(a, b *peer) int { return cmp.Compare(a.failures, b.failures) })
+	for _, q := range near[:min(free, len(near))] {
 		p.open(now, q, true, false)
-		c.dialingLAN++
 	}
 }
 

@@ -167,7 +167,8 @@ func cmpBool(a, b bool) int {
 
 // learn merges what source says into q. Hearsay adds addresses behind the others,
 // so that two nodes that tell each other come to an end, and never changes the key
-// or the prefix that a better source told.
+// or the prefix that a better source told. Where a LAN's beacon came from goes first:
+// it was there a moment ago, and there is no shorter way.
 func (q *peer) learn(now time.Time, source Source, in Peer) {
 	seen := in.Seen
 	if seen.IsZero() || seen.After(now) {
@@ -180,7 +181,7 @@ func (q *peer) learn(now time.Time, source Source, in Peer) {
 		q.lanUntil = now.Add(LANLifetime)
 	}
 	first, second := in.Endpoints, q.Endpoints
-	if source < q.Source || source == Gossip {
+	if source != LAN && (source < q.Source || source == Gossip) {
 		first, second = second, first
 	}
 	q.Endpoints = mergeEndpoints([]netip.AddrPort{q.worked}, first, second)
