@@ -14,7 +14,8 @@
 // and nothing else: a route of another protocol is never replaced or deleted,
 // and where it holds a place that we want the answer is ErrForeign. So a route
 // that a crashed run left behind is found by its number and removed by the next
-// Reconcile, and two networks on one host take two numbers.
+// Reconcile, and two networks on one host take two numbers. A Bypass owns the rules
+// with its number, by which the packets that carry a mesh stay off the mesh's routes.
 //
 // The caller's duties:
 //

@@ -19,7 +19,8 @@ type Link struct {
 	Running   bool   // up, and the carrier is there
 	Multicast bool
 	Loopback  bool
-	Master    int // index of the bridge it is a port of, or 0
+	Master    int    // index of the bridge it is a port of, or 0
+	Group     uint32 // 0 is the group of all that were put in no other
 }
 
 // AddrGenMode is how the kernel makes a link's own link-local address.
@@ -38,7 +39,7 @@ func isInterrupted(err error) bool { return errors.Is(err, vnl.ErrDumpInterrupte
 func linkOf(l vnl.Link) Link {
 	a := l.Attrs()
 	return Link{
-		Index: a.Index, Name: a.Name, Kind: l.Type(), MTU: a.MTU, Master: a.MasterIndex,
+		Index: a.Index, Name: a.Name, Kind: l.Type(), MTU: a.MTU, Master: a.MasterIndex, Group: a.Group,
 		Up:        a.RawFlags&unix.IFF_UP != 0,
 		Running:   a.RawFlags&unix.IFF_UP != 0 && a.RawFlags&unix.IFF_LOWER_UP != 0,
 		Multicast: a.Flags&net.FlagMulticast != 0,
@@ -103,6 +104,11 @@ func (c *Conn) SetUp(name string, up bool) error {
 // SetMTU sets the MTU in bytes. IPv6 needs 1280 or more.
 func (c *Conn) SetMTU(name string, mtu int) error {
 	return c.change(name, fmt.Sprintf("mtu %d", mtu), func(l vnl.Link) error { return c.handle.LinkSetMTU(l, mtu) })
+}
+
+// SetGroup puts a link into a group.
+func (c *Conn) SetGroup(name string, group uint32) error {
+	return c.change(name, fmt.Sprintf("group %d", group), func(l vnl.Link) error { return c.handle.LinkSetGroup(l, int(group)) })
 }
 
 // SetAddrGenMode sets how the link gets its link-local address; before the link

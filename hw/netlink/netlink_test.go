@@ -72,11 +72,13 @@ func newLab(t *testing.T) *lab {
 	return &lab{t, ns, conn, v0.Index}
 }
 
+func ipCommand(args ...string) ([]byte, error) { return exec.Command("ip", args...).CombinedOutput() }
+
 // ip runs iproute2 inside: a second opinion on what the kernel holds.
 func (l *lab) ip(args ...string) string {
 	l.t.Helper()
 	var out []byte
-	err := l.ns.Do(func() (err error) { out, err = exec.Command("ip", args...).CombinedOutput(); return })
+	err := l.ns.Do(func() (err error) { out, err = ipCommand(args...); return })
 	if err != nil {
 		l.t.Fatalf("ip %v: %v: %s", args, err, out)
 	}

@@ -1,0 +1,89 @@
+package netlink
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+)
+
+// MeshGroup is the group (IFLA_GROUP) of the TUNs of all meshes on this host: no
+// Bypass leads into any of them, or two meshes could carry each other in a circle.
+const MeshGroup = 7326
+
+// Bypass keeps packets that bear a mark off the TUNs of meshes, whatever routes lead
+// into them: those are the packets that carry a mesh.
+//
+//	rule 1: fwmark MARK  lookup main, unless that leads out by a link of MeshGroup
+//	rule 2: fwmark MARK  lookup TABLE: the default routes of main that lead elsewhere,
+//	                     and "unreachable" behind them
+//
+// Both stand right in front of the lookup of main, behind all rules of the host's
+// administrator, and carry the protocol number, as the routes of TABLE do: so what a
+// crashed run left is found, and nobody else's is touched. The copies of the default
+// routes are as new as the last Sync. Not for concurrent use.
+type Bypass struct {
+	conn     *Conn
+	mark     uint32
+	table    *Table
+	protocol uint8
+}
+
+// NewBypass is for packets with that mark, which is the number of TABLE too. It
+// changes nothing yet.
+func NewBypass(conn *Conn, mark uint32, protocol uint8) (*Bypass, error) {
+	if mark == 0 || mark > math.MaxInt32 {
+		return nil, fmt.Errorf("netlink: mark %#x: from 1 to %#x are possible", mark, math.MaxInt32)
+	}
+	table, err := NewTable(conn, mark, protocol)
+	if err != nil {
+		return nil, err
+	}
+	return &Bypass{conn, mark, table, protocol}, nil
+}
+
+// Sync makes the rules, and follows the default routes of the main table.
+func (b *Bypass) Sync() error {
+	defaults, err := b.defaults()
+	if err != nil {
+		return err
+	}
+	if _, err := b.table.Reconcile(defaults); err != nil {
+		return err
+	}
+	return b.conn.setRules(b.protocol, []rule{{b.mark, MainTable, MeshGroup}, {b.mark, b.mark, 0}})
+}
+
+// Close takes rules and routes away.
+func (b *Bypass) Close() error {
+	err := b.conn.setRules(b.protocol, nil)
+	_, left := b.table.Reconcile(nil)
+	return errors.Join(err, left)
+}
+
+// defaults are what TABLE is to hold.
+func (b *Bypass) defaults() ([]Route, error) {
+	links, err := b.conn.Links()
+	if err != nil {
+		return nil, err
+	}
+	outside := map[int]bool{}
+	for _, l := range links {
+		outside[l.Index] = l.Group != MeshGroup
+	}
+	routes, err := dump(b.table.list)
+	if err != nil {
+		return nil, fmt.Errorf("netlink: list routes: %w", err)
+	}
+	var defaults []Route
+	for _, h := range routes {
+		r := h.route
+		if h.table == MainTable && !h.cloned && r.Dst.Bits() == 0 && r.Kind == Unicast && outside[r.Link] {
+			defaults = append(defaults, r)
+		}
+	}
+	for _, all := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		defaults = append(defaults, Route{Dst: netip.PrefixFrom(all, 0), Metric: math.MaxUint32, Kind: Unreachable})
+	}
+	return defaults, nil
+}
