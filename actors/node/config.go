@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
 	"os"
 	"strings"
@@ -25,6 +26,10 @@ const (
 	MaxClientCount   = 64
 	maxInterfaceName = 15
 	DefaultRouteProt = 206
+	// markBase and the route protocol make the default mark: two networks on one host
+	// have two of those numbers, and so two marks.
+	markBase = 0x72000000
+	maxMark  = math.MaxInt32 // it is the number of a routing table too
 )
 
 // Config is what a node is told by its file; all of it may be left out.
@@ -50,6 +55,10 @@ type Config struct {
 	MaxClients int `toml:"max_clients"`
 	// RouteProtocol is the number on the node's kernel routes, 5 to 255.
 	RouteProtocol int `toml:"route_protocol"`
+	// Mark is on what carries the mesh, and keeps it off the mesh's own routes; it is
+	// the number of the routing table for that too. 0 is none: then no route of the
+	// mesh may cover an endpoint.
+	Mark *uint32 `toml:"mark"`
 	// Log is debug, info, warn or error.
 	Log slog.Level `toml:"log"`
 }
@@ -111,6 +120,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.RouteProtocol == 0 {
 		c.RouteProtocol = DefaultRouteProt
 	}
+	if c.Mark == nil {
+		mark := uint32(markBase + c.RouteProtocol)
+		c.Mark = &mark
+	}
 	return c, c.check()
 }
 
@@ -123,6 +136,7 @@ func (c Config) check() error {
 		{"client_count", c.ClientCount, 0, MaxClientCount},
 		{"max_clients", c.MaxClients, 0, MaxClientCount},
 		{"route_protocol", c.RouteProtocol, 5, 255},
+		{"mark", int(min(*c.Mark, maxMark)), 0, maxMark - 1},
 		{"number of endpoints", len(c.Endpoints), 0, MaxEndpoints},
 		{"number of trusted interfaces", len(c.Trusted), 0, MaxTrusted},
 		{"number of lan_interfaces", len(c.LANInterfaces), 0, discovery.MaxInterfaces},

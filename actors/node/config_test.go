@@ -15,7 +15,7 @@ func TestAnEmptyFileIsAConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *c.Port != node.DefaultPort || c.Interface != node.DefaultInterface || c.MTU != node.DefaultMTU || c.Log != slog.LevelInfo {
+	if *c.Mark != 0x720000ce || *c.Port != node.DefaultPort || c.Interface != node.DefaultInterface || c.MTU != node.DefaultMTU || c.Log != slog.LevelInfo {
 		t.Errorf("%+v", c)
 	}
 }
@@ -30,13 +30,14 @@ trusted = ["eth1"]
 client_count = 2
 max_clients = 3
 route_protocol = 207
+mark = 0x72
 log = "debug"
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if *c.Port != 0 || c.Interface != "mesh0" || c.MTU != 1400 || c.Endpoints[1] != netip.MustParseAddrPort("[2001:db8::5]:7326") ||
-		c.Trusted[0] != "eth1" || c.ClientCount != 2 || c.MaxClients != 3 || c.RouteProtocol != 207 || c.Log != slog.LevelDebug {
+		c.Trusted[0] != "eth1" || c.ClientCount != 2 || c.MaxClients != 3 || c.RouteProtocol != 207 || *c.Mark != 0x72 || c.Log != slog.LevelDebug {
 		t.Errorf("%+v", c)
 	}
 }
@@ -50,6 +51,9 @@ func TestBadConfigurationsSayWhere(t *testing.T) {
 		"mtu = 100":                         "mtu is 100; it must be 1280 to 65000",
 		"interface = \"averyveryverylong\"": "length of interface is 17",
 		"route_protocol = 2":                "route_protocol is 2",
+		"mark = 0x7fffffff":                 "mark is 2147483647",
+		"mark = 4294967295":                 "mark is 2147483647",
+		"mark = -1":                         "line 1",
 		"log = \"loud\"":                    "line 1",
 		"port = ":                           "line 1",
 	} {

@@ -31,7 +31,8 @@ type host struct {
 	kernel  *netlink.Conn // nil in tests without a kernel
 	tables  *netlink.Conn // of routes: the router's, on its own goroutine
 	routes  netlink.Routes
-	undo    func() error // of the kernel's settings
+	bypass  *netlink.Bypass // nil: what carries the mesh bears no mark
+	undo    func() error    // of the kernel's settings
 	ranges  []neighbor.Range
 }
 
@@ -71,15 +72,32 @@ func openHost(c Config, m *registry.Member, log *slog.Logger) (h *host, err erro
 			return h, err
 		}
 	}
+	if err := h.setMark(*c.Mark, uint8(c.RouteProtocol)); err != nil {
+		log.Warn("links end where a route of the mesh covers their endpoints", "error", err)
+	}
 	if h.undo, err = netlink.Forward(); err != nil {
 		log.Warn("only this machine is reached, not what lies behind it", "error", err)
 	}
-	conn, err := sock.Listen(sock.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), *c.Port)})
+	conn, err := sock.Listen(sock.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), *c.Port), Mark: *c.Mark})
 	if err != nil {
 		return h, err
 	}
 	h.conn = conn
 	return h, nil
+}
+
+// setMark keeps what carries the mesh off the mesh's routes.
+func (h *host) setMark(mark uint32, protocol uint8) (err error) {
+	if mark == 0 {
+		return nil
+	}
+	if err := h.kernel.SetGroup(h.tun.Name(), netlink.MeshGroup); err != nil {
+		return err
+	}
+	if h.bypass, err = netlink.NewBypass(h.kernel, mark, protocol); err != nil {
+		return err
+	}
+	return h.bypass.Sync()
 }
 
 // close gives back what was opened, and what the packet path has not closed
@@ -95,6 +113,9 @@ func (h *host) close() error {
 	}
 	if h.tun != nil {
 		errs = append(errs, unlessClosed(h.tun.Close()))
+	}
+	if h.bypass != nil {
+		errs = append(errs, h.bypass.Close())
 	}
 	for _, c := range []*netlink.Conn{h.kernel, h.tables} {
 		if c != nil {
@@ -131,6 +152,14 @@ func classes(p wire.Params) (class.Table, error) {
 		all[i] = class.Class{ID: class.ID(c.ID), Name: c.Name, Range: c.Range, DSCP: c.DSCP}
 	}
 	return class.NewTable(all)
+}
+
+// dial is how this node connects to its registry.
+func dial(mark uint32) registry.Dial {
+	if mark == 0 {
+		return nil
+	}
+	return (&net.Dialer{Control: sock.Mark(mark)}).DialContext
 }
 
 // endpoints are the addresses of this machine at which others may reach the

@@ -66,7 +66,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	sys := system.New(system.Config{Logger: o.Logger})
 	n := &parts{
 		options: o, dir: dir, member: member, credentials: credentials(member, boot), state: state, host: h, sys: sys,
-		remembered: remembered, started: time.Now(),
+		remembered: remembered, started: time.Now(), dial: dial(*o.Config.Mark),
 		settings: settings{config: o.Config, read: o.ReadConfig, level: o.LogLevel},
 	}
 	n.params.Store(member.Params)

@@ -41,6 +41,7 @@ Keys of the configuration, all optional (TOML):
   client_count    links to open                            (the network's)
   max_clients     links to accept                          (the network's)
   route_protocol  number on the node's kernel routes       (206)
+  mark            on packets that carry the mesh, 0: none  (0x72000000 + route_protocol)
   log             debug, info, warn or error               ("info")`,
 		Example: "  re6st node -d /var/lib/re6st\n  re6st node -d /var/lib/re6st --config /etc/re6st/node.toml",
 		Args:    cobra.NoArgs,
