@@ -32,6 +32,9 @@ type Event struct {
 	Fault *Fault    `json:"-"` // of EventFaulted
 }
 
+// actorAttr is the attribute that says whose log line it is.
+const actorAttr = "actor"
+
 // ringSize is how many of the last events are kept.
 const ringSize = 256
 
@@ -99,7 +102,7 @@ func (f *feed) add(e Event) Event {
 // emit raises an event: to the ring, the subscribers and the log.
 func (s *System) emit(c *cell, kind EventKind, text string, f *Fault) Event {
 	level := slog.LevelInfo
-	attrs := []any{"actor", c.path}
+	attrs := []any{actorAttr, c.path}
 	if text != "" {
 		attrs = append(attrs, "text", text)
 	}
@@ -115,6 +118,14 @@ func (s *System) emit(c *cell, kind EventKind, text string, f *Fault) Event {
 	}
 	s.cfg.Logger.Log(context.Background(), level, string(kind), attrs...)
 	return s.feed.add(Event{Time: s.cfg.Clock.Now(), Actor: c.path, Kind: kind, Text: text, Fault: f})
+}
+
+// report raises an event of an actor's own, unless there were too many like it.
+func (s *System) report(c *cell, kind EventKind, text string) {
+	more := func(held uint64) { s.emit(c, kind, andMore(held), nil) }
+	if s.events.take(source{c.path, string(kind)}, more) {
+		s.emit(c, kind, text, nil)
+	}
 }
 
 // lifecycle raises an event and sends it to the incarnation of the parent that spawned c. See OnChild.

@@ -34,7 +34,7 @@ func TestEventRingKeepsTheLast(t *testing.T) {
 	h := systemtest.New(t, 0)
 	spawn(t, h, "node", spec(probe{onStart: func(ctx *system.Context[message]) error {
 		for i := range 1000 {
-			ctx.Event("count", fmt.Sprint(i))
+			ctx.Event(system.EventKind(fmt.Sprint("count", i)), "")
 		}
 		return nil
 	}}))

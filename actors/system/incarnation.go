@@ -57,7 +57,7 @@ func (i *Incarnation) Clock() clock.Clock { return i.cell.sys.cfg.Clock }
 func (i *Incarnation) Now() time.Time { return i.cell.sys.cfg.Clock.Now() }
 
 // Log is the system's logger with the actor's path. A pump may use it.
-func (i *Incarnation) Log() *slog.Logger { return i.cell.sys.cfg.Logger.With("actor", i.cell.path) }
+func (i *Incarnation) Log() *slog.Logger { return i.cell.sys.cfg.Logger.With(actorAttr, i.cell.path) }
 
 // Rand is for jitter and tie-breaks, never for keys: a generator seeded by the system's seed, the path
 // and the incarnation, so that one seed gives one run.
@@ -77,8 +77,9 @@ func (i *Incarnation) Stop() { i.cell.stop() }
 // v is immutable from now on, with all that it points to. It outlives restarts.
 func (i *Incarnation) Publish(v any) { i.cell.snapshot.Store(&v) }
 
-// Event reports something of the actor's own. kind is a short constant word, text is for people.
-func (i *Incarnation) Event(kind EventKind, text string) { i.cell.sys.emit(i.cell, kind, text, nil) }
+// Event reports something of the actor's own. kind is a short constant word, text is for people. Above
+// EventRate it is counted instead, and the count reported after HeldFor.
+func (i *Incarnation) Event(kind EventKind, text string) { i.cell.sys.report(i.cell, kind, text) }
 
 func (i *Incarnation) adopt(name string, care care, produce func(*cell) actor.Actor) (*cell, error) {
 	c := &cell{sys: i.cell.sys, path: i.cell.path + "/" + name, care: care, parent: i.cell, life: i.number}

@@ -38,12 +38,13 @@ type Config struct {
 
 // System is a tree of actors. It ends when Stop is called, or when a root actor escalates.
 type System struct {
-	cfg   Config
-	as    *actor.ActorSystem
-	root  *root
-	feed  feed
-	began time.Time
-	done  chan struct{}
+	cfg    Config
+	as     *actor.ActorSystem
+	root   *root
+	feed   feed
+	events *throttle // of the actors' own
+	began  time.Time
+	done   chan struct{}
 
 	mu       sync.Mutex // guards what follows
 	rand     *rand.Rand
@@ -60,11 +61,12 @@ func New(cfg Config) *System {
 	cfg.Seed = cmp.Or(cfg.Seed, rand.Uint64())
 	cfg.Dispatcher = cmp.Or[Dispatcher](cfg.Dispatcher, actor.NewDefaultDispatcher(throughput))
 	s := &System{
-		cfg:   cfg,
-		began: cfg.Clock.Now(),
-		done:  make(chan struct{}),
-		rand:  rand.New(rand.NewPCG(cfg.Seed, 0)),
-		cells: map[string]*cell{},
+		cfg:    cfg,
+		began:  cfg.Clock.Now(),
+		events: newThrottle(cfg.Clock, EventRate, EventBurst),
+		done:   make(chan struct{}),
+		rand:   rand.New(rand.NewPCG(cfg.Seed, 0)),
+		cells:  map[string]*cell{},
 	}
 	// What protoactor would log of actors, events say better; what it calls errors belongs to parts unused here.
 	mute := func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -13,6 +13,8 @@ import (
 
 	"re6st/actors/monitor"
 	"re6st/actors/node"
+	"re6st/actors/system"
+	"re6st/hw/clock"
 	"re6st/hw/nodedir"
 	"re6st/hw/process"
 )
@@ -73,7 +75,7 @@ func readNodeConfig(dir, file string) (node.Config, error) {
 func runNode(ctx context.Context, dir string, c node.Config, again func() (node.Config, error)) error {
 	level := new(slog.LevelVar)
 	level.Set(c.Log)
-	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	logger := slog.New(system.LimitLog(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}), clock.Real{}))
 	stopping := context.AfterFunc(ctx, func() { notify(logger, stoppingState) })
 	defer stopping()
 	hup := make(chan os.Signal, 1)
