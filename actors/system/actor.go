@@ -31,7 +31,7 @@ type Spec[M any] struct {
 // Context. The name is one path element, unique among the parent's living children.
 // The Ref can be told things at once. Errors: ErrName, ErrExists, ErrStopping.
 func Spawn[M any](parent Parent, name string, spec Spec[M]) (Ref[M], error) {
-	care := care{spec.Kind, spec.OnBudget, spec.Restart.withDefaults()}
+	care := care{spec.Kind, spec.OnBudget, spec.Restart}
 	c, err := parent.adopt(name, care, func(c *cell) actor.Actor { return &shell[M]{cell: c, create: spec.New} })
 	return Ref[M]{c}, err
 }

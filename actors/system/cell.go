@@ -42,6 +42,8 @@ type cell struct {
 	rec   Record      // without what record reads live
 	fatal bool        // rec.LastFault stops it for good
 	timer clock.Timer // of the backoff or of the quarantine
+
+	pumps []*working // the pumps at work, the oldest first
 }
 
 // care is the part of a Spec that does not depend on the message type.
@@ -95,6 +97,7 @@ func (c *cell) spawn(name string, produce func(*cell) actor.Actor, start func(*a
 	if name == "" || strings.Contains(name, "/") {
 		return nil, fmt.Errorf("spawn %q: %w", c.path, ErrName)
 	}
+	c.care.policy = c.care.policy.or(c.sys.cfg.Restart).or(DefaultRestart)
 	c.rec = Record{Path: c.path, Kind: c.care.kind, Since: c.sys.cfg.Clock.Now()}
 	c.mb = mailbox{actor.Unbounded()(), c}
 	if err := c.sys.enroll(c); err != nil {

@@ -96,11 +96,7 @@ func (i *Incarnation) adopt(name string, care care, produce func(*cell) actor.Ac
 func (i *Incarnation) end() {
 	i.ended = true
 	i.cancel()
-	slow := i.Clock().AfterFunc(stuckAfter, func() {
-		i.Event(EventStuck, "a pump does not end; its Closer must unblock it")
-	})
 	i.pumps.Wait() // without a deadline: two incarnations must never share a resource
-	slow.Stop()
 	for t := range i.timers {
 		t.Stop()
 	}

@@ -97,7 +97,7 @@ func TestDispositionOfASpentBudgetAndOfABadConfig(t *testing.T) {
 		budget verdict
 		config verdict
 	}{{Quarantine, isolate, halt}, {Escalate, escalate, escalate}, {GiveUp, halt, halt}} {
-		care := care{onBudget: c.on, policy: RestartPolicy{Budget: 1}.withDefaults()}
+		care := care{onBudget: c.on, policy: RestartPolicy{Budget: 1}.or(DefaultRestart)}
 		if what, _ := faultAt(new(history), care, Transient, 0, 0); what != c.budget {
 			t.Errorf("disposition %d: spent budget gave verdict %d, want %d", c.on, what, c.budget)
 		}
@@ -108,12 +108,16 @@ func TestDispositionOfASpentBudgetAndOfABadConfig(t *testing.T) {
 }
 
 func TestZeroPolicyIsTheDefault(t *testing.T) {
-	if p := (RestartPolicy{}).withDefaults(); p != DefaultRestart {
-		t.Errorf("withDefaults() = %+v, want %+v", p, DefaultRestart)
+	if p := (RestartPolicy{}).or(DefaultRestart); p != DefaultRestart {
+		t.Errorf("or() = %+v, want %+v", p, DefaultRestart)
 	}
 	own := RestartPolicy{Base: 1, Cap: 2, Budget: 3, Window: 4}
-	if p := own.withDefaults(); p != own {
-		t.Errorf("withDefaults() = %+v, want %+v", p, own)
+	config := RestartPolicy{Window: time.Second}
+	if p := (RestartPolicy{Budget: 2}).or(config).or(DefaultRestart); p.Window != time.Second || p.Budget != 2 || p.Cap != DefaultRestart.Cap {
+		t.Errorf("a Spec's policy before the system's before the default: %+v", p)
+	}
+	if p := own.or(DefaultRestart); p != own {
+		t.Errorf("or() = %+v, want %+v", p, own)
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 const (
 	// DefaultCredit is how many messages of one pump may wait for, or be in, its actor's Handle.
 	DefaultCredit = 64
-	// stuckAfter is how long a pump may take to end before an event says so.
-	stuckAfter = 5 * time.Second
+	// StuckAfter is how long a pump may take to end before an event says so.
+	StuckAfter = 5 * time.Second
 )
 
 // Pump is a pump's way to its actor, bound to one incarnation and bounded by a credit.
@@ -63,10 +63,19 @@ func (i *Incarnation) pump(name string, closer io.Closer, run func(context.Conte
 		unblock()
 		return
 	}
+	r := &working{name: name, cell: i.cell}
+	ctx, cancel := context.WithCancel(i.ctx)
+	r.interrupt = cancel
+	r.enter()
 	i.pumps.Go(func() {
+		defer r.leave()
+		defer cancel()
 		defer unblock()
-		defer context.AfterFunc(i.ctx, unblock)()
-		err := attempt(func() error { return run(i.ctx) })
+		defer context.AfterFunc(ctx, func() { unblock(); r.hurry() })()
+		err := attempt(func() error { return run(ctx) })
+		if s := r.struck.Load(); s != nil {
+			err = attempt(func() error { return s.land(i.Clock()) })
+		}
 		if err == nil {
 			return
 		}

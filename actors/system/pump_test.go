@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -301,6 +302,72 @@ func TestInjectedFaults(t *testing.T) {
 		if err := h.Inject("nobody", c.inject); !errors.Is(err, system.ErrNoActor) {
 			t.Errorf("Inject into nobody = %v, want ErrNoActor", err)
 		}
+	}
+}
+
+// namedPump starts one that ends when it is told to, in each incarnation.
+func namedPump(ctx *system.Context[message]) error {
+	ctx.Pump("reader", func(ctx context.Context, _ *system.Pump[message]) error { <-ctx.Done(); return nil })
+	ctx.Pump("writer", func(ctx context.Context, _ *system.Pump[message]) error { <-ctx.Done(); return nil })
+	return nil
+}
+
+func TestFaultsInjectedIntoANamedPump(t *testing.T) {
+	for _, c := range []struct {
+		inject system.Injection
+		text   string
+		kind   string
+	}{
+		{system.InjectPanic, "pump writer: panic: injected", "bug"},
+		{system.InjectError, "pump writer: injected error", "transient"},
+	} {
+		h := systemtest.New(t, 0)
+		spawn(t, h, "node", spec(probe{onStart: namedPump}))
+		h.Run()
+		if err := h.InjectPump("node", "writer", c.inject, 0); err != nil {
+			t.Fatal(err)
+		}
+		h.Await("the restart", func() bool { return h.Record("node").Restarts == 1 })
+		r := h.Record("node")
+		if r.LastFault != c.text || r.FaultKind != c.kind || !slices.Equal(r.Pumps, []string{"reader", "writer"}) {
+			t.Errorf("record %+v, want fault %q of kind %s, and both pumps again", r, c.text, c.kind)
+		}
+		if err := h.InjectPump("node", "nobody", c.inject, 0); !errors.Is(err, system.ErrNoPump) {
+			t.Errorf("InjectPump into no pump = %v, want ErrNoPump", err)
+		}
+		if err := h.InjectPump("nobody", "writer", c.inject, 0); !errors.Is(err, system.ErrNoActor) {
+			t.Errorf("InjectPump into nobody = %v, want ErrNoActor", err)
+		}
+	}
+}
+
+func TestAStalledPumpIsReportedAndThenItsActorRestarts(t *testing.T) {
+	h := systemtest.New(t, 0)
+	sub := h.Subscribe(16)
+	defer sub.Close()
+	spawn(t, h, "node", spec(probe{onStart: namedPump}))
+	h.Run()
+	if err := h.InjectPump("node", "reader", system.InjectStall, 2*system.StuckAfter); err != nil {
+		t.Fatal(err)
+	}
+	h.Await("the record of a stuck pump", func() bool {
+		if len(h.Record("node").Stuck) == 0 && h.Clock.Now().Sub(h.Record("node").Since) < 2*system.StuckAfter {
+			h.Advance(time.Second) // the pump leaves its work in its own time, and only then the stall begins
+		}
+		return slices.Equal(h.Record("node").Stuck, []string{"reader"})
+	})
+	await(t, sub, "node", system.EventStuck)
+	if r := h.Record("node"); r.State != system.Running {
+		t.Errorf("state %v while a pump hangs, want running", r.State)
+	}
+	h.Await("the restart", func() bool {
+		if h.Record("node").Restarts == 0 {
+			h.Advance(time.Second)
+		}
+		return h.Record("node").Restarts == 1
+	})
+	if r := h.Record("node"); r.LastFault != "pump reader: injected error after a stall of 10s" || len(r.Stuck) != 0 || len(r.Pumps) != 2 {
+		t.Errorf("record %+v", r)
 	}
 }
 

@@ -1,11 +1,6 @@
 package system
 
-import (
-	"context"
-	"errors"
-	"fmt"
-	"time"
-)
+import "time"
 
 // State is where an actor is in its life.
 type State int32
@@ -35,8 +30,10 @@ type Record struct {
 	LastFault string    `json:"last_fault,omitempty"`
 	FaultKind string    `json:"fault_kind,omitempty"`
 	FaultAt   time.Time `json:"fault_at,omitzero"`
-	Mailbox   int       `json:"mailbox"` // messages waiting
-	Dropped   uint64    `json:"dropped"` // messages that came for a dead incarnation, or beyond a credit
+	Mailbox   int       `json:"mailbox"`         // messages waiting
+	Dropped   uint64    `json:"dropped"`         // messages that came for a dead incarnation, or beyond a credit
+	Pumps     []string  `json:"pumps"`           // the names of those that run, in the order of their start
+	Stuck     []string  `json:"stuck,omitempty"` // of these, those that do not end though they are to
 }
 
 // Actors returns the records of the living actors, and of the last that a fault stopped, by path.
@@ -53,6 +50,12 @@ func (c *cell) record() Record {
 	defer c.mu.Unlock()
 	r := c.rec
 	r.State, r.Mailbox, r.Dropped = c.State(), c.mb.UserMessageCount(), c.dropped.Load()
+	for _, p := range c.pumps {
+		r.Pumps = append(r.Pumps, p.name)
+		if p.stuck {
+			r.Stuck = append(r.Stuck, p.name)
+		}
+	}
 	return r
 }
 
@@ -84,34 +87,4 @@ func Read[T any](s *System, path string) (T, bool) {
 	}
 	var zero T
 	return zero, false
-}
-
-// Injection is a fault to cause on purpose.
-type Injection uint8
-
-const (
-	InjectPanic     Injection = iota + 1 // a panic in Handle
-	InjectError                          // an error from Handle
-	InjectPumpPanic                      // a panic in a pump
-)
-
-// Inject has the actor of a path fail, as its next message. The error is ErrNoActor.
-func (s *System) Inject(path string, i Injection) error {
-	if c := s.lookup(path); c != nil && c.State() < Quarantined {
-		c.tell(i)
-		return nil
-	}
-	return fmt.Errorf("inject into %q: %w", path, ErrNoActor)
-}
-
-func (j Injection) strike(i *Incarnation) error {
-	switch j {
-	case InjectPanic:
-		panic("injected")
-	case InjectPumpPanic:
-		i.pump("injected", nil, func(context.Context) error { panic("injected") })
-		return nil
-	default:
-		return errors.New("injected error")
-	}
 }

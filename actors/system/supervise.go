@@ -31,7 +31,7 @@ const (
 
 // RestartPolicy bounds restarts. The first fault in a window restarts at once, the second after Base,
 // and so on doubling up to Cap, each ±20 %; the fault after Budget restarts spends the budget.
-// A zero field takes DefaultRestart's value.
+// A zero field takes the value of Config.Restart, else DefaultRestart's.
 type RestartPolicy struct {
 	Base, Cap time.Duration
 	Budget    int // restarts within Window
@@ -41,12 +41,13 @@ type RestartPolicy struct {
 // DefaultRestart gives up on an actor that fails six times in a minute.
 var DefaultRestart = RestartPolicy{Base: 100 * time.Millisecond, Cap: 5 * time.Second, Budget: 5, Window: time.Minute}
 
-func (p RestartPolicy) withDefaults() RestartPolicy {
+// or takes the fields that are zero from another policy.
+func (p RestartPolicy) or(other RestartPolicy) RestartPolicy {
 	return RestartPolicy{
-		Base:   cmp.Or(p.Base, DefaultRestart.Base),
-		Cap:    cmp.Or(p.Cap, DefaultRestart.Cap),
-		Budget: cmp.Or(p.Budget, DefaultRestart.Budget),
-		Window: cmp.Or(p.Window, DefaultRestart.Window),
+		Base:   cmp.Or(p.Base, other.Base),
+		Cap:    cmp.Or(p.Cap, other.Cap),
+		Budget: cmp.Or(p.Budget, other.Budget),
+		Window: cmp.Or(p.Window, other.Window),
 	}
 }
 

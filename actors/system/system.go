@@ -34,6 +34,8 @@ type Config struct {
 	Clock      clock.Clock  // nil: clock.Real
 	Seed       uint64       // of jitter and of Incarnation.Rand; 0: a random one
 	Dispatcher Dispatcher   // nil: goroutines
+	// Restart is for actors whose Spec leaves it out; zero fields are DefaultRestart's.
+	Restart RestartPolicy
 }
 
 // System is a tree of actors. It ends when Stop is called, or when a root actor escalates.

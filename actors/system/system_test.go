@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -350,7 +351,7 @@ func TestRecordsTellStateAndFaults(t *testing.T) {
 		Path: "node", Kind: "probe", State: system.Restarting, Since: start.Add(time.Second), Restarts: 1,
 		LastFault: "handle system_test.do: boom", FaultKind: "transient", FaultAt: start.Add(time.Second), Mailbox: 1,
 	}
-	if got := h.Record("node"); got != want {
+	if got := h.Record("node"); !reflect.DeepEqual(got, want) {
 		t.Errorf("record %+v\nwant   %+v", got, want)
 	}
 	h.Advance(time.Second)
