@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"re6st/actors/system"
+	"re6st/hw/fault"
 )
 
 // Sources are the last snapshots of the actors. All are required. See the
@@ -32,6 +33,7 @@ type System interface {
 	Events() []system.Event
 	Subscribe(size int) *system.Subscription
 	Inject(path string, how system.Injection) error
+	InjectPump(path, pump string, how system.Injection, stall time.Duration) error
 }
 
 // Config is what the monitor serves, and where.
@@ -44,6 +46,8 @@ type Config struct {
 	// Reload has the node read its configuration again and tells what changed. It is
 	// called from several goroutines. nil: the call is refused.
 	Reload func() ([]Change, error)
+	// Faults are the system calls to fail on purpose; nil: none can.
+	Faults *fault.Table
 }
 
 // Limits of the sockets.

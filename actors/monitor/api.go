@@ -245,10 +245,16 @@ type PingSummary struct {
 	Max      int64      `json:"max_us"`
 }
 
-// FaultRequest is the body of POST /v1/debug/fault.
+// FaultRequest is the body of POST /v1/debug/fault: an actor that is to fail, or one of
+// its pumps, or a system call.
 type FaultRequest struct {
-	Actor string `json:"actor"` // its path
-	How   string `json:"how"`   // panic, error or pump
+	Actor string `json:"actor,omitempty"`  // its path
+	How   string `json:"how,omitempty"`    // of an actor: panic, error, stall, or pump: a panic in a pump begun for it
+	Pump  string `json:"pump,omitempty"`   // the actor's pump that is to fail; none: the actor itself does
+	Call  string `json:"call,omitempty"`   // such as sock.send
+	Errno string `json:"errno,omitempty"`  // of a call: such as ENOBUFS
+	Count uint64 `json:"count,omitempty"`  // of a call: how often; 0: for as long as For
+	For   int64  `json:"for_ms,omitempty"` // of a call, or of a stall
 }
 
 // FaultAnswer says that the fault is on its way.
@@ -269,6 +275,35 @@ type Change struct {
 	Old     string `json:"old"`
 	New     string `json:"new"`
 	Applied bool   `json:"applied"` // it is in force; else it takes a restart
+}
+
+// Debug is the answer to GET /v1/debug: what can be made to fail, and what a leak would
+// show in.
+type Debug struct {
+	Header
+	Goroutines int          `json:"goroutines"`
+	Actors     []DebugActor `json:"actors"`
+	Faults     bool         `json:"faults"` // system calls can be made to fail: debug_faults = true
+	Calls      []DebugCall  `json:"calls"`
+}
+
+// DebugActor is an actor and its pumps.
+type DebugActor struct {
+	Path  string   `json:"path"`
+	Kind  string   `json:"kind"`
+	State string   `json:"state"`
+	Pumps []string `json:"pumps"`
+	Stuck []string `json:"stuck,omitempty"` // pumps that do not end though they are to
+}
+
+// DebugCall is a system call that can be made to fail.
+type DebugCall struct {
+	Call   string `json:"call"`
+	What   string `json:"what"`
+	Failed uint64 `json:"failed"`           // on purpose, so far
+	Errno  string `json:"errno,omitempty"`  // it fails now, with this
+	Left   uint64 `json:"left,omitempty"`   // so many times yet
+	For    int64  `json:"for_ms,omitempty"` // so long yet
 }
 
 // Error is the body of every refusal.

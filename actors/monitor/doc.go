@@ -6,11 +6,14 @@
 //	                                                                     v
 //	       Sources{Status, Peers, Tunnels, Routes}: the last snapshots of the actors
 //	       system.System: actors, events, faults to cause on purpose
+//	       fault.Table: system calls to fail on purpose, where the node has one
 //
 //	GET  /v1/status /v1/peers /v1/tunnels /v1/routes /v1/actors /v1/version   one JSON object
 //	GET  /v1/events[?follow=1]                                                JSON lines
 //	POST /v1/ping         PingRequest                                         JSON lines
+//	GET  /v1/debug        what can be made to fail                            one JSON object
 //	POST /v1/debug/fault  FaultRequest                                        one JSON object
+//	POST /v1/debug/clear  ends the faults of system calls                     one JSON object
 //	POST /v1/reload       -                                                   one JSON object
 //
 // Each answer carries "version": Schema. Within one version fields are only added.

@@ -3,12 +3,10 @@ package monitor
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
 
-	"re6st/actors/system"
 	"re6st/hw/clock"
 )
 
@@ -32,7 +30,9 @@ func (s *server) handler() http.Handler {
 	get("/v1/version", func() any { return VersionInfo{s.header(), s.cfg.Build} })
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/ping", s.ping)
+	get("/v1/debug", func() any { return s.debug() })
 	mux.HandleFunc("POST /v1/debug/fault", s.fault)
+	mux.HandleFunc("POST /v1/debug/clear", s.clear)
 	mux.HandleFunc("POST /v1/reload", s.reload)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, fmt.Sprintf("no such call: %s %s", r.Method, r.URL.Path))
@@ -85,38 +85,6 @@ func body(w http.ResponseWriter, r *http.Request, into any) bool {
 		return false
 	}
 	return true
-}
-
-// faults are the ways of FaultRequest.How.
-var faults = map[string]system.Injection{
-	"panic": system.InjectPanic,
-	"error": system.InjectError,
-	"pump":  system.InjectPumpPanic,
-}
-
-func (s *server) fault(w http.ResponseWriter, r *http.Request) {
-	if !s.writable {
-		refuse(w, http.StatusForbidden, "this socket is read-only; faults are taken on "+SocketName)
-		return
-	}
-	var f FaultRequest
-	if !body(w, r, &f) {
-		return
-	}
-	how, ok := faults[f.How]
-	if !ok {
-		refuse(w, http.StatusBadRequest, fmt.Sprintf("how %q; it is panic, error or pump", f.How))
-		return
-	}
-	if err := s.cfg.System.Inject(f.Actor, how); err != nil {
-		code := http.StatusInternalServerError
-		if errors.Is(err, system.ErrNoActor) {
-			code = http.StatusNotFound
-		}
-		refuse(w, code, err.Error())
-		return
-	}
-	reply(w, http.StatusOK, FaultAnswer{s.header(), f})
 }
 
 // reload answers what became of each key that changed.

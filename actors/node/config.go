@@ -25,6 +25,7 @@ const (
 	MaxTrusted       = 8
 	MaxClientCount   = 64
 	maxInterfaceName = 15
+	maxRestartWindow = 60_000 // ms
 	DefaultRouteProt = 206
 	// markBase and the route protocol make the default mark: two networks on one host
 	// have two of those numbers, and so two marks.
@@ -61,6 +62,11 @@ type Config struct {
 	Mark *uint32 `toml:"mark"`
 	// Log is debug, info, warn or error.
 	Log slog.Level `toml:"log"`
+	// DebugFaults lets system calls be failed by the control socket.
+	DebugFaults bool `toml:"debug_faults"`
+	// DebugRestartWindow is the time in milliseconds within which faults of an
+	// actor count together, up to a minute; 0: the usual one. It needs DebugFaults.
+	DebugRestartWindow int `toml:"debug_restart_window_ms"`
 }
 
 // ReadConfig reads a TOML file. An unknown key, a wrong type or a value out of
@@ -140,11 +146,15 @@ func (c Config) check() error {
 		{"number of endpoints", len(c.Endpoints), 0, MaxEndpoints},
 		{"number of trusted interfaces", len(c.Trusted), 0, MaxTrusted},
 		{"number of lan_interfaces", len(c.LANInterfaces), 0, discovery.MaxInterfaces},
+		{"debug_restart_window_ms", c.DebugRestartWindow, 0, maxRestartWindow},
 		{"length of interface", len(c.Interface), 1, maxInterfaceName},
 	} {
 		if bound.value < bound.low || bound.value > bound.high {
 			return fmt.Errorf("%w: %s is %d; it must be %d to %d", ErrConfig, bound.key, bound.value, bound.low, bound.high)
 		}
+	}
+	if c.DebugRestartWindow > 0 && !c.DebugFaults {
+		return fmt.Errorf("%w: debug_restart_window_ms is for tests; it needs debug_faults = true", ErrConfig)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"re6st/actors/neighbor"
 	"re6st/actors/registry"
+	"re6st/hw/fault"
 	"re6st/hw/netlink"
 	"re6st/hw/sock"
 	"re6st/hw/tun"
@@ -37,7 +38,7 @@ type host struct {
 }
 
 // openHost makes the TUN with the node's addresses, and opens the socket.
-func openHost(c Config, m *registry.Member, log *slog.Logger) (h *host, err error) {
+func openHost(c Config, m *registry.Member, faults *fault.Table, log *slog.Logger) (h *host, err error) {
 	h = &host{undo: func() error { return nil }}
 	defer func() {
 		if err != nil {
@@ -53,12 +54,14 @@ func openHost(c Config, m *registry.Member, log *slog.Logger) (h *host, err erro
 	if h.tables, err = netlink.Open(); err != nil {
 		return h, err
 	}
+	h.kernel.SetFaults(faults)
+	h.tables.SetFaults(faults)
 	table, err := netlink.NewTable(h.tables, netlink.MainTable, uint8(c.RouteProtocol))
 	if err != nil {
 		return h, err
 	}
 	h.routes = table
-	if h.tun, err = tun.Open(tun.Config{Name: c.Interface, MTU: c.MTU}); err != nil {
+	if h.tun, err = tun.Open(tun.Config{Name: c.Interface, MTU: c.MTU, Faults: faults}); err != nil {
 		return h, err
 	}
 	link, err := h.kernel.Link(h.tun.Name())
@@ -78,7 +81,7 @@ func openHost(c Config, m *registry.Member, log *slog.Logger) (h *host, err erro
 	if h.undo, err = netlink.Forward(); err != nil {
 		log.Warn("only this machine is reached, not what lies behind it", "error", err)
 	}
-	conn, err := sock.Listen(sock.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), *c.Port), Mark: *c.Mark})
+	conn, err := sock.Listen(sock.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), *c.Port), Mark: *c.Mark, Faults: faults})
 	if err != nil {
 		return h, err
 	}

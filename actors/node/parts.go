@@ -10,6 +10,7 @@ import (
 	"re6st/actors/registry"
 	"re6st/actors/system"
 	"re6st/hw/dataplane"
+	"re6st/hw/fault"
 	"re6st/hw/nodedir"
 	"re6st/protocols/addr"
 	"re6st/protocols/cert"
@@ -24,6 +25,7 @@ import (
 type parts struct {
 	options     Options
 	dir         nodedir.Dir
+	faults      *fault.Table // nil: no system call fails on purpose
 	member      *registry.Member
 	credentials *fabric.Credentials
 	state       *babelState

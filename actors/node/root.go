@@ -178,7 +178,7 @@ func (r *root) spawnMonitor() error {
 		return nil
 	}
 	_, err := system.Spawn(r.ctx, "monitor", monitor.Spec(monitor.Config{
-		Dir: r.options.Dir, ReadOnlyGroup: -1, System: r.sys, Sources: r.sources(), Reload: r.reload,
+		Dir: r.options.Dir, ReadOnlyGroup: -1, System: r.sys, Sources: r.sources(), Reload: r.reload, Faults: r.faults,
 	}))
 	return err
 }

@@ -11,6 +11,7 @@ import (
 
 	"re6st/actors/registry"
 	"re6st/actors/system"
+	"re6st/hw/fault"
 	"re6st/hw/nodedir"
 )
 
@@ -35,6 +36,20 @@ type Options struct {
 	LogLevel *slog.LevelVar
 }
 
+// faults is a table for system calls that are to fail on purpose, if any may.
+func (o Options) faults() *fault.Table {
+	if !o.Config.DebugFaults {
+		return nil
+	}
+	o.Logger.Warn("debug_faults is on: whoever may write to the control socket can have system calls fail")
+	return fault.New(time.Now)
+}
+
+// restart is how actors restart where their Spec does not say it.
+func (o Options) restart() system.RestartPolicy {
+	return system.RestartPolicy{Window: time.Duration(o.Config.DebugRestartWindow) * time.Millisecond}
+}
+
 // Run is a node, until ctx ends: nil, or until something it cannot live without
 // has failed too often. What it opened is closed when it returns.
 func Run(ctx context.Context, o Options) (err error) {
@@ -42,6 +57,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: %w", registry.ErrMember, err)
 	}
+	faults := o.faults()
+	dir = dir.WithFaults(faults)
 	member, err := registry.LoadMember(dir, time.Now())
 	if err != nil {
 		return err
@@ -58,14 +75,14 @@ func Run(ctx context.Context, o Options) (err error) {
 	if _, err := rand.Read(boot[:]); err != nil {
 		return err
 	}
-	h, err := openHost(o.Config, member, o.Logger)
+	h, err := openHost(o.Config, member, faults, o.Logger)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
-	sys := system.New(system.Config{Logger: o.Logger})
+	sys := system.New(system.Config{Logger: o.Logger, Restart: o.restart()})
 	n := &parts{
-		options: o, dir: dir, member: member, credentials: credentials(member, boot), state: state, host: h, sys: sys,
+		options: o, dir: dir, faults: faults, member: member, credentials: credentials(member, boot), state: state, host: h, sys: sys,
 		remembered: remembered, started: time.Now(), dial: dial(*o.Config.Mark),
 		settings: settings{config: o.Config, read: o.ReadConfig, level: o.LogLevel},
 	}

@@ -57,6 +57,10 @@ func (n *parts) status() monitor.Status {
 			s.Problems = append(s.Problems, fmt.Sprintf("%s is in quarantine: %s", a.Path, a.LastFault))
 			s.State = monitor.Degraded
 		}
+		for _, pump := range a.Stuck {
+			s.Problems = append(s.Problems, fmt.Sprintf("%s is stuck: its pump %s does not end", a.Path, pump))
+			s.State = monitor.Degraded
+		}
 	}
 	return s
 }

@@ -2,18 +2,23 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"re6st/actors/monitor"
+	"re6st/hw/fault"
 )
 
 func debugCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "debug",
 		Short:   "Break a part of a node on purpose",
-		Example: "  re6st debug fault node/tunnel",
+		Example: "  re6st debug fault node/tunnel\n  re6st debug fault --list",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -21,31 +26,161 @@ func debugCommand() *cobra.Command {
 	return cmd
 }
 
+// faultFlags say what is to fail, and how.
+type faultFlags struct {
+	nodeFlags
+	how, pump, errno string
+	count            uint64
+	duration         time.Duration
+	list, clear      bool
+}
+
 func faultCommand() *cobra.Command {
-	var f nodeFlags
-	var how string
+	var f faultFlags
 	cmd := &cobra.Command{
-		Use:   "fault ACTOR",
-		Short: "Have an actor fail, to see what becomes of it",
-		Long: `Have an actor fail as its next message: by a panic, by an error, or by a panic in one of
-its pumps. ACTOR is a path that re6st actors shows; re6st events tells what follows.`,
-		Example: "  re6st debug fault node/tunnel --how error\n  re6st debug fault monitor --how pump",
-		Args:    cobra.ExactArgs(1),
+		Use:   "fault TARGET | --list | --clear",
+		Short: "Have an actor, a pump or a system call fail, to see what becomes of it",
+		Long: `Have something fail. TARGET is the path of an actor, or the name of a system call; --list shows
+both, and the pumps of each actor (the goroutines that do its IO).
+
+An actor fails as its next message: by a panic or an error. With --pump one of its pumps fails:
+by a panic, by an error, or by a stall: it hangs for --for, deaf to all, and fails then. --how pump
+has a pump panic that was begun for it. re6st events tells what follows.
+
+A system call fails with --error, so many times (--count) or for a time (--for). This needs
+debug_faults = true in the node's configuration. --clear ends what still is to fail.`,
+		Example: `  re6st debug fault --list
+  re6st debug fault node/tunnel --how error
+  re6st debug fault node/router --pump kernel --how stall --for 10s
+  re6st debug fault sock.send --error ENOBUFS --count 20`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if f.list || f.clear {
+				return cobra.NoArgs(cmd, args)
+			}
+			return cobra.ExactArgs(1)(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), askTimeout)
 			defer cancel()
-			var answer monitor.FaultAnswer
-			if err := f.client().Post(ctx, "debug/fault", monitor.FaultRequest{Actor: args[0], How: how}, &answer); err != nil {
-				return err
+			if f.list || f.clear {
+				return f.show(ctx, cmd.OutOrStdout())
 			}
-			if f.json {
-				return printJSON(cmd.OutOrStdout(), answer)
-			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is told to fail (%s)\n", answer.Actor, answer.How)
-			return err
+			return f.cause(ctx, cmd.OutOrStdout(), args[0])
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().StringVar(&how, "how", "panic", "panic, error or pump")
+	flags := cmd.Flags()
+	flags.StringVar(&f.how, "how", "", "of an actor or pump: panic (the default), error, stall or pump")
+	flags.StringVar(&f.pump, "pump", "", "the pump of the actor that is to fail")
+	flags.StringVar(&f.errno, "error", "", "of a system call: such as ENOBUFS or EIO")
+	flags.Uint64Var(&f.count, "count", 0, "of a system call: how many fail")
+	flags.DurationVar(&f.duration, "for", 0, "how long a pump stalls, or a system call fails")
+	flags.BoolVar(&f.list, "list", false, "show what can be made to fail")
+	flags.BoolVar(&f.clear, "clear", false, "end the faults of all system calls")
+	cmd.MarkFlagsMutuallyExclusive("list", "clear")
 	return cmd
+}
+
+// show lists what can fail, after a clear where that is asked for.
+func (f *faultFlags) show(ctx context.Context, w io.Writer) error {
+	var d monitor.Debug
+	var err error
+	if f.clear {
+		err = f.client().Post(ctx, "debug/clear", struct{}{}, &d)
+	} else {
+		err = f.client().Get(ctx, "debug", &d)
+	}
+	if err != nil {
+		return err
+	}
+	if f.json {
+		return printJSON(w, d)
+	}
+	rows := [][]any{{"ACTOR", "KIND", "STATE", "PUMPS"}}
+	for _, a := range d.Actors {
+		pumps := orDash(strings.Join(a.Pumps, " "))
+		if len(a.Stuck) > 0 {
+			pumps += "; stuck: " + strings.Join(a.Stuck, " ")
+		}
+		rows = append(rows, []any{a.Path, a.Kind, a.State, pumps})
+	}
+	if err := table(w, rows...); err != nil {
+		return err
+	}
+	if !d.Faults {
+		_, err := fmt.Fprintln(w, "\nSystem calls can be made to fail with debug_faults = true in the node's configuration.")
+		return err
+	}
+	rows = [][]any{{"CALL", "WHAT IT IS FOR", "FAILED", "FAILS NOW"}}
+	for _, c := range d.Calls {
+		rows = append(rows, []any{c.Call, c.What, c.Failed, callState(c)})
+	}
+	fmt.Fprintln(w)
+	return table(w, rows...)
+}
+
+// callState tells how a call fails now.
+func callState(c monitor.DebugCall) string {
+	if c.Errno == "" {
+		return "-"
+	}
+	text := c.Errno
+	if c.Left > 0 {
+		text += fmt.Sprintf(", %d times", c.Left)
+	}
+	if c.For > 0 {
+		text += fmt.Sprintf(", for %v", time.Duration(c.For)*time.Millisecond)
+	}
+	return text
+}
+
+// cause has the target fail.
+func (f *faultFlags) cause(ctx context.Context, w io.Writer, target string) error {
+	request, err := f.request(target)
+	if err != nil {
+		return usageError{err}
+	}
+	var answer monitor.FaultAnswer
+	if err := f.client().Post(ctx, "debug/fault", request, &answer); err != nil {
+		return err
+	}
+	if f.json {
+		return printJSON(w, answer)
+	}
+	if answer.Call != "" {
+		_, err := fmt.Fprintf(w, "%s is going to fail (%s)\n", answer.Call, answer.Errno)
+		return err
+	}
+	what := answer.Actor
+	if answer.Pump != "" {
+		what = "pump " + answer.Pump + " of " + what
+	}
+	_, err = fmt.Fprintf(w, "%s is told to fail (%s)\n", what, answer.How)
+	return err
+}
+
+// request is what the flags ask for.
+func (f *faultFlags) request(target string) (monitor.FaultRequest, error) {
+	r := monitor.FaultRequest{Count: f.count, For: f.duration.Milliseconds()}
+	if !fault.IsCall(target) {
+		if f.errno != "" || f.count != 0 {
+			return r, fmt.Errorf("--error and --count are for a system call, and %q is none; --list shows them", target)
+		}
+		r.Actor, r.How, r.Pump = target, f.how, f.pump
+		if r.How == "" {
+			r.How = "panic"
+		}
+		return r, nil
+	}
+	if f.how != "" || f.pump != "" {
+		return r, errors.New("--how and --pump are for an actor")
+	}
+	if f.errno == "" {
+		return r, errors.New("--error is needed, such as --error ENOBUFS")
+	}
+	r.Call, r.Errno = target, f.errno
+	if r.Count == 0 && r.For == 0 {
+		r.Count = 1
+	}
+	return r, nil
 }

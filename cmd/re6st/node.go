@@ -44,7 +44,9 @@ Keys of the configuration, all optional (TOML):
   max_clients     links to accept                          (the network's)
   route_protocol  number on the node's kernel routes       (206)
   mark            on packets that carry the mesh, 0: none  (0x72000000 + route_protocol)
-  log             debug, info, warn or error               ("info")`,
+  log             debug, info, warn or error               ("info")
+  debug_faults    re6st debug fault may fail system calls  (false)
+  debug_restart_window_ms  faults of an actor count together for so long, for tests (60000)`,
 		Example: "  re6st node -d /var/lib/re6st\n  re6st node -d /var/lib/re6st --config /etc/re6st/node.toml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -10,6 +10,8 @@ import (
 	vnl "github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"re6st/hw/fault"
 )
 
 // longestLifetime in seconds, 68 years, stands for "for ever": vishvananda/netlink
@@ -41,6 +43,9 @@ func (c *Conn) Addresses() ([]Addr, error) {
 }
 
 func (c *Conn) listAddresses() ([]Addr, error) {
+	if err := c.faults.Check(fault.NetlinkAddress); err != nil {
+		return nil, err
+	}
 	var addrs []Addr
 	req := c.request(unix.RTM_GETADDR, unix.NLM_F_DUMP)
 	req.AddData(nl.NewIfAddrmsg(unix.AF_UNSPEC))
@@ -57,6 +62,9 @@ func (c *Conn) listAddresses() ([]Addr, error) {
 // it serves where a route or a socket names it as the source, and nowhere else.
 func (c *Conn) SetAddress(name string, prefix netip.Prefix, deprecated bool) error {
 	return c.change(name, "address "+prefix.String(), func(l vnl.Link) error {
+		if err := c.faults.Check(fault.NetlinkAddress); err != nil {
+			return err
+		}
 		addr := &vnl.Addr{IPNet: ipNet(prefix)}
 		if prefix.Addr().Is6() {
 			addr.Flags = unix.IFA_F_NODAD
@@ -71,6 +79,9 @@ func (c *Conn) SetAddress(name string, prefix netip.Prefix, deprecated bool) err
 // RemoveAddress takes an address from a link; one that is not there is no error.
 func (c *Conn) RemoveAddress(name string, prefix netip.Prefix) error {
 	return c.change(name, "remove address "+prefix.String(), func(l vnl.Link) error {
+		if err := c.faults.Check(fault.NetlinkAddress); err != nil {
+			return err
+		}
 		err := c.handle.AddrDel(l, &vnl.Addr{IPNet: ipNet(prefix)})
 		if errors.Is(err, unix.EADDRNOTAVAIL) {
 			return nil

@@ -8,6 +8,8 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"re6st/hw/fault"
 )
 
 // dumpTries is how often an interrupted dump is taken again before it is an error.
@@ -19,7 +21,12 @@ type Conn struct {
 	ns      netns.NsHandle // none: the namespace of the process
 	handle  *vnl.Handle
 	sockets map[int]*nl.SocketHandle // for the requests that vishvananda/netlink has not
+	faults  *fault.Table
 }
+
+// SetFaults has some calls fail on purpose: those of this Conn, of its Tables and of
+// its Watch. Call it before them.
+func (c *Conn) SetFaults(t *fault.Table) { c.faults = t }
 
 // Open opens a socket in the namespace of the process.
 func Open() (*Conn, error) { return open(netns.None()) }

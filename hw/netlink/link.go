@@ -7,6 +7,8 @@ import (
 
 	vnl "github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"re6st/hw/fault"
 )
 
 // Link is one network interface. Comparable.
@@ -49,7 +51,7 @@ func linkOf(l vnl.Link) Link {
 
 // Links returns all links in the kernel's order, which is that of their index.
 func (c *Conn) Links() ([]Link, error) {
-	list, err := dump(c.handle.LinkList)
+	list, err := dump(c.listLinks)
 	if err != nil {
 		return nil, fmt.Errorf("netlink: list links: %w", err)
 	}
@@ -69,7 +71,17 @@ func (c *Conn) Link(name string) (Link, error) {
 	return linkOf(l), nil
 }
 
+func (c *Conn) listLinks() ([]vnl.Link, error) {
+	if err := c.faults.Check(fault.NetlinkLink); err != nil {
+		return nil, err
+	}
+	return c.handle.LinkList()
+}
+
 func (c *Conn) find(name string) (vnl.Link, error) {
+	if err := c.faults.Check(fault.NetlinkLink); err != nil {
+		return nil, fmt.Errorf("netlink: link %s: %w", name, err)
+	}
 	l, err := c.handle.LinkByName(name)
 	var missing vnl.LinkNotFoundError
 	if errors.As(err, &missing) {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"re6st/hw/fault"
 )
 
 // Routes is what the router needs of the kernel. Table is the real one.
@@ -160,6 +162,9 @@ func (t *Table) remove(r Route) error {
 }
 
 func (t *Table) execute(kind, flags int, r Route) error {
+	if err := t.conn.faults.Check(fault.NetlinkRoute); err != nil {
+		return err
+	}
 	req := t.conn.request(kind, flags|unix.NLM_F_ACK)
 	encodeRoute(req, t.table, t.protocol, r)
 	if kind == unix.RTM_DELROUTE {
@@ -191,6 +196,9 @@ func (t *Table) dump() (ours map[key]Route, foreign map[key]bool, err error) {
 
 // list dumps the routes of all tables, both families.
 func (t *Table) list() ([]held, error) {
+	if err := t.conn.faults.Check(fault.NetlinkRoute); err != nil {
+		return nil, err
+	}
 	var routes []held
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		req := t.conn.request(unix.RTM_GETROUTE, unix.NLM_F_DUMP)

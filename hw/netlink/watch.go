@@ -14,6 +14,8 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"re6st/hw/fault"
 )
 
 // Event is one of LinkChanged, LinkGone, AddrChanged, AddrGone.
@@ -47,6 +49,7 @@ func (c *Conn) Watch(ctx context.Context, report func(Event)) error {
 		return err
 	}
 	defer conn.Close()
+	conn.SetFaults(c.faults)
 	w := watcher{conn: conn, report: report, links: map[int]Link{}, addrs: map[addrKey]Addr{}}
 	for {
 		// After an overflow the socket still holds messages older than those that it lost. A new
@@ -98,6 +101,9 @@ func (w *watcher) follow(ctx context.Context, ns netns.NsHandle) error {
 		messages, _, err := socket.Receive()
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if err == nil {
+			err = w.conn.faults.Check(fault.NetlinkWatch)
 		}
 		if err != nil {
 			return fmt.Errorf("netlink: watch: %w", err)

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"re6st/hw/fault"
 )
 
 // MaxFile is the size of the largest file that Read returns, in bytes.
@@ -25,7 +27,13 @@ const dirMode fs.FileMode = 0o700
 var ErrTooLarge = errors.New("file too large")
 
 // Dir is the folder of a node.
-type Dir struct{ path string }
+type Dir struct {
+	path   string
+	faults *fault.Table
+}
+
+// WithFaults is the same folder, of which some calls fail on purpose.
+func (d Dir) WithFaults(t *fault.Table) Dir { return Dir{d.path, t} }
 
 // Open takes a folder that exists.
 func Open(path string) (Dir, error) {
@@ -36,7 +44,7 @@ func Open(path string) (Dir, error) {
 	if !info.IsDir() {
 		return Dir{}, fmt.Errorf("%s is not a folder", path)
 	}
-	return Dir{path}, nil
+	return Dir{path: path}, nil
 }
 
 // Create takes a folder, which it makes if need be, readable by its owner only.
@@ -53,6 +61,9 @@ func (d Dir) Path(name string) string { return filepath.Join(d.path, name) }
 // Read returns a file. One that is not there is fs.ErrNotExist, one above MaxFile
 // is ErrTooLarge.
 func (d Dir) Read(name string) ([]byte, error) {
+	if err := d.faults.Check(fault.NodedirRead); err != nil {
+		return nil, err
+	}
 	f, err := os.Open(d.Path(name))
 	if err != nil {
 		return nil, err
@@ -77,6 +88,9 @@ func (d Dir) Write(name string, content []byte, perm fs.FileMode) (err error) {
 	if name != filepath.Base(name) || name[0] == '.' {
 		return fmt.Errorf("write %q: not a plain file name", name)
 	}
+	if err := d.faults.Check(fault.NodedirWrite); err != nil {
+		return err
+	}
 	tmp := d.Path("." + name + ".tmp")
 	defer func() {
 		if err != nil {
@@ -94,6 +108,9 @@ func (d Dir) Write(name string, content []byte, perm fs.FileMode) (err error) {
 
 // Remove deletes a file for good; that there is none is no error.
 func (d Dir) Remove(name string) error {
+	if err := d.faults.Check(fault.NodedirWrite); err != nil {
+		return err
+	}
 	if err := os.Remove(d.Path(name)); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil

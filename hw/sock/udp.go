@@ -12,11 +12,20 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"re6st/hw/fault"
 )
 
 // DefaultBuffer is the size of the kernel's receive and send buffers, in bytes:
 // 25 ms of a full gigabit each.
 const DefaultBuffer = 4 << 20
+
+// A reader that fails again and again, each time for one packet as it seems, must not
+// keep a processor busy: after so many failures in a row it waits between two.
+const (
+	quickRetries = 16
+	slowRetry    = 10 * time.Millisecond
+)
 
 // Config tells how to open a socket.
 type Config struct {
@@ -28,13 +37,16 @@ type Config struct {
 	// Buffer is the size of either kernel buffer in bytes; 0 is DefaultBuffer. The
 	// kernel may give less to who lacks CAP_NET_ADMIN.
 	Buffer int
+	// Faults are calls that fail on purpose; nil: none.
+	Faults *fault.Table
 }
 
 // UDP is the real Conn.
 type UDP struct {
-	conn  *net.UDPConn
-	local netip.AddrPort
-	oob   [oobLen]byte // of the one reader
+	conn   *net.UDPConn
+	local  netip.AddrPort
+	faults *fault.Table
+	oob    [oobLen]byte // of the one reader
 
 	received, sent, truncated, tooBig, noBuffer, refused, unreachable, other atomic.Uint64
 	lastError                                                                atomic.Pointer[string]
@@ -68,7 +80,7 @@ func Listen(c Config) (*UDP, error) {
 	}
 	conn := pc.(*net.UDPConn)
 	local := conn.LocalAddr().(*net.UDPAddr).AddrPort()
-	return &UDP{conn: conn, local: netip.AddrPortFrom(local.Addr().Unmap(), local.Port())}, nil
+	return &UDP{conn: conn, local: netip.AddrPortFrom(local.Addr().Unmap(), local.Port()), faults: c.Faults}, nil
 }
 
 // setOptions sets all options before the bind; six tells that the socket is
@@ -119,15 +131,18 @@ func (u *UDP) ReadBatch(packets []Packet) (int, error) {
 		return 0, nil
 	}
 	p := &packets[0]
-	for {
+	for failures := 0; ; failures++ {
 		room := p.Data[:cap(p.Data)]
-		n, oobn, flags, from, err := u.conn.ReadMsgUDPAddrPort(room, u.oob[:])
+		n, oobn, flags, from, err := u.read(room)
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return 0, net.ErrClosed
 		case err != nil && !u.forgive(err):
 			return 0, fmt.Errorf("sock: read: %w", err)
 		case err != nil:
+			if failures >= quickRetries {
+				time.Sleep(slowRetry)
+			}
 			continue
 		case flags&unix.MSG_TRUNC != 0:
 			u.truncated.Add(1)
@@ -141,6 +156,13 @@ func (u *UDP) ReadBatch(packets []Packet) (int, error) {
 	}
 }
 
+func (u *UDP) read(room []byte) (n, oobn, flags int, from netip.AddrPort, err error) {
+	if err := u.faults.Check(fault.SockReceive); err != nil {
+		return 0, 0, 0, from, err
+	}
+	return u.conn.ReadMsgUDPAddrPort(room, u.oob[:])
+}
+
 // outOOB is memory for the control messages of what is being written.
 var outOOB = sync.Pool{New: func() any { return new([oobLen]byte) }}
 
@@ -151,10 +173,10 @@ func (u *UDP) WriteBatch(packets []Packet) (int, error) {
 	sent := 0
 	for i := range packets {
 		p := &packets[i]
-		_, _, err := u.conn.WriteMsgUDPAddrPort(p.Data, putOOB(oob, p), p.Addr)
+		err := u.write(p, oob)
 		if err != nil && p.Local.IsValid() && isUnreachable(err) {
 			// Our address went away; the peer will learn of the new one.
-			_, _, err = u.conn.WriteMsgUDPAddrPort(p.Data, putOOB(oob, &Packet{Addr: p.Addr, TOS: p.TOS}), p.Addr)
+			err = u.write(&Packet{Data: p.Data, Addr: p.Addr, TOS: p.TOS}, oob)
 		}
 		switch {
 		case err == nil:
@@ -167,6 +189,14 @@ func (u *UDP) WriteBatch(packets []Packet) (int, error) {
 		}
 	}
 	return sent, nil
+}
+
+func (u *UDP) write(p *Packet, oob *[oobLen]byte) error {
+	if err := u.faults.Check(fault.SockSend); err != nil {
+		return err
+	}
+	_, _, err := u.conn.WriteMsgUDPAddrPort(p.Data, putOOB(oob, p), p.Addr)
+	return err
 }
 
 func isUnreachable(err error) bool {

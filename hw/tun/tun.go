@@ -7,6 +7,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"re6st/hw/fault"
 )
 
 // DefaultMTU is what the fabric leaves of 1500 bytes of IPv6, see
@@ -39,6 +41,8 @@ type Config struct {
 	Name string
 	// MTU is 1280 or more, in bytes; 0 is DefaultMTU.
 	MTU int
+	// Faults are calls that fail on purpose; nil: none.
+	Faults *fault.Table
 }
 
 type device struct {
@@ -77,6 +81,9 @@ func Open(c Config) (Device, error) {
 	d := &device{file: os.NewFile(uintptr(fd), devicePath), name: request.Name(), mtu: c.MTU}
 	if err := d.setUp(); err != nil {
 		return nil, errors.Join(err, d.file.Close())
+	}
+	if c.Faults != nil {
+		return &faulty{d, c.Faults}, nil
 	}
 	return d, nil
 }
