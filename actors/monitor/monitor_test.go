@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -154,6 +155,17 @@ func TestRefusalsSayWhy(t *testing.T) {
 		{monitor.SocketName, "POST", "/v1/debug/fault", `{"actor":"nobody","how":"panic"}`, 404, "nobody"},
 		{monitor.SocketName, "POST", "/v1/debug/fault", `{"actor":"node","how":"gently"}`, 400, "gently"},
 		{monitor.SocketName, "POST", "/v1/debug/fault", `{"actor":"node","hwo":"panic"}`, 400, "hwo"},
+		{monitor.SocketName, "POST", "/v1/debug/fault", `{"actor":"node","how":"stall","for_ms":10}`, 400, "needs a pump"},
+		{monitor.SocketName, "POST", "/v1/debug/fault", `{"actor":"monitor","how":"stall","pump":"re6st.sock","for_ms":60001}`, 400, "up to 1m0s"},
+		{monitor.SocketName, "POST", "/v1/debug/fault", `{"actor":"node","how":"panic","for_ms":10}`, 400, "only a stall"},
+		{monitor.SocketName, "POST", "/v1/debug/fault", `{"actor":"node","how":"pump","pump":"x"}`, 400, "panic, error or stall"},
+		{monitor.SocketName, "POST", "/v1/debug/fault", `{"actor":"node","how":"panic","count":1}`, 400, "for a system call"},
+		{monitor.SocketName, "POST", "/v1/debug/fault", `{"actor":"node","how":"panic","pump":"nobody"}`, 404, "nobody"},
+		{monitor.SocketName, "POST", "/v1/debug/fault", `{"call":"sock.send","how":"panic"}`, 400, "either"},
+		{monitor.SocketName, "POST", "/v1/debug/fault", `{"call":"sock.paint","errno":"EIO","count":1}`, 400, "sock.paint"},
+		{monitor.SocketName, "POST", "/v1/debug/fault", `{"call":"sock.send","errno":"EGAD","count":1}`, 400, "EGAD"},
+		{monitor.SocketName, "POST", "/v1/debug/fault", `{"call":"sock.send","errno":"EIO"}`, 400, "how often"},
+		{monitor.ReadOnlySocketName, "POST", "/v1/debug/clear", "", 403, "read-only"},
 		{monitor.SocketName, "POST", "/v1/debug/fault", strings.Repeat(" ", 5000), 400, "too large"},
 		{monitor.ReadOnlySocketName, "POST", "/v1/debug/fault", `{"actor":"node","how":"panic"}`, 403, "read-only"},
 		{monitor.SocketName, "POST", "/v1/ping", `{"dest":"192.0.2.1"}`, 400, "IPv6"},
@@ -198,6 +210,55 @@ func TestInjectedFaultIsSeenInTheStreamOfEvents(t *testing.T) {
 	if !errors.Is(err, found) {
 		t.Errorf("the stream ended with %v", err)
 	}
+}
+
+func TestSystemCallsToFailAreShownAndCleared(t *testing.T) {
+	dir := folder(t)
+	start(t, dir)
+	client := monitor.NewClient(filepath.Join(dir, monitor.SocketName))
+	request := monitor.FaultRequest{Call: "tun.write", Errno: "EIO", Count: 3, For: 2000}
+	if err := client.Post(t.Context(), "debug/fault", request, new(monitor.FaultAnswer)); err != nil {
+		t.Fatal(err)
+	}
+	_, body := call(t, filepath.Join(dir, monitor.ReadOnlySocketName), "GET", "/v1/debug", "")
+	golden(t, "debug.json", regexp.MustCompile(`"goroutines":[1-9][0-9]*`).ReplaceAllString(body, `"goroutines":42`))
+	var d monitor.Debug
+	if err := client.Post(t.Context(), "debug/clear", struct{}{}, &d); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range d.Calls {
+		if c.Errno != "" {
+			t.Errorf("after a clear: %+v", c)
+		}
+	}
+}
+
+func TestANamedPumpFails(t *testing.T) {
+	dir := folder(t)
+	start(t, dir)
+	client := monitor.NewClient(filepath.Join(dir, monitor.SocketName))
+	request := monitor.FaultRequest{Actor: "monitor", How: "error", Pump: monitor.ReadOnlySocketName}
+	if err := client.Post(t.Context(), "debug/fault", request, new(monitor.FaultAnswer)); err != nil {
+		t.Fatal(err)
+	}
+	awaitRestart(t, client, "monitor", "pump re6st-ro.sock: injected error")
+}
+
+// awaitRestart waits until an actor runs again after that fault.
+func awaitRestart(t *testing.T, client *monitor.Client, path, fault string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		var a monitor.Actors
+		if client.Get(t.Context(), "actors", &a) != nil {
+			continue // between the old and the new socket
+		}
+		for _, r := range a.Actors {
+			if r.Path == path && r.State == system.Running.String() && r.LastFault == fault {
+				return
+			}
+		}
+	}
+	t.Fatalf("%s did not restart after %q", path, fault)
 }
 
 func TestMonitorServesAgainAfterItsOwnFault(t *testing.T) {

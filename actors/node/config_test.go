@@ -32,12 +32,15 @@ max_clients = 3
 route_protocol = 207
 mark = 0x72
 log = "debug"
+debug_faults = true
+debug_restart_window_ms = 100
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if *c.Port != 0 || c.Interface != "mesh0" || c.MTU != 1400 || c.Endpoints[1] != netip.MustParseAddrPort("[2001:db8::5]:7326") ||
-		c.Trusted[0] != "eth1" || c.ClientCount != 2 || c.MaxClients != 3 || c.RouteProtocol != 207 || *c.Mark != 0x72 || c.Log != slog.LevelDebug {
+		c.Trusted[0] != "eth1" || c.ClientCount != 2 || c.MaxClients != 3 || c.RouteProtocol != 207 || *c.Mark != 0x72 || c.Log != slog.LevelDebug ||
+		!c.DebugFaults || c.DebugRestartWindow != 100 {
 		t.Errorf("%+v", c)
 	}
 }
@@ -54,6 +57,7 @@ func TestBadConfigurationsSayWhere(t *testing.T) {
 		"mark = 0x7fffffff":                 "mark is 2147483647",
 		"mark = 4294967295":                 "mark is 2147483647",
 		"mark = -1":                         "line 1",
+		"debug_restart_window_ms = 5":       "it needs debug_faults = true",
 		"log = \"loud\"":                    "line 1",
 		"port = ":                           "line 1",
 	} {

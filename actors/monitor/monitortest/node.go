@@ -10,6 +10,7 @@ import (
 	"re6st/actors/monitor"
 	"re6st/actors/system"
 	"re6st/hw/clock"
+	"re6st/hw/fault"
 	"re6st/protocols/addr"
 )
 
@@ -118,7 +119,8 @@ func reload() ([]monitor.Change, error) {
 
 // Start runs the made-up node in dir until stop is called.
 func Start(dir string, sources monitor.Sources) (stop func() error, err error) {
-	sys := system.New(system.Config{Clock: clock.NewVirtual(Now)})
+	virtual := clock.NewVirtual(Now)
+	sys := system.New(system.Config{Clock: virtual})
 	stop = func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
@@ -129,7 +131,9 @@ func Start(dir string, sources monitor.Sources) (stop func() error, err error) {
 		err = await(sys, "node")
 	}
 	if err == nil {
-		cfg := monitor.Config{Dir: dir, ReadOnlyGroup: -1, System: sys, Sources: sources, Build: Build, Reload: reload}
+		cfg := monitor.Config{
+			Dir: dir, ReadOnlyGroup: -1, System: sys, Sources: sources, Build: Build, Reload: reload, Faults: fault.New(virtual.Now),
+		}
 		_, err = system.Spawn(sys, "monitor", monitor.Spec(cfg))
 	}
 	if err == nil {
