@@ -53,7 +53,8 @@ func features() (all []Finding) {
 	for _, l := range linkKinds {
 		all = append(all, feature(l.name, l.purpose, l.option).wanted(missing(h.LinkAdd(l.link), unix.EOPNOTSUPP), "yes"))
 	}
-	all = append(all, feature("fou", "fou tunnels", "CONFIG_NET_FOU").wanted(fou(h), "yes"))
+	foot := Finding{Area: "kernel", Name: "fou", For: "fou tunnels", Cure: "modprobe fou, or " + fmt.Sprintf(kernelCure, "CONFIG_NET_FOU")}
+	all = append(all, foot.wanted(fou(), "yes"))
 	return append(all, qdiscs(h, feature)...)
 }
 
@@ -81,11 +82,11 @@ func missing(err error, unknown ...error) error {
 	return nil
 }
 
-func fou(h *vnl.Handle) error {
-	// The generic netlink family is there once the module is; making a port loads it.
+// fou asks for a port. Unlike the kinds of link its module is not loaded by the kernel.
+func fou() error {
 	err := vnl.FouAdd(vnl.Fou{Family: unix.AF_INET, Port: 7326, EncapType: vnl.FOU_ENCAP_DIRECT, Protocol: unix.IPPROTO_GRE})
 	if err != nil && !errors.Is(err, unix.EEXIST) {
-		return errors.New("not in this kernel, or its module is not loaded")
+		return fmt.Errorf("not in this kernel, or not loaded: %w", err)
 	}
 	return nil
 }

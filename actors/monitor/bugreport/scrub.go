@@ -1,0 +1,19 @@
+package bugreport
+
+import "regexp"
+
+var (
+	// joinLine is an invitation; its token is what stands before the fingerprint.
+	joinLine = regexp.MustCompile(`(re6st://[^/\s"']+/)[A-Za-z0-9_-]+`)
+	// privateKey is a PEM block, also where JSON has made one line of it.
+	privateKey = regexp.MustCompile(`(?s)-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?(-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)`)
+	// assigned is a secret by its name, in TOML or JSON.
+	assigned = regexp.MustCompile(`(?i)((?:password|passphrase|secret|token|private[_-]?key|psk)["']?\s*[:=]\s*)("[^"\n]*"|'[^'\n]*'|[^\s,}]+)`)
+)
+
+// scrub takes secrets out of text.
+func scrub(b []byte) []byte {
+	b = joinLine.ReplaceAll(b, []byte("${1}REMOVED"))
+	b = privateKey.ReplaceAll(b, []byte("$1 REMOVED"))
+	return assigned.ReplaceAll(b, []byte("${1}\"REMOVED\""))
+}
