@@ -101,6 +101,7 @@ func (f *feed) add(e Event) Event {
 
 // emit raises an event: to the ring, the subscribers and the log.
 func (s *System) emit(c *cell, kind EventKind, text string, f *Fault) Event {
+	s.tallies.add(c.care.kind, kind)
 	level := slog.LevelInfo
 	attrs := []any{actorAttr, c.path}
 	if text != "" {

@@ -40,13 +40,14 @@ type Config struct {
 
 // System is a tree of actors. It ends when Stop is called, or when a root actor escalates.
 type System struct {
-	cfg    Config
-	as     *actor.ActorSystem
-	root   *root
-	feed   feed
-	events *throttle // of the actors' own
-	began  time.Time
-	done   chan struct{}
+	cfg     Config
+	as      *actor.ActorSystem
+	root    *root
+	feed    feed
+	tallies tallies
+	events  *throttle // of the actors' own
+	began   time.Time
+	done    chan struct{}
 
 	mu       sync.Mutex // guards what follows
 	rand     *rand.Rand
