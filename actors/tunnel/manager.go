@@ -39,8 +39,9 @@ type manager struct {
 	plan     *system.Timer
 	accept   *system.Timer
 	gossip   *system.Timer
-	told     bool // the gossip timer is armed
-	moved    bool // this node has another address to tell of
+	told     bool   // the gossip timer is armed
+	moved    bool   // this node has another address to tell of
+	taken    uint64 // handshakes of peers that succeeded
 
 	lastLink rib.LinkID
 	tunnels  map[rib.LinkID]*tunnelState
@@ -241,6 +242,7 @@ func (m *manager) settle() {
 		case fabric.Send:
 			m.send(e.To, e.Datagram)
 		case fabric.Accepted:
+			m.taken++
 			m.accepted(e)
 		case fabric.Verify:
 			if t := m.byPeer[e.Peer]; t != nil {
@@ -385,7 +387,7 @@ func (m *manager) endpoints() []netip.AddrPort {
 }
 
 func (m *manager) snapshot() Snapshot {
-	s := Snapshot{Known: m.planner.Known(tunnelplan.MaxPeers), Endpoints: m.endpoints(), Drops: m.acceptor.Drops()}
+	s := Snapshot{Known: m.planner.Known(tunnelplan.MaxPeers), Endpoints: m.endpoints(), Drops: m.acceptor.Drops(), Accepted: m.taken}
 	for _, id := range slices.Sorted(maps.Keys(m.tunnels)) {
 		s.Links = append(s.Links, m.tunnels[id].snap)
 	}

@@ -191,6 +191,7 @@ type Snapshot struct {
 	Known     []tunnelplan.Peer
 	Endpoints []netip.AddrPort
 	Drops     fabric.Drops
+	Accepted  uint64 // handshakes of peers that succeeded, since the manager started
 }
 
 // LinkSnapshot is one link, up or on its way.

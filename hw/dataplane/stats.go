@@ -61,6 +61,15 @@ func (r Reason) String() string {
 	return "unknown"
 }
 
+// Reasons are all of them, in the order of the path.
+func Reasons() []Reason {
+	all := make([]Reason, reasonCount)
+	for i := range all {
+		all[i] = Reason(i)
+	}
+	return all
+}
+
 // MarshalText is String.
 func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
