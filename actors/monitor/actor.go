@@ -4,15 +4,10 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"log/slog"
-	"net"
-	"net/http"
 	"path/filepath"
-	"sync"
 	"time"
 
-	"golang.org/x/net/netutil"
-
+	"re6st/actors/monitor/web"
 	"re6st/actors/system"
 	"re6st/hw/fault"
 )
@@ -25,12 +20,14 @@ type Sources struct {
 	Peers   func() []Peer
 	Tunnels func() []Tunnel
 	Routes  func() []Route
+	Vitals  func() Vitals
 }
 
 // System is what the monitor needs of the actor system; *system.System has it.
 type System interface {
 	Actors() []system.Record
 	Events() []system.Event
+	Tallies() []system.Tally
 	Subscribe(size int) *system.Subscription
 	Inject(path string, how system.Injection) error
 	InjectPump(path, pump string, how system.Injection, stall time.Duration) error
@@ -52,18 +49,11 @@ type Config struct {
 
 // Limits of the sockets.
 const (
-	MaxConnections = 32 // each
-	maxBody        = 4 << 10
-	maxHeader      = 16 << 10
-	headerTimeout  = 5 * time.Second
-	idleTimeout    = time.Minute
-	streamBuffer   = 256 // events that a slow reader may be behind
-	// lastAnswers is how long calls at hand may take when the monitor ends: who had
-	// it fail is to be told so.
-	lastAnswers = 100 * time.Millisecond
+	maxBody      = 4 << 10
+	streamBuffer = 256 // events that a slow reader may be behind
 )
 
-// Message is what the monitor takes: nothing.
+// Message is what the monitor's actors take: nothing but what they tell themselves.
 //
 //sumtype:decl
 type Message interface{ isMonitorMessage() }
@@ -109,7 +99,7 @@ func (h *handler) open(ctx *system.Context[Message], name string, mode fs.FileMo
 	}
 	api, log := (&server{h.cfg, ctx.Clock(), writable}).handler(), ctx.Log()
 	ctx.Pump(name, func(ctx context.Context, _ *system.Pump[Message]) error {
-		return serve(ctx, l, api, log)
+		return web.Serve(ctx, l, api, log)
 	}, system.WithCloser(l))
 	return nil
 }
@@ -124,38 +114,4 @@ func (h *handler) Stop(ctx *system.Context[Message]) {
 			ctx.Log().Warn("release the lock", "error", err)
 		}
 	}
-}
-
-// serve answers on l until ctx ends, and returns when every answer has ended too.
-func serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
-	var conns sync.WaitGroup
-	srv := &http.Server{
-		Handler: h,
-		ConnState: func(_ net.Conn, s http.ConnState) {
-			switch s {
-			case http.StateNew: // on this goroutine, so before Wait
-				conns.Add(1)
-			case http.StateClosed:
-				conns.Done()
-			default: // between the two
-			}
-		},
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
-	err := srv.Serve(netutil.LimitListener(l, MaxConnections)) // until l is closed
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastAnswers)
-	defer cancel()
-	closed := srv.Shutdown(limit)
-	if errors.Is(closed, context.DeadlineExceeded) {
-		closed = srv.Close()
-	}
-	conns.Wait()
-	if ctx.Err() != nil {
-		return nil
-	}
-	return errors.Join(err, closed)
 }

@@ -19,6 +19,19 @@ type server struct {
 
 func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
+	s.reads(mux)
+	mux.HandleFunc("GET /v1/events", s.events)
+	mux.HandleFunc("POST /v1/ping", s.ping)
+	mux.HandleFunc("GET /v1/debug", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, s.debug()) })
+	mux.HandleFunc("POST /v1/debug/fault", s.fault)
+	mux.HandleFunc("POST /v1/debug/clear", s.clear)
+	mux.HandleFunc("POST /v1/reload", s.reload)
+	mux.HandleFunc("/", noSuchCall)
+	return mux
+}
+
+// reads adds the calls that answer one object and change nothing.
+func (s *server) reads(mux *http.ServeMux) {
 	get := func(path string, answer func() any) {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, answer()) })
 	}
@@ -28,16 +41,10 @@ func (s *server) handler() http.Handler {
 	get("/v1/routes", func() any { return Routes{s.header(), list(s.cfg.Sources.Routes())} })
 	get("/v1/actors", func() any { return s.actors() })
 	get("/v1/version", func() any { return VersionInfo{s.header(), s.cfg.Build} })
-	mux.HandleFunc("GET /v1/events", s.events)
-	mux.HandleFunc("POST /v1/ping", s.ping)
-	get("/v1/debug", func() any { return s.debug() })
-	mux.HandleFunc("POST /v1/debug/fault", s.fault)
-	mux.HandleFunc("POST /v1/debug/clear", s.clear)
-	mux.HandleFunc("POST /v1/reload", s.reload)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusNotFound, fmt.Sprintf("no such call: %s %s", r.Method, r.URL.Path))
-	})
-	return mux
+}
+
+func noSuchCall(w http.ResponseWriter, r *http.Request) {
+	refuse(w, http.StatusNotFound, fmt.Sprintf("no such call: %s %s", r.Method, r.URL.Path))
 }
 
 func (s *server) header() Header { return Header{Schema, s.clock.Now().UTC()} }

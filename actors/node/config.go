@@ -13,6 +13,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"re6st/actors/discovery"
+	"re6st/actors/monitor/web"
 )
 
 // Defaults and bounds of the configuration.
@@ -60,6 +61,9 @@ type Config struct {
 	// the number of the routing table for that too. 0 is none: then no route of the
 	// mesh may cover an endpoint.
 	Mark *uint32 `toml:"mark"`
+	// HTTP is the address of the loopback that shows the live page, metrics and
+	// events, such as 127.0.0.1:7327; the zero one: none.
+	HTTP netip.AddrPort `toml:"http"`
 	// Log is debug, info, warn or error.
 	Log slog.Level `toml:"log"`
 	// DebugFaults lets system calls be failed by the control socket.
@@ -155,6 +159,11 @@ func (c Config) check() error {
 	}
 	if c.DebugRestartWindow > 0 && !c.DebugFaults {
 		return fmt.Errorf("%w: debug_restart_window_ms is for tests; it needs debug_faults = true", ErrConfig)
+	}
+	if c.HTTP.IsValid() {
+		if err := web.CheckAddress(c.HTTP); err != nil {
+			return fmt.Errorf("%w: http: %w", ErrConfig, err)
+		}
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ client_count = 2
 max_clients = 3
 route_protocol = 207
 mark = 0x72
+http = "127.0.0.1:7327"
 log = "debug"
 debug_faults = true
 debug_restart_window_ms = 100
@@ -40,7 +41,7 @@ debug_restart_window_ms = 100
 	}
 	if *c.Port != 0 || c.Interface != "mesh0" || c.MTU != 1400 || c.Endpoints[1] != netip.MustParseAddrPort("[2001:db8::5]:7326") ||
 		c.Trusted[0] != "eth1" || c.ClientCount != 2 || c.MaxClients != 3 || c.RouteProtocol != 207 || *c.Mark != 0x72 || c.Log != slog.LevelDebug ||
-		!c.DebugFaults || c.DebugRestartWindow != 100 {
+		!c.DebugFaults || c.DebugRestartWindow != 100 || c.HTTP != netip.MustParseAddrPort("127.0.0.1:7327") {
 		t.Errorf("%+v", c)
 	}
 }
@@ -60,6 +61,8 @@ func TestBadConfigurationsSayWhere(t *testing.T) {
 		"debug_restart_window_ms = 5":       "it needs debug_faults = true",
 		"log = \"loud\"":                    "line 1",
 		"port = ":                           "line 1",
+		"http = \"0.0.0.0:7327\"":           "it is served to this machine only",
+		"http = \"localhost:7327\"":         "line 1",
 	} {
 		_, err := node.ParseConfig([]byte(text))
 		if !errors.Is(err, node.ErrConfig) || !strings.Contains(err.Error(), want) {

@@ -7,6 +7,7 @@
 //	         +-- router     Babel and the routing table; one child per neighbor
 //	         +-- lan        finds nodes on this machine's LANs; one child per interface
 //	         +-- monitor    control sockets
+//	         +-- http       metrics and events on the loopback, where configured
 //
 //	tunnel.LinkChanged, LinkDown -> neighbor.Links         neighbor.Reachable   -> tunnel.RoutingChanged
 //	discovery.Found              -> tunnel.PeersLearned

@@ -38,10 +38,11 @@ type parts struct {
 	unwatched   bool          // no control sockets
 	settings    settings
 
-	params atomic.Pointer[wire.SignedParams]
-	view   atomic.Pointer[rib.View]
-	asked  atomic.Pointer[asked]
-	peers  peerTable
+	params  atomic.Pointer[wire.SignedParams]
+	view    atomic.Pointer[rib.View]
+	asked   atomic.Pointer[asked]
+	replied atomic.Pointer[time.Time] // when the registry answered last
+	peers   peerTable
 }
 
 // asked is when the registry answered last, or why it did not.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"reflect"
 	"strings"
 	"sync"
@@ -77,6 +78,9 @@ func changed(old, next Config) []monitor.Change {
 func shown(v reflect.Value) string {
 	if v.Kind() == reflect.Pointer && !v.IsNil() {
 		v = v.Elem()
+	}
+	if at, ok := v.Interface().(netip.AddrPort); ok && !at.IsValid() {
+		return "" // none
 	}
 	return fmt.Sprint(v.Interface())
 }

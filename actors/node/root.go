@@ -70,7 +70,7 @@ func (r *root) Start(ctx *system.Context[message]) error {
 	if ctx.Number() > 1 {
 		r.rememberAgain()
 	}
-	for _, spawn := range []func() error{r.spawnEnquirer, r.spawnRouter, r.spawnSession, r.spawnTunnels, r.spawnLAN, r.spawnMonitor} {
+	for _, spawn := range []func() error{r.spawnEnquirer, r.spawnRouter, r.spawnSession, r.spawnTunnels, r.spawnLAN, r.spawnMonitor, r.spawnHTTP} {
 		if err := spawn(); err != nil {
 			return err
 		}
@@ -183,6 +183,16 @@ func (r *root) spawnMonitor() error {
 	return err
 }
 
+// spawnHTTP serves the loopback where the configuration wants it.
+func (r *root) spawnHTTP() error {
+	at := r.options.Config.HTTP
+	if r.unwatched || !at.IsValid() {
+		return nil
+	}
+	_, err := system.Spawn(r.ctx, "http", monitor.HTTPSpec(monitor.Config{System: r.sys, Sources: r.sources()}, at))
+	return err
+}
+
 // Handle takes one message.
 func (r *root) Handle(_ *system.Context[message], m message) error {
 	switch m := m.(type) {
@@ -249,7 +259,9 @@ func (r *root) answered(e registry.EnquirerEvent) {
 		r.asked.Store(&asked{r.ctx.Now(), e.Err.Error()})
 		r.tunnels.Tell(tunnel.RegistryFailed{})
 	case registry.Answered:
-		r.asked.Store(&asked{at: r.ctx.Now()})
+		now := r.ctx.Now()
+		r.asked.Store(&asked{at: now})
+		r.replied.Store(&now)
 		peers := make([]tunnelplan.Peer, len(e.Peers))
 		for i, p := range e.Peers {
 			peers[i] = tunnelplan.Peer{ID: p.ID, Prefix: p.Prefix, Static: p.Static, Endpoints: p.Endpoints}

@@ -2,11 +2,13 @@ package node
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
 	"re6st/actors/monitor"
 	"re6st/actors/neighbor"
+	"re6st/actors/session"
 	"re6st/actors/system"
 	"re6st/actors/tunnel"
 	"re6st/protocols/addr"
@@ -16,13 +18,14 @@ import (
 
 // Where the actors publish their snapshots.
 const (
-	routerPath = "node/router"
-	tunnelPath = "node/tunnel"
+	routerPath  = "node/router"
+	tunnelPath  = "node/tunnel"
+	sessionPath = "node/session"
 )
 
 // sources are what the control sockets show, made of the last snapshots.
 func (n *parts) sources() monitor.Sources {
-	return monitor.Sources{Status: n.status, Peers: n.known, Tunnels: n.links, Routes: n.routes}
+	return monitor.Sources{Status: n.status, Peers: n.known, Tunnels: n.links, Routes: n.routes, Vitals: n.vitals}
 }
 
 func (n *parts) status() monitor.Status {
@@ -154,4 +157,20 @@ func via(r rib.Route, peers map[rib.LinkID]addr.NodeID) string {
 	default:
 		return netip.AddrFrom16(r.NextHop.Gateway.As16()).WithZone(fmt.Sprint(r.NextHop.Ifindex)).String()
 	}
+}
+
+// vitals are for metrics.
+func (n *parts) vitals() monitor.Vitals {
+	tunnels, _ := system.Read[tunnel.Snapshot](n.sys, tunnelPath)
+	router, _ := system.Read[neighbor.Snapshot](n.sys, routerPath)
+	sessions, _ := system.Read[session.Snapshot](n.sys, sessionPath)
+	v := monitor.Vitals{
+		Path: n.plane.Stats(), Known: len(tunnels.Known), Sessions: sessions.Peers, Neighbors: len(router.Neighbors), NeighborDropped: router.Dropped,
+		Accepted: tunnels.Accepted, Refused: maps.Collect(tunnels.Drops.All()), RefusedSessions: maps.Collect(sessions.Drops.All()),
+		CertificateEnd: n.member.Identity.Certificate.NotAfter,
+	}
+	if at := n.replied.Load(); at != nil {
+		v.Answered = *at
+	}
+	return v
 }

@@ -10,7 +10,9 @@ import (
 	"re6st/actors/monitor"
 	"re6st/actors/system"
 	"re6st/hw/clock"
+	"re6st/hw/dataplane"
 	"re6st/hw/fault"
+	"re6st/hw/sock"
 	"re6st/protocols/addr"
 )
 
@@ -22,7 +24,7 @@ var Build = monitor.Build{Module: "v0.1.0", Revision: "0123456789abcdef012345678
 
 // Sample is the made-up node: three others, two links.
 func Sample() monitor.Sources {
-	return monitor.Sources{Status: status, Peers: peers, Tunnels: tunnels, Routes: routes}
+	return monitor.Sources{Status: status, Peers: peers, Tunnels: tunnels, Routes: routes, Vitals: vitals}
 }
 
 // DegradedSample is Sample of a node with a full disk.
@@ -115,6 +117,20 @@ func reload() ([]monitor.Change, error) {
 		{Key: "port", Old: "7326", New: "9000"},
 		{Key: "client_count", Old: "0", New: "3", Applied: true},
 	}, nil
+}
+
+func vitals() monitor.Vitals {
+	return monitor.Vitals{
+		Path: dataplane.Stats{
+			Ingress: dataplane.Count{Packets: 1000, Bytes: 1_400_000}, Egress: dataplane.Count{Packets: 900, Bytes: 987},
+			Relayed: dataplane.Count{Packets: 70, Bytes: 4900}, Waiting: dataplane.Count{Packets: 2, Bytes: 2600},
+			Drops: map[dataplane.Reason]uint64{dataplane.DropForged: 3, dataplane.DropNoRoute: 5},
+			Conn:  sock.Stats{Received: 2000, Sent: 2100, NoBuffer: 1},
+		},
+		Known: 3, Sessions: 2, Neighbors: 2, Accepted: 4,
+		Refused: map[string]uint64{"mac": 12, "certificate": 0}, RefusedSessions: map[string]uint64{"replay": 1},
+		CertificateEnd: Now.Add(90 * 24 * time.Hour), Answered: ago(90 * time.Second),
+	}
 }
 
 // Start runs the made-up node in dir until stop is called.
