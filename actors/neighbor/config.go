@@ -1,6 +1,7 @@
 package neighbor
 
 import (
+	"context"
 	"net/netip"
 	"time"
 
@@ -28,6 +29,9 @@ type Config struct {
 	Send func(rib.LinkID, []byte) error
 	// SetView hands the table to the packet path.
 	SetView func(*rib.View)
+	// SetGateways tells which nodes offer a way out of the mesh, whatever is
+	// selected; sorted. Nil: nobody wants to know.
+	SetGateways func([]addr.NodeID)
 	// Persist stores the sequence number durably.
 	Persist func(seqno uint16) error
 	Emit    func(Event)
@@ -43,6 +47,12 @@ type Kernel struct {
 	Ranges []Range
 	// Trusted interfaces, by name, speak Babel in the clear.
 	Trusted []string
+	// DefaultRoute has the kernel send what is for nowhere else into the mesh.
+	DefaultRoute bool
+	// Gateway announces the way out of the mesh while this machine has one, as
+	// Outside reports until its context ends.
+	Gateway bool
+	Outside func(ctx context.Context, report func(reachable bool)) error
 }
 
 // Range is the range of a class, and this node's address in it.

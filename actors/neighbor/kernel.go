@@ -14,6 +14,10 @@ import (
 // storeAgain is how long after a failure the disk or the kernel is tried again.
 const storeAgain = 5 * time.Second
 
+// defaultMetric is that of the mesh's default route in the kernel: a default route of
+// the machine's own goes first, or the mesh's would catch what carries the mesh.
+const defaultMetric = 4096
+
 // startPumps starts what blocks: the kernel's tables and the disk.
 func (r *router) startPumps() {
 	r.seqnos = make(chan uint16, 1)
@@ -71,15 +75,18 @@ func (k *Kernel) routes(view *rib.View, locators netip.Prefix) []netlink.Route {
 		case r.Topology != 0 || locators.Contains(r.Prefix.Addr()) || !r.Unreachable && r.NextHop.IsSelf():
 			continue
 		case r.Unreachable:
-			if k.covers(r.Prefix) {
-				continue // the packet path answers for it
+			if k.covers(r.Prefix) || r.Prefix.Bits() == 0 {
+				continue // the packet path answers for it, or the machine has its own
 			}
 			out.Kind = netlink.Unreachable
 		case r.NextHop.Link != 0:
-			if k.covers(r.Prefix) || r.Prefix.Addr().Is4() {
+			if k.covers(r.Prefix) || r.Prefix.Addr().Is4() || r.Prefix.Bits() == 0 && !k.DefaultRoute {
 				continue
 			}
 			out.Link = k.TUN
+			if r.Prefix.Bits() == 0 {
+				out.Metric, out.PrefSrc = defaultMetric, k.Ranges[0].Address
+			}
 		default:
 			out.Link, out.Via = r.NextHop.Ifindex, r.NextHop.Gateway
 		}

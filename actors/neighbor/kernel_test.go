@@ -30,7 +30,7 @@ func TestWhatTheKernelIsToProgram(t *testing.T) {
 		own     = netip.MustParseAddr("2001:db8:42::1")
 		fabric  = rib.NextHop{Link: 3}
 		trusted = rib.NextHop{Ifindex: 5, Gateway: via}
-		k       = &Kernel{TUN: 7, Ranges: []Range{{prefix("2001:db8:42::/48"), own}}}
+		k       = &Kernel{DefaultRoute: true, TUN: 7, Ranges: []Range{{prefix("2001:db8:42::/48"), own}}}
 		ranges  = netlink.Route{Dst: prefix("2001:db8:42::/48"), Link: 7, PrefSrc: own}
 	)
 	for name, c := range map[string]struct {
@@ -41,7 +41,10 @@ func TestWhatTheKernelIsToProgram(t *testing.T) {
 		"outside of the ranges by the fabric": {rib.Route{Prefix: prefix("fd99::/64"), Egress: someone, NextHop: fabric}, []netlink.Route{{Dst: prefix("fd99::/64"), Link: 7}}},
 		"by a trusted interface":              {rib.Route{Prefix: prefix("fd99::/64"), Egress: someone, NextHop: trusted}, []netlink.Route{{Dst: prefix("fd99::/64"), Link: 5, Via: via}}},
 		"in a range, by a trusted interface":  {rib.Route{Prefix: prefix("2001:db8:42:100::/64"), Egress: someone, NextHop: trusted}, []netlink.Route{{Dst: prefix("2001:db8:42:100::/64"), Link: 5, Via: via}}},
-		"from a source":                       {rib.Route{Prefix: prefix("::/0"), Source: prefix("2001:db8:42::/48"), Egress: someone, NextHop: fabric}, []netlink.Route{{Dst: prefix("::/0"), Src: prefix("2001:db8:42::/48"), Link: 7}}},
+		"from a source":                       {rib.Route{Prefix: prefix("::/0"), Source: prefix("2001:db8:42::/48"), Egress: someone, NextHop: fabric}, []netlink.Route{{Dst: prefix("::/0"), Src: prefix("2001:db8:42::/48"), Link: 7, Metric: defaultMetric, PrefSrc: own}}},
+		"the way out of the mesh":             {rib.Route{Prefix: prefix("::/0"), Egress: someone, NextHop: fabric}, []netlink.Route{{Dst: prefix("::/0"), Link: 7, Metric: defaultMetric, PrefSrc: own}}},
+		"no way out any more":                 {rib.Route{Prefix: prefix("::/0"), Unreachable: true}, nil},
+		"the way out by a trusted interface":  {rib.Route{Prefix: prefix("::/0"), Egress: someone, NextHop: trusted}, []netlink.Route{{Dst: prefix("::/0"), Link: 5, Via: via}}},
 		"unreachable outside":                 {rib.Route{Prefix: prefix("fd99::/64"), Unreachable: true}, []netlink.Route{{Dst: prefix("fd99::/64"), Kind: netlink.Unreachable}}},
 		"unreachable in a range":              {rib.Route{Prefix: prefix("2001:db8:42:100::/64"), Unreachable: true}, nil},
 		"a locator":                           {rib.Route{Prefix: prefix("fd00:1::9/128"), Egress: someone, NextHop: fabric}, nil},

@@ -32,6 +32,7 @@ type router struct {
 	kernel   map[babel.InterfaceID]*trusted
 	children map[babel.NeighborKey]*child
 	view     *rib.View      // as the packet path has it
+	gateways []addr.NodeID  // as they were told of
 	held     bool           // a restarted router does not publish yet
 	desired  chan *rib.View // to the kernel's pump; holds the newest
 	seqnos   chan uint16    // to the store's pump; holds the newest
@@ -70,6 +71,7 @@ func (r *router) Start(ctx *system.Context[Message]) error {
 		return err
 	}
 	r.openTrusted()
+	r.startGateway()
 	self := ctx.Self()
 	r.cfg.Links.observe(func() { self.Tell(linksChanged{}) })
 	r.syncLinks()
@@ -124,6 +126,10 @@ func (r *router) Handle(ctx *system.Context[Message], m Message) error {
 		r.babel.Withdraw(now, m.Key)
 	case heardOnKernel:
 		r.heard(m)
+	case outside:
+		if err := r.outside(m); err != nil {
+			return err
+		}
 	case interfaceLost:
 		r.lost(m)
 	case openAgain:
@@ -189,6 +195,7 @@ func (r *router) settle() {
 	})
 	r.timer.Rearm(r.babel.NextTimeout())
 	r.publish()
+	r.reportGateways()
 }
 
 // send puts a packet on its interface. What cannot be sent is lost as on any

@@ -62,6 +62,7 @@ func (r *router) tryOpen(name string) error {
 	id := kernelInterface(t.ifindex)
 	err = r.babel.AddInterface(r.ctx.Now(), id, babel.Interface{
 		Ifindex: t.ifindex, Local: conn.Local(), Multicast: true, HelloInterval: r.cfg.HelloInterval,
+		NoDefault: !r.cfg.Kernel.forwardsOut(),
 	})
 	if err != nil {
 		return errors.Join(err, conn.Close())

@@ -53,6 +53,7 @@ func beNode(dir string) {
 //	n2 under0 ---- under0 n1 veth0 ---- veth0 babeld lan0 fd99:1::1/64
 type lan struct {
 	t             *testing.T
+	group         *netns.Group
 	issuer        *cert.Issuer
 	n1, n2, other *netns.NS
 }
@@ -69,7 +70,7 @@ func newLAN(t *testing.T) *lan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lan{t: t}
+	l := &lan{t: t, group: group}
 	t.Cleanup(func() { l.check(group.Close()) })
 	for name, ns := range map[string]**netns.NS{"n1": &l.n1, "n2": &l.n2, "other": &l.other} {
 		*ns, err = group.Create(name)
@@ -164,6 +165,13 @@ func (l *lan) node(ns *netns.NS, i int, config string, peers ...tunnelplan.Peer)
 	return l.start(ns, nodeEnv+"="+dir.Path(""), os.Args[0])
 }
 
+// babeld runs Debian's on the trusted LAN, for a prefix of its own.
+func (l *lan) babeld(prefix string) {
+	l.t.Helper()
+	l.start(l.other, "", "babeld", "-I", filepath.Join(l.t.TempDir(), "pid"), "-S", filepath.Join(l.t.TempDir(), "state"), "-c", "/dev/null",
+		"-C", "interface veth0 type wired hello-interval 1 update-interval 4", "-C", "redistribute proto 2 ip "+prefix+" allow", "veth0")
+}
+
 // routes are those of a namespace to a prefix, as iproute2 shows them.
 func (l *lan) routes(ns *netns.NS, prefix string) string {
 	l.t.Helper()
@@ -217,8 +225,7 @@ func (l *lan) linkLocal(ns *netns.NS, dev string) string {
 func TestBabeldOnATrustedInterface(t *testing.T) {
 	const theirs, ours, foreign, leftover = "fd99:1::/64", "2001:db8:42:1::/64", "fd55::/64", "fd66::/64"
 	l := newLAN(t)
-	l.start(l.other, "", "babeld", "-I", filepath.Join(t.TempDir(), "pid"), "-S", filepath.Join(t.TempDir(), "state"), "-c", "/dev/null",
-		"-C", "interface veth0 type wired hello-interval 1 update-interval 4", "-C", "redistribute proto 2 ip "+theirs+" allow", "veth0")
+	l.babeld(theirs)
 	l.ip(l.n1, "route add "+foreign+" dev lo proto static")
 	l.ip(l.n1, "route add "+leftover+" dev lo proto 206")
 	stop := l.node(l.n1, 1, "trusted = [\"veth0\"]\nport = 7326\n")

@@ -51,6 +51,12 @@ type Config struct {
 	LAN *bool `toml:"lan"`
 	// LANInterfaces are the interfaces to do so on; none: all that are fit.
 	LANInterfaces []string `toml:"lan_interfaces"`
+	// Gateway announces this machine's IPv6 default route as the mesh's way out,
+	// while there is one.
+	Gateway bool `toml:"gateway"`
+	// DefaultRoute has this machine send what is for nowhere else into the mesh,
+	// unless it has a default route of its own.
+	DefaultRoute bool `toml:"default_route"`
 	// ClientCount overrides how many links this node opens; 0: the network's.
 	ClientCount int `toml:"client_count"`
 	// MaxClients overrides how many links it accepts; 0: the network's.

@@ -1,7 +1,9 @@
 package node
 
 import (
+	"context"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,11 +40,12 @@ type parts struct {
 	unwatched   bool          // no control sockets
 	settings    settings
 
-	params  atomic.Pointer[wire.SignedParams]
-	view    atomic.Pointer[rib.View]
-	asked   atomic.Pointer[asked]
-	replied atomic.Pointer[time.Time] // when the registry answered last
-	peers   peerTable
+	params   atomic.Pointer[wire.SignedParams]
+	view     atomic.Pointer[rib.View]
+	gateways atomic.Pointer[[]addr.NodeID] // the nodes that offer a way out of the mesh, sorted
+	asked    atomic.Pointer[asked]
+	replied  atomic.Pointer[time.Time] // when the registry answered last
+	peers    peerTable
 }
 
 // asked is when the registry answered last, or why it did not.
@@ -81,7 +84,8 @@ func (n *parts) openPlane() error {
 }
 
 // accept tells whether a packet from src may come out of the session with peer:
-// where the peer's certificate covers src, or src is routed to that peer.
+// where the peer's certificate covers src, or src is routed to that peer, or the peer
+// is a gateway and src is of nowhere in the mesh.
 func (n *parts) accept(peer addr.NodeID, src netip.Addr) bool {
 	prefix, ok := n.peers.prefix(peer)
 	if !ok {
@@ -93,7 +97,11 @@ func (n *parts) accept(peer addr.NodeID, src netip.Addr) bool {
 		}
 	}
 	route, ok := n.view.Load().Lookup(netip.Addr{}, src)
-	return ok && route.Egress == peer
+	if ok && route.Prefix.Bits() > 0 {
+		return route.Egress == peer
+	}
+	gateways := n.gateways.Load()
+	return gateways != nil && slices.Contains(*gateways, peer)
 }
 
 // setView hands the routing table to the packet path.
@@ -137,5 +145,12 @@ func (n *parts) networks() (ranges []netip.Prefix) {
 
 // kernel is what the router programs.
 func (n *parts) kernel() *neighbor.Kernel {
-	return &neighbor.Kernel{Routes: n.host.routes, TUN: n.host.ifindex, Ranges: n.host.ranges, Trusted: n.options.Config.Trusted}
+	c := n.options.Config
+	return &neighbor.Kernel{
+		Routes: n.host.routes, TUN: n.host.ifindex, Ranges: n.host.ranges, Trusted: c.Trusted,
+		DefaultRoute: c.DefaultRoute, Gateway: c.Gateway && n.host.kernel != nil,
+		Outside: func(ctx context.Context, report func(bool)) error {
+			return n.host.kernel.WatchDefault(ctx, uint8(c.RouteProtocol), report)
+		},
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"re6st/actors/session"
 	"re6st/actors/system"
 	"re6st/actors/tunnel"
+	"re6st/protocols/addr"
 	beacon "re6st/protocols/discovery"
 	"re6st/protocols/fabric"
 	wire "re6st/protocols/registry"
@@ -124,7 +125,7 @@ func (r *root) spawnRouter() error {
 	r.router, err = neighbor.Spawn(r.ctx, neighbor.Config{
 		Self: r.member.Identity.ID, RouterID: r.state.RouterID, Seqno: r.state.Seqno, Persist: r.state.Persist,
 		Locators: r.member.Params.LocatorRange, Own: own, HelloInterval: time.Duration(r.params.Load().HelloInterval),
-		Links: r.ports, SetView: r.setView, Emit: r.fromRouter, Kernel: r.kernel(),
+		Links: r.ports, SetView: r.setView, SetGateways: func(ids []addr.NodeID) { r.gateways.Store(&ids) }, Emit: r.fromRouter, Kernel: r.kernel(),
 		Send: func(id rib.LinkID, packet []byte) error { return r.plane.SendControl(id, fabric.ControlBabel, packet) },
 	})
 	return err

@@ -40,6 +40,10 @@ Keys of the configuration, all optional (TOML):
   trusted         interfaces that speak Babel in the clear ([])
   lan             find nodes on this machine's LANs        (true)
   lan_interfaces  on these interfaces only                 ([]: all)
+  gateway         offer this machine's IPv6 default route  (false)
+                  to the mesh while it has one
+  default_route   send what is for nowhere else into the   (false)
+                  mesh, unless this machine has a way out
   client_count    links to open                            (the network's)
   max_clients     links to accept                          (the network's)
   route_protocol  number on the node's kernel routes       (206)

@@ -198,8 +198,11 @@ func TestWhatMustNotEnterTheMeshIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	unreachable := rib.Route{Prefix: prefix(general, 9), Egress: b.id, NextHop: rib.NextHop{Link: 2}, Unreachable: true}
-	if _, _, err := a.table.Offer(a.start, rib.OriginBabel, unreachable); err != nil {
-		t.Fatal(err)
+	wayOut := rib.Route{Prefix: netip.MustParsePrefix("::/0"), Egress: b.id, NextHop: rib.NextHop{Link: 2}} // leads to no node
+	for _, r := range []rib.Route{unreachable, wayOut} {
+		if _, _, err := a.table.Offer(a.start, rib.OriginBabel, r); err != nil {
+			t.Fatal(err)
+		}
 	}
 	a.SetView(a.table.View())
 	meet(a, b)
@@ -245,6 +248,24 @@ func TestWhatMustNotEnterTheMeshIsRefused(t *testing.T) {
 	}
 	if n := a.conn.Stats().Sent; n != 0 {
 		t.Errorf("%d datagrams left", n)
+	}
+}
+
+func TestWhatIsForNowhereInTheMeshLeavesByTheGateway(t *testing.T) {
+	net := hwtest.NewNetwork(1)
+	a, relay, b := line(t, net)
+	if _, _, err := a.table.Offer(a.start, rib.OriginBabel, rib.Route{
+		Prefix: netip.MustParsePrefix("::/0"), Egress: b.id, NextHop: rib.NextHop{Link: 2},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	a.SetView(a.table.View())
+	meet(a, b)
+	run(t, a, relay, b)
+	want := packet(host(general, 1), netip.MustParseAddr("2001:db8:ffff::2"), "out")
+	a.tun.Inject(want)
+	if got := out(t, b); !bytes.Equal(got, want) {
+		t.Errorf("the gateway gave its kernel % x", got)
 	}
 }
 

@@ -44,7 +44,8 @@ func (w *worker) fromTUN(n int) {
 	}
 	route, ok := w.view.Load().Lookup(h.src, h.dst)
 	switch {
-	case !ok || route.NextHop.Link != 0 && route.Egress.IsZero():
+	case !ok || route.NextHop.Link != 0 && route.Egress.IsZero() || c.Range.Bits() > route.Prefix.Bits() && c.Range.Contains(h.dst):
+		// A gateway's default route leads to no node of the mesh.
 		w.drop(DropNoRoute)
 		w.refuse(packet, icmpUnreachable, codeNoRoute, 0)
 	case route.NextHop.Link == 0 || route.Egress == w.self:

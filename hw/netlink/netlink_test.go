@@ -451,6 +451,49 @@ func until(next func() netlink.Event, ok func(netlink.Event) bool) netlink.Event
 	}
 }
 
+func TestWatchDefaultTellsOfTheMachinesOwn(t *testing.T) {
+	l := newLab(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	told, ended := make(chan bool, 16), make(chan error, 1)
+	go func() { ended <- l.conn.WatchDefault(ctx, protocol, func(there bool) { told <- there }) }()
+	for i, c := range []struct {
+		do   []string // ip -6 route
+		want bool
+	}{
+		{nil, false},
+		{[]string{"add", "default", "dev", "v0", "metric", "7"}, true},
+		{[]string{"add", "default", "dev", "v1", "metric", "8"}, true},
+		{[]string{"del", "default", "metric", "7"}, true},
+		{[]string{"del", "default", "metric", "8"}, false},
+		{[]string{"add", "default", "dev", "v0", "proto", fmt.Sprint(protocol)}, false}, // ours
+		{[]string{"add", "default", "dev", "v0", "table", "77"}, false},
+		{[]string{"add", "unreachable", "default", "metric", "9"}, false},
+		{[]string{"add", "default", "dev", "v0", "metric", "7"}, true},
+	} {
+		if c.do != nil {
+			l.ip(append([]string{"-6", "route"}, c.do...)...)
+		}
+		if i == 2 || i == 3 || i > 4 && !c.want {
+			continue // no change: what is told next shows that
+		}
+		select {
+		case got := <-told:
+			if got != c.want {
+				t.Fatalf("after %v: %v", c.do, got)
+			}
+		case err := <-ended:
+			t.Fatalf("after %v: %v", c.do, err)
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("it ended with %v", err)
+	}
+	if len(told) != 0 {
+		t.Errorf("%d more were told", len(told))
+	}
+}
+
 func TestWatchTellsWhatIsAndThenWhatChanges(t *testing.T) {
 	l := newLab(t)
 	next := l.watching()

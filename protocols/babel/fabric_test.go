@@ -199,6 +199,57 @@ func TestLocatorsStayInTheFabric(t *testing.T) {
 	}
 }
 
+func TestADefaultRouteStaysWhereItIsNotForwarded(t *testing.T) {
+	b := newBench(t)
+	b.add(1, babel.Interface{Ifindex: 1, Local: selfLL, Multicast: true, NoDefault: true})
+	b.lan(2)
+	b.fabric(3)
+	n := b.neighbor(1, 1)
+	b.neighbor(2, 2)
+	b.neighbor(3, 3)
+	everywhere := rib.Key{Prefix: netip.MustParsePrefix("::/0")}
+	if got := b.router.Egresses(everywhere); len(got) != 0 {
+		t.Errorf("a way out by %v before there is any", got)
+	}
+	if err := b.router.Originate(b.now, everywhere, 0); err != nil {
+		t.Fatal(err)
+	}
+	b.settle()
+	b.say(n, babel.RouteRequest(everywhere))
+	b.pass(time.Minute)
+	all := b.take()
+	if us := updatesOf(all, 1, everywhere); len(us) != 0 {
+		t.Errorf("on the LAN that does without: %+v", us)
+	}
+	for _, i := range []babel.InterfaceID{2, 3} {
+		if us := updatesOf(all, i, everywhere); len(us) == 0 {
+			t.Errorf("on interface %d: nothing", i)
+		}
+	}
+}
+
+func TestEveryWayOutIsKnown(t *testing.T) {
+	b := newBench(t)
+	b.fabric(1)
+	b.fabric(2)
+	b.lan(3)
+	everywhere := rib.Key{Prefix: netip.MustParsePrefix("::/0")}
+	for i, egress := range map[int]int{1: 7, 2: 8} {
+		u := update(1, 100+uint16(i))
+		u.Prefix, u.Egress, u.RouterID = everywhere.Prefix, nodeID(egress), babel.RouterID(nodeID(egress))
+		b.say(b.neighbor(babel.InterfaceID(i), i), u)
+	}
+	if got, want := b.router.Egresses(everywhere), []addr.NodeID{nodeID(7), nodeID(8)}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	u := update(1, 100)
+	u.Prefix = everywhere.Prefix
+	b.say(b.neighbor(3, 3), u)
+	if got, want := b.router.Egresses(everywhere), []addr.NodeID{nodeID(0), nodeID(7), nodeID(8)}; !slices.Equal(got, want) {
+		t.Errorf("with one of the LAN: %v, want %v", got, want)
+	}
+}
+
 func TestWhoImportsFromAKernelInterfaceIsTheEgress(t *testing.T) {
 	b := newBench(t)
 	b.lan(1)

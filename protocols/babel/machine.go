@@ -38,7 +38,10 @@ type Interface struct {
 	Multicast bool
 	// PointToPoint leads to one neighbor only: split horizon (section 3.7.4).
 	// Fabric links always do.
-	PointToPoint  bool
+	PointToPoint bool
+	// NoDefault keeps default routes to this router: it would not forward what
+	// followed them from there.
+	NoDefault     bool
 	MaxPacket     int            // bytes of Babel that fit; 0 is DefaultPacket
 	HelloInterval time.Duration  // 0 is HelloInterval
 	Topologies    []rib.Topology // that a fabric link belongs to beside 0

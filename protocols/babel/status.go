@@ -1,8 +1,10 @@
 package babel
 
 import (
+	"slices"
 	"time"
 
+	"re6st/protocols/addr"
 	"re6st/protocols/rib"
 )
 
@@ -36,6 +38,30 @@ type RouteEntry struct {
 	Feasible          bool
 	Selected          bool
 	Expires           time.Time // zero: never
+}
+
+// Egresses are the egress nodes of all usable routes to key, selected or not, in
+// order: this router for what it originates, or has of a kernel interface.
+func (r *Router) Egresses(key rib.Key) []addr.NodeID {
+	d := r.destinations[key]
+	if d == nil {
+		return nil
+	}
+	var egresses []addr.NodeID
+	if d.originated {
+		egresses = append(egresses, r.cfg.Self)
+	}
+	for _, rt := range d.routes {
+		switch {
+		case rt.metric == Infinity:
+		case rt.neighbor.iface.Fabric:
+			egresses = append(egresses, rt.egress)
+		default:
+			egresses = append(egresses, r.cfg.Self)
+		}
+	}
+	slices.SortFunc(egresses, addr.NodeID.Compare)
+	return slices.Compact(egresses)
 }
 
 // Status is the tables as they are now.

@@ -178,7 +178,7 @@ func (r *Router) updateOf(now time.Time, i *iface, key rib.Key, poison bool) (Up
 		Topology: key.Topology, Prefix: key.Prefix, Source: key.Source, RouterID: r.cfg.RouterID,
 		Metric: Infinity, Interval: i.updateInterval(), Egress: r.cfg.Self,
 	}
-	if !i.belongs(key.Topology) || !i.Fabric && r.isLocator(key) {
+	if !i.belongs(key.Topology) || !i.Fabric && r.isLocator(key) || i.NoDefault && key.Prefix.Bits() == 0 {
 		return u, false
 	}
 	if key.Prefix.Addr().Is4() && !i.Fabric {

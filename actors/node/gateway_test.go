@@ -1,0 +1,103 @@
+package node
+
+import (
+	"net/netip"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"re6st/hw/netns"
+	"re6st/protocols/addr"
+	"re6st/protocols/tunnelplan"
+)
+
+// farLAN is a LAN with babeld behind n1, a relay n2, a gateway n3 and a host outside of
+// the mesh, which knows the way back:
+//
+//	babeld lan0 fd99:1::1/64   veth0 ---- veth0 n1 under0 ---- under0 n2 under1 ---- under1 n3 out0 ---- out0 outside
+type farLAN struct {
+	*lan
+	n3, outside *netns.NS
+}
+
+const (
+	theirs      = "fd99:1::/64"
+	theirHost   = "fd99:1::1"
+	outsideHost = "2001:db8:ffff::2"
+)
+
+func newFarLAN(t *testing.T) *farLAN {
+	t.Helper()
+	l := &farLAN{lan: newLAN(t)}
+	for name, ns := range map[string]**netns.NS{"n3": &l.n3, "outside": &l.outside} {
+		var err error
+		*ns, err = l.group.Create(name)
+		l.check(err)
+	}
+	l.check(netns.Veth(l.n2, "under1", l.n3, "under1"))
+	l.check(netns.Veth(l.n3, "out0", l.outside, "out0"))
+	l.ip(l.n2, "addr add 198.51.100.2/24 dev under1")
+	l.ip(l.n3, "addr add 198.51.100.3/24 dev under1")
+	l.ip(l.n3, "addr add 2001:db8:ffff::1/64 dev out0")
+	l.ip(l.outside, "addr add "+outsideHost+"/64 dev out0")
+	l.ip(l.outside, "route add 2001:db8:42::/48 via 2001:db8:ffff::1")
+	l.ip(l.outside, "route add fd99::/16 via 2001:db8:ffff::1")
+	return l
+}
+
+// ping sends echoes from a namespace, and says what came of it.
+func (l *lan) ping(ns *netns.NS, args ...string) {
+	l.t.Helper()
+	args = append([]string{"netns", "exec", ns.Name(), "ping", "-6", "-n"}, args...)
+	out, err := exec.Command("ip", args...).CombinedOutput()
+	l.t.Logf("# ip %s\n%s", strings.Join(args, " "), out)
+	if err != nil {
+		l.t.Errorf("%v", err)
+	}
+}
+
+// show logs a command of iproute2 with what it says.
+func (l *lan) show(ns *netns.NS, command string) {
+	l.t.Helper()
+	l.t.Logf("# ip -n %s %s\n%s", ns.Name(), command, l.ip(ns, command))
+}
+
+func TestABabeldLANReachesTheOutsideThroughOurGateway(t *testing.T) {
+	l := newFarLAN(t)
+	l.babeld(theirs)
+	l.ip(l.n3, "route add default via "+outsideHost+" dev out0")
+	dial := func(i uint64, at string) tunnelplan.Peer {
+		return tunnelplan.Peer{ID: addr.NodeIDFromUint64(i), Endpoints: []netip.AddrPort{netip.MustParseAddrPort(at)}}
+	}
+	l.node(l.n1, 1, "trusted = [\"veth0\"]\ndefault_route = true\n")
+	l.node(l.n2, 2, "", dial(1, "192.0.2.1:7326"), dial(3, "198.51.100.3:7326"))
+	stop := l.node(l.n3, 3, "gateway = true\n")
+
+	l.until(l.n3, theirs, "dev re6st0", "proto 206")
+	l.until(l.n1, "default", "dev re6st0", "proto 206", "metric 4096")
+	l.until(l.other, "default", "via "+l.linkLocal(l.n1, "veth0"), "dev veth0", "proto 42")
+	l.show(l.other, "-6 -N route show")
+	l.show(l.n1, "-6 -N route show")
+	l.show(l.n3, "-6 -N route show")
+	if got := l.routes(l.n2, "default"); got != "" {
+		t.Errorf("a node that did not ask for it has the mesh's default route: %s", got)
+	}
+	l.ping(l.n3, "-c", "3", "-i", "0.2", "-w", "10", theirHost)
+	l.ping(l.other, "-c", "3", "-i", "0.2", "-w", "10", "-I", theirHost, outsideHost)
+	l.ping(l.outside, "-c", "3", "-i", "0.2", "-w", "10", theirHost)
+	l.ping(l.n1, "-c", "3", "-i", "0.2", "-w", "10", outsideHost)
+
+	t.Run("it is taken back where the gateway has no way out", func(t *testing.T) {
+		l.ip(l.n3, "-6 route del default")
+		l.until(l.n1, "default")
+		l.ip(l.n3, "route add default via "+outsideHost+" dev out0")
+		l.until(l.n1, "default", "dev re6st0", "proto 206")
+	})
+	t.Run("and where it ends", func(t *testing.T) {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		l.within(10*time.Second, l.n1, "default")
+	})
+}
