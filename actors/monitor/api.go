@@ -111,12 +111,22 @@ type Tunnel struct {
 	Received     Traffic        `json:"received"`
 	Dropped      uint64         `json:"dropped"`
 	Destinations int            `json:"destinations"` // nodes routed through it
+	// Rates since the answer before, of a caller that asks again and again; the node
+	// leaves them out.
+	SentRate     *Rate `json:"sent_rate,omitempty"`
+	ReceivedRate *Rate `json:"received_rate,omitempty"`
 }
 
 // Traffic counts since the link came up.
 type Traffic struct {
 	Packets uint64 `json:"packets"`
 	Bytes   uint64 `json:"bytes"`
+}
+
+// Rate is traffic a second.
+type Rate struct {
+	Packets float64 `json:"packets_per_s"`
+	Bytes   float64 `json:"bytes_per_s"`
 }
 
 // Routes is the answer to /v1/routes.

@@ -190,7 +190,7 @@ func (l *Lab) Start(ctx context.Context) (time.Duration, error) {
 	}
 	switch cause := context.Cause(ctx); {
 	case len(missing) == 0:
-		return last.Sub(began), l.writeJSON()
+		return last.Sub(began), errors.Join(l.writeJSON(), l.writeHosts())
 	case errors.Is(cause, context.DeadlineExceeded):
 		return 0, l.explain(missing)
 	case cause != nil:

@@ -81,6 +81,23 @@ func (l *Lab) writeJSON() error {
 	return nil
 }
 
+// hostsFile names the nodes for `re6st status` and the like, in each node's folder.
+const hostsFile = "hosts"
+
+// writeHosts tells each node's folder the names of all.
+func (l *Lab) writeHosts() error {
+	var hosts strings.Builder
+	for _, s := range l.snapshot() {
+		fmt.Fprintf(&hosts, "%s %s\n", s.who.prefix, s.name)
+	}
+	for _, s := range l.snapshot() {
+		if err := os.WriteFile(filepath.Join(s.dir, hostsFile), []byte(hosts.String()), 0o644); err != nil {
+			return fmt.Errorf("lab: %w", err)
+		}
+	}
+	return nil
+}
+
 // readJSON reads the lab.json of a lab's folder.
 func readJSON(dir string) (labJSON, error) {
 	var d labJSON

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -15,11 +14,11 @@ func actorsCommand() *cobra.Command {
 		short: "List the node's actors",
 		long: `List the node's actors: one for each peer or resource that may fail on its own. QUEUE is
 how many messages wait for one, LAST FAULT why it last failed.`,
-		show: showActors,
+		rows: actorRows,
 	}.command()
 }
 
-func showActors(w io.Writer, a monitor.Actors) error {
+func actorRows(a monitor.Actors, _ bool) [][]any {
 	rows := [][]any{{"ACTOR", "KIND", "STATE", "FOR", "RESTARTS", "QUEUE", "DROPPED", "LAST FAULT"}}
 	for _, r := range a.Actors {
 		fault := "-"
@@ -28,5 +27,5 @@ func showActors(w io.Writer, a monitor.Actors) error {
 		}
 		rows = append(rows, []any{r.Path, r.Kind, r.State, age(a.Now, r.Since), r.Restarts, r.Mailbox, r.Dropped, fault})
 	}
-	return table(w, rows...)
+	return rows
 }

@@ -34,9 +34,13 @@ in quarantine, and what they had to say themselves. With --json each line is one
 			if watch {
 				call = "events?follow=1"
 			}
+			l, err := f.labels(cmd.Context())
+			if err != nil {
+				return err
+			}
 			seen := 0
-			err := monitor.Lines(cmd.Context(), f.client(), http.MethodGet, call, nil, func(e monitor.Event) error {
-				if err := printEvent(cmd, e, f.json); err != nil {
+			err = monitor.Lines(cmd.Context(), f.client(), http.MethodGet, call, nil, func(e monitor.Event) error {
+				if err := printEvent(cmd, e, l, f.json); err != nil {
 					return err
 				}
 				if seen++; seen == count {
@@ -56,7 +60,7 @@ in quarantine, and what they had to say themselves. With --json each line is one
 	return cmd
 }
 
-func printEvent(cmd *cobra.Command, e monitor.Event, asJSON bool) error {
+func printEvent(cmd *cobra.Command, e monitor.Event, l *labels, asJSON bool) error {
 	w := cmd.OutOrStdout()
 	if asJSON {
 		return json.NewEncoder(w).Encode(e)
@@ -70,6 +74,6 @@ func printEvent(cmd *cobra.Command, e monitor.Event, asJSON bool) error {
 	if e.Text != "" {
 		line += ": " + e.Text
 	}
-	_, err := fmt.Fprintln(w, line)
+	_, err := fmt.Fprintln(w, l.in(line))
 	return err
 }

@@ -22,12 +22,12 @@ func joinCommand() *cobra.Command {
 	var force, noClock, asJSON bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
-		Use:   "join LINE -d DIR",
+		Use:   "join LINE [-d DIR]",
 		Short: "Make this machine a node of a network",
 		Long: `Make this machine a node of a network: redeem the join line that the registry's
 operator handed over, and keep the identity in DIR. Nothing is sent to a server whose
 CA is not the one in the line. If it is interrupted, run it again with the same line.`,
-		Example: `  re6st join 're6st://registry.example.net:6326/TOKEN#FINGERPRINT' -d /var/lib/re6st`,
+		Example: `  re6st join 're6st://registry.example.net:6326/TOKEN#FINGERPRINT'`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			line, err := protocol.ParseJoinLine(args[0])
@@ -51,13 +51,12 @@ CA is not the one in the line. If it is interrupted, run it again with the same 
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&dir, "dir", "d", "", "the node's folder")
+	f.StringVarP(&dir, "dir", "d", defaultDir(), "the node's folder; also $RE6ST_DIR")
 	f.StringVar(&keyType, "key-type", string(cert.ECDSA), "of the node: ecdsa (P-256), rsa or ed25519")
 	f.BoolVar(&force, "force", false, "replace the identity that is there")
 	f.BoolVar(&noClock, "no-clock", false, "this device does not know the time: take the registry's word")
 	f.DurationVar(&timeout, "timeout", time.Minute, "how long to try to reach the registry")
 	f.BoolVar(&asJSON, "json", false, "one JSON object")
-	cobra.CheckErr(cmd.MarkFlagRequired("dir"))
 	return cmd
 }
 

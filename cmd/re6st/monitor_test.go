@@ -47,7 +47,7 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 
 func TestAgesAndSizesAreForPeople(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	for ago, want := range map[time.Duration]string{
+	for ago, want := range map[time.Duration]quantity{
 		-time.Second: "0s", 0: "0s", 59 * time.Second: "59s", 61 * time.Second: "1m01s", 3*time.Hour + 5*time.Minute: "3h05m", 50 * time.Hour: "2d02h",
 	} {
 		if got := age(now, now.Add(-ago)); got != want {
@@ -57,7 +57,7 @@ func TestAgesAndSizesAreForPeople(t *testing.T) {
 	if got := age(now, time.Time{}); got != "-" {
 		t.Errorf("never is %s ago", got)
 	}
-	for n, want := range map[uint64]string{0: "0 B", 999: "999 B", 1000: "1 kB", 1234567: "1.23 MB", 999_999: "1 MB", 1 << 63: "9.22e+06 TB"} {
+	for n, want := range map[uint64]quantity{0: "0 B", 999: "999 B", 1000: "1 kB", 1234567: "1.23 MB", 999_999: "1 MB", 1 << 63: "9.22e+06 TB"} {
 		if got := size(n); got != want {
 			t.Errorf("%d bytes are %s, want %s", n, got, want)
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,11 +15,11 @@ func peersCommand() *cobra.Command {
 		short: "List the nodes that this one knows",
 		long: `List the nodes that this one knows, linked or not: who told of them, whether a route
 reaches them, when they were last known to be alive, and when they are dialled next.`,
-		show: showPeers,
+		rows: peerRows,
 	}.command()
 }
 
-func showPeers(w io.Writer, a monitor.Peers) error {
+func peerRows(a monitor.Peers, _ bool) [][]any {
 	rows := [][]any{{"NODE", "PREFIX", "STATE", "REACHED", "SOURCE", "SEEN", "FAILED", "ENDPOINTS"}}
 	for _, p := range a.Peers {
 		state := p.State
@@ -35,5 +34,5 @@ func showPeers(w io.Writer, a monitor.Peers) error {
 			p.Node, p.Prefix.CN(), state, yesNo(p.Reachable), p.Source, age(a.Now, p.Seen), p.Failures, orDash(strings.Join(at, " ")),
 		})
 	}
-	return table(w, rows...)
+	return rows
 }

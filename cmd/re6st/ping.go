@@ -22,13 +22,17 @@ func pingCommand() *cobra.Command {
 		Short: "Send echoes to another node through the mesh",
 		Long: `Send ICMPv6 echoes from the node's own address to another, and time the replies. The node
 sends them through the kernel, so they go the way of all traffic. DEST is an address, a
-node's prefix or its id. The exit code is 1 if nothing came back.`,
+node's prefix, its id or its name. The exit code is 1 if nothing came back.`,
 		Example: "  re6st ping 2001:db8:42:6::1\n  re6st ping 6/16 --count 10 --interval 100ms\n  re6st ping 00000000000000b2 --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			q.Dest, q.Interval, q.Timeout = args[0], interval.Milliseconds(), timeout.Milliseconds()
+			q.Interval, q.Timeout = interval.Milliseconds(), timeout.Milliseconds()
 			if interval < monitor.MinPingInterval || timeout < time.Millisecond {
 				return usageError{fmt.Errorf("interval %v is at least %v, timeout %v a millisecond", interval, monitor.MinPingInterval, timeout)}
+			}
+			var err error
+			if q.Dest, err = f.dest(args[0]); err != nil {
+				return err
 			}
 			return runPing(cmd, f, q)
 		},

@@ -26,6 +26,9 @@ import (
 // registrySchema is the version of what the commands below print with --json.
 const registrySchema = 1
 
+// defaultRegistryDir is the registry's folder where -d names no other.
+const defaultRegistryDir = "/var/lib/re6st-registry"
+
 // stopTimeout is how long the service may take to end.
 const stopTimeout = 10 * time.Second
 
@@ -46,8 +49,7 @@ is in one SQLite database; the commands work while the service runs.`,
 	}
 	dir := new(string)
 	for _, c := range []*cobra.Command{registryInit(dir), registryServe(dir), registryToken(dir), registryNodes(dir), registryParams(dir)} {
-		c.PersistentFlags().StringVarP(dir, "dir", "d", "", "the registry's folder")
-		cobra.CheckErr(c.MarkPersistentFlagRequired("dir"))
+		c.PersistentFlags().StringVarP(dir, "dir", "d", defaultRegistryDir, "the registry's folder")
 		cmd.AddCommand(c)
 	}
 	return cmd
@@ -59,7 +61,7 @@ func registryInit(dir *string) *cobra.Command {
 	var set []string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "init -d DIR --network PREFIX",
+		Use:   "init [-d DIR] --network PREFIX",
 		Short: "Make a new network",
 		Example: `  re6st registry init -d reg --network 2001:db8:42::/48 --advertise registry.example.net:6326
   re6st registry init -d reg --network fd12:3456:789a::/48 --key-type ed25519 --set hello_interval=2s`,
@@ -111,7 +113,7 @@ func registryServe(dir *string) *cobra.Command {
 	var listen, advertise string
 	var level slog.Level
 	cmd := &cobra.Command{
-		Use:   "serve -d DIR",
+		Use:   "serve [-d DIR]",
 		Short: "Serve the registry until a signal",
 		Long: `Serve the registry until a signal. Nodes reach it by TLS on the address that is
 advertised, which is kept in the database for join lines; it is the one bound if
@@ -171,7 +173,7 @@ func registryToken(dir *string) *cobra.Command {
 	var advertise string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "token -d DIR",
+		Use:   "token [-d DIR]",
 		Short: "Make join lines, each for one node",
 		Long: `Make join lines, each for one node: where the registry is, a token that can be used
 once, and the CA's fingerprint. Whoever has the line can join: hand it over as you
@@ -235,7 +237,7 @@ type nodeRow struct {
 func registryNodes(dir *string) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "nodes -d DIR",
+		Use:   "nodes [-d DIR]",
 		Short: "List the nodes: prefixes, ids, when and where last seen",
 		Example: `  re6st registry nodes -d reg
   re6st registry nodes -d reg --json`,
@@ -291,7 +293,7 @@ func printNodes(w io.Writer, rows []nodeRow) error {
 
 func registryParams(dir *string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "params -d DIR",
+		Use:   "params [-d DIR]",
 		Short: "Show or change the network's parameters",
 		Long: `Show or change the network's parameters. Each change makes a new version, numbered
 and signed by the CA, which nodes fetch and pass on to each other.`,
@@ -299,13 +301,13 @@ and signed by the CA, which nodes fetch and pass on to each other.`,
   re6st registry params set -d reg client_count=6 liveness.in_use=100ms`,
 		Args: cobra.NoArgs,
 	}
-	show := paramsCommand(dir, "show -d DIR", "Show them", cobra.NoArgs, func(ctx context.Context, s *registry.Store, _ []string) (*protocol.SignedParams, error) {
+	show := paramsCommand(dir, "show [-d DIR]", "Show them", cobra.NoArgs, func(ctx context.Context, s *registry.Store, _ []string) (*protocol.SignedParams, error) {
 		return s.Params(ctx)
 	})
 	show.Example = "  re6st registry params show -d reg --json"
 	cmd.RunE = show.RunE
 	cmd.Flags().AddFlagSet(show.Flags())
-	set := paramsCommand(dir, "set -d DIR KEY=VALUE...", "Change some, and show them all", cobra.MinimumNArgs(1), func(ctx context.Context, s *registry.Store, args []string) (*protocol.SignedParams, error) {
+	set := paramsCommand(dir, "set [-d DIR] KEY=VALUE...", "Change some, and show them all", cobra.MinimumNArgs(1), func(ctx context.Context, s *registry.Store, args []string) (*protocol.SignedParams, error) {
 		changes, err := settings(args)
 		if err != nil {
 			return nil, err

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"io"
-
 	"github.com/spf13/cobra"
 
 	"re6st/actors/monitor"
@@ -14,11 +12,11 @@ func routesCommand() *cobra.Command {
 		short: "List the node's routes",
 		long: `List the routes that the node has selected. EGRESS is the node that opens what is sealed
 for the route, VIA the next one on the way there; FROM the sources that a route is for.`,
-		show: showRoutes,
+		rows: routeRows,
 	}.command()
 }
 
-func showRoutes(w io.Writer, a monitor.Routes) error {
+func routeRows(a monitor.Routes, _ bool) [][]any {
 	rows := [][]any{{"PREFIX", "FROM", "TOPOLOGY", "EGRESS", "VIA", "METRIC", "ORIGIN", "AGE"}}
 	for _, r := range a.Routes {
 		from := "-"
@@ -27,5 +25,5 @@ func showRoutes(w io.Writer, a monitor.Routes) error {
 		}
 		rows = append(rows, []any{r.Prefix, from, r.Topology, r.Egress, r.Via, r.Metric, r.Origin, age(a.Now, r.Since)})
 	}
-	return table(w, rows...)
+	return rows
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +14,7 @@ func statusCommand() *cobra.Command {
 		short: "Show how the node is",
 		long: `Show how the node is: who it is, its links, what it reaches.
 The exit code is 0, 3 if no node answers, or 4 if it is degraded; then the problems are listed.`,
-		show: showStatus,
+		rows: statusRows,
 		after: func(s monitor.Status) error {
 			if s.State == monitor.Degraded {
 				return silentExit(exitDegraded)
@@ -25,9 +24,10 @@ The exit code is 0, 3 if no node answers, or 4 if it is degraded; then the probl
 	}.command()
 }
 
-func showStatus(w io.Writer, s monitor.Status) error {
+func statusRows(s monitor.Status, _ bool) [][]any {
 	rows := [][]any{
-		{"node", fmt.Sprintf("%s, prefix %s", s.Node, s.Prefix.CN())},
+		{"node", whole(s.Node)},
+		{"prefix", s.Prefix.CN()},
 		{"network", s.Network},
 	}
 	for _, a := range s.Addresses {
@@ -45,7 +45,7 @@ func showStatus(w io.Writer, s monitor.Status) error {
 		[]any{"registry", registryLine(s)},
 		[]any{"software", buildLine(s.Build)},
 	)
-	return table(w, rows...)
+	return rows
 }
 
 func registryLine(s monitor.Status) string {

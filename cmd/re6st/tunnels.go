@@ -1,8 +1,10 @@
 package main
 
 import (
-	"io"
+	"fmt"
 	"net/netip"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,8 +16,10 @@ func tunnelsCommand() *cobra.Command {
 		name:  "tunnels",
 		short: "List the node's links",
 		long: `List the node's sealed links: to whom, opened by which end, for how long, how far away
-and how busy. NODES is how many nodes are routed through a link.`,
-		show: showTunnels,
+and how busy. NODES is how many nodes are routed through a link. With --watch OUT and IN
+are what it carried since the last look, a second.`,
+		rows:  tunnelRows,
+		since: tunnelRates,
 	}.command()
 }
 
@@ -27,13 +31,54 @@ func remote(at netip.AddrPort) string {
 	return at.String()
 }
 
-func showTunnels(w io.Writer, a monitor.Tunnels) error {
-	rows := [][]any{{"LINK", "NODE", "PREFIX", "ROLE", "STATE", "AGE", "RTT", "NODES", "SENT", "RECEIVED", "DROPPED", "CIPHER", "REMOTE"}}
-	for _, t := range a.Tunnels {
-		rows = append(rows, []any{
-			t.Link, t.Node, t.Prefix.CN(), t.Role, t.State, age(a.Now, t.Since), milliseconds(t.RTT), t.Destinations,
-			size(t.Sent.Bytes), size(t.Received.Bytes), t.Dropped, orDash(t.Suite), remote(t.Remote),
-		})
+func tunnelRows(a monitor.Tunnels, watched bool) [][]any {
+	busy := []any{"SENT", "RECEIVED"}
+	if watched {
+		busy = []any{"OUT", "PACKETS", "IN", "PACKETS"}
 	}
-	return table(w, rows...)
+	rows := [][]any{slices.Concat([]any{"LINK", "NODE", "PREFIX", "ROLE", "STATE", "AGE", "RTT", "NODES"}, busy, []any{"DROPPED", "CIPHER", "REMOTE"})}
+	for _, t := range a.Tunnels {
+		busy := []any{size(t.Sent.Bytes), size(t.Received.Bytes)}
+		if watched {
+			busy = append(rateCells(t.SentRate), rateCells(t.ReceivedRate)...)
+		}
+		rows = append(rows, slices.Concat(
+			[]any{t.Link, t.Node, t.Prefix.CN(), t.Role, t.State, age(a.Now, t.Since), milliseconds(t.RTT), t.Destinations},
+			busy,
+			[]any{t.Dropped, orDash(t.Suite), remote(t.Remote)},
+		))
+	}
+	return rows
+}
+
+// rateCells are bytes and packets a second; dashes where there was no look before.
+func rateCells(r *monitor.Rate) []any {
+	if r == nil {
+		return []any{quantity("-"), quantity("-")}
+	}
+	return []any{size(uint64(r.Bytes)) + "/s", quantity(fmt.Sprintf("%.0f/s", r.Packets))}
+}
+
+// tunnelRates are those of the links that were there before.
+func tunnelRates(before, answer *monitor.Tunnels, d time.Duration) {
+	old := map[uint32]monitor.Tunnel{}
+	for _, t := range before.Tunnels {
+		old[t.Link] = t
+	}
+	for i := range answer.Tunnels {
+		t := &answer.Tunnels[i]
+		if o, ok := old[t.Link]; ok && o.Since.Equal(t.Since) {
+			t.SentRate, t.ReceivedRate = rate(o.Sent, t.Sent, d), rate(o.Received, t.Received, d)
+		}
+	}
+}
+
+// rate is nil where the counters began anew.
+func rate(before, now monitor.Traffic, d time.Duration) *monitor.Rate {
+	if d <= 0 || now.Bytes < before.Bytes || now.Packets < before.Packets {
+		return nil
+	}
+	return &monitor.Rate{
+		Packets: float64(now.Packets-before.Packets) / d.Seconds(), Bytes: float64(now.Bytes-before.Bytes) / d.Seconds(),
+	}
 }
