@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -94,6 +92,7 @@ type Plane struct {
 	drops                    [reasonCount]atomic.Uint64
 	ingress, egress, relayed counter
 	splits, relayErrors      atomic.Uint64
+	readErrors               atomic.Uint64
 	icmpSent                 atomic.Uint64
 
 	workers sync.Pool // of those who call from outside
@@ -140,8 +139,9 @@ func New(c Config) (*Plane, error) {
 	return p, nil
 }
 
-// Run moves packets until ctx ends or Close is called, which is no error, or
-// until the TUN or the sockets are gone. Call it once. When it returns, its
+// Run moves packets until ctx ends or Close is called, which is no error, or until
+// the TUN or the sockets are gone, or give nothing but errors for readPatience. Call
+// it once. When it returns, its
 // goroutines have ended and both devices are closed.
 func (p *Plane) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -173,15 +173,17 @@ func (p *Plane) Close() {
 }
 
 func (p *Plane) readTUN(w *worker) error {
-	for {
+	for t := (trouble{}); ; {
 		n, err := p.tun.Read(w.buf[innerAt : len(w.buf)-fabric.TagLen])
-		if errors.Is(err, os.ErrClosed) {
-			return fmt.Errorf("dataplane: TUN %s is gone: %w", p.tun.Name(), err)
+		if err == nil {
+			t = trouble{}
+			w.fromTUN(n)
+			continue
 		}
-		if err != nil {
-			return fmt.Errorf("dataplane: read TUN %s: %w", p.tun.Name(), err)
+		p.readErrors.Add(1)
+		if err := t.endure(err); err != nil {
+			return fmt.Errorf("dataplane: TUN %s: %w", p.tun.Name(), err)
 		}
-		w.fromTUN(n)
 	}
 }
 
@@ -190,16 +192,18 @@ func (p *Plane) readConn(w *worker) error {
 	for i := range packets {
 		packets[i].Data = make([]byte, maxFrame)
 	}
-	for {
+	for t := (trouble{}); ; {
 		n, err := p.conn.ReadBatch(packets)
-		if errors.Is(err, net.ErrClosed) {
-			return fmt.Errorf("dataplane: the underlay socket is gone: %w", err)
+		if err == nil {
+			t = trouble{}
+			for i := range packets[:n] {
+				w.fromConn(&packets[i])
+			}
+			continue
 		}
-		if err != nil {
-			return fmt.Errorf("dataplane: read the underlay: %w", err)
-		}
-		for i := range packets[:n] {
-			w.fromConn(&packets[i])
+		p.readErrors.Add(1)
+		if err := t.endure(err); err != nil {
+			return fmt.Errorf("dataplane: the underlay socket: %w", err)
 		}
 	}
 }

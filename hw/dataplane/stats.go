@@ -95,6 +95,7 @@ type Stats struct {
 	Waiting     Count
 	RelayErrors uint64 // received
 	ICMP        uint64 // errors written into the TUN
+	ReadErrors  uint64 // of the TUN and the sockets, endured
 	// Drops holds the reasons that occurred.
 	Drops map[Reason]uint64
 	Conn  sock.Stats
@@ -118,7 +119,7 @@ func (p *Plane) drop(r Reason) { p.drops[r].Add(1) }
 func (p *Plane) Stats() Stats {
 	s := Stats{
 		Ingress: p.ingress.load(), Egress: p.egress.load(), Relayed: p.relayed.load(), Split: p.splits.Load(),
-		Waiting: p.waiting.count(), RelayErrors: p.relayErrors.Load(), ICMP: p.icmpSent.Load(),
+		Waiting: p.waiting.count(), RelayErrors: p.relayErrors.Load(), ICMP: p.icmpSent.Load(), ReadErrors: p.readErrors.Load(),
 		Drops: make(map[Reason]uint64), Conn: p.conn.Stats(),
 	}
 	for r := range reasonCount {

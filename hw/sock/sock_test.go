@@ -6,12 +6,14 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"re6st/hw/fault"
 	"re6st/hw/netns"
 )
 
@@ -150,6 +152,37 @@ func TestRefusalsAreCountedAndNotFatal(t *testing.T) {
 	}
 	if s := u.Stats(); s.Refused != 2 || s.Unreachable != 2 || s.TooBig != 1 || s.Sent != 1 || s.OtherErrors != 0 || s.LastError == "" {
 		t.Errorf("%+v", s)
+	}
+}
+
+func TestErrorsOfTheMomentAreCountedAndNotFatal(t *testing.T) {
+	for _, errno := range []syscall.Errno{unix.ENOBUFS, unix.EAGAIN, unix.ENOMEM, unix.EPERM, unix.EACCES, unix.ENETUNREACH, unix.ENETDOWN} {
+		table := fault.New(time.Now)
+		u, peer := open(t, Config{Faults: table}), open(t, Config{})
+		fail := func(call fault.Call) {
+			if err := table.Fail(fault.Rule{Call: call, Errno: errno, Count: quickRetries + 2}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fail(fault.SockSend)
+		to := netip.AddrPortFrom(netip.IPv6Loopback(), peer.LocalAddr().Port())
+		for range quickRetries + 2 {
+			if n, err := u.WriteBatch([]Packet{{Data: []byte("lost"), Addr: to}}); n != 0 || err != nil {
+				t.Errorf("send %v: %d, %v", errno, n, err)
+			}
+		}
+		write(t, u, Packet{Data: []byte("sent"), Addr: to})
+		if p := read(t, peer); string(p.Data) != "sent" {
+			t.Errorf("send %v: %q", errno, p.Data)
+		}
+		fail(fault.SockReceive)
+		write(t, peer, Packet{Data: []byte("received"), Addr: netip.AddrPortFrom(netip.IPv6Loopback(), u.LocalAddr().Port())})
+		if p := read(t, u); string(p.Data) != "received" {
+			t.Errorf("receive %v: %q", errno, p.Data)
+		}
+		if s := u.Stats(); s.NoBuffer+s.Refused+s.Unreachable != 2*(quickRetries+2) || s.OtherErrors != 0 {
+			t.Errorf("%v: %+v", errno, s)
+		}
 	}
 }
 

@@ -8,6 +8,14 @@ type faulty struct {
 	faults *fault.Table
 }
 
+// WithFaults is a device of which the calls in t fail on purpose; with nil it is d.
+func WithFaults(d Device, t *fault.Table) Device {
+	if t == nil {
+		return d
+	}
+	return &faulty{d, t}
+}
+
 func (d *faulty) Read(packet []byte) (int, error) {
 	if err := d.faults.Check(fault.TUNRead); err != nil {
 		return 0, err

@@ -23,8 +23,8 @@ var ErrMTU = errors.New("bad MTU")
 
 // Device is a TUN, or a test's stand-in for it.
 type Device interface {
-	// Read waits for a packet from the kernel. It fails for good, with
-	// os.ErrClosed after Close.
+	// Read waits for a packet from the kernel. It fails for good with os.ErrClosed
+	// after Close, and with EBADFD where somebody deleted the device.
 	Read(packet []byte) (int, error)
 	// Write gives the kernel a packet. An error is about that packet, unless it is
 	// os.ErrClosed.
@@ -82,10 +82,7 @@ func Open(c Config) (Device, error) {
 	if err := d.setUp(); err != nil {
 		return nil, errors.Join(err, d.file.Close())
 	}
-	if c.Faults != nil {
-		return &faulty{d, c.Faults}, nil
-	}
-	return d, nil
+	return WithFaults(d, c.Faults), nil
 }
 
 func (d *device) setUp() error {

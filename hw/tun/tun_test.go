@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"re6st/hw/fault"
 	"re6st/hw/netns"
 )
 
@@ -149,6 +151,71 @@ func TestCloseUnblocksTheReaderAndRemovesTheDevice(t *testing.T) {
 		}
 		if _, err := netlink.LinkByName("mesh"); err == nil {
 			t.Error("the device is still there")
+		}
+		return nil
+	})
+}
+
+func TestADeletedDeviceIsToldFromOneThatIsDown(t *testing.T) {
+	inNamespace(t, func() error {
+		d, err := Open(Config{Name: "mesh"})
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		link, err := netlink.LinkByName("mesh")
+		if err != nil {
+			return err
+		}
+		if err := netlink.LinkSetDown(link); err != nil {
+			return err
+		}
+		packet := make([]byte, 40)
+		packet[0] = 0x60
+		if _, err := d.Write(packet); !errors.Is(err, unix.EIO) {
+			t.Errorf("a write while it is down: %v", err)
+		}
+		done := make(chan error)
+		go func() {
+			_, err := d.Read(make([]byte, 2000))
+			done <- err
+		}()
+		if err := netlink.LinkDel(link); err != nil {
+			return err
+		}
+		if err := <-done; !errors.Is(err, unix.EBADFD) && !errors.Is(err, unix.EFAULT) {
+			t.Errorf("a read of the deleted one: %v", err)
+		}
+		if _, err := d.Write(packet); !errors.Is(err, unix.EBADFD) {
+			t.Errorf("a write: %v", err)
+		}
+		return nil
+	})
+}
+
+func TestCallsFailOnPurpose(t *testing.T) {
+	inNamespace(t, func() error {
+		table := fault.New(time.Now)
+		d, err := Open(Config{Name: "mesh", Faults: table})
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		packet := make([]byte, 40)
+		packet[0] = 0x60
+		for call, errno := range map[fault.Call]syscall.Errno{fault.TUNRead: unix.ENOMEM, fault.TUNWrite: unix.EIO} {
+			if err := table.Fail(fault.Rule{Call: call, Errno: errno, Count: 1}); err != nil {
+				return err
+			}
+		}
+		if _, err := d.Read(packet); !errors.Is(err, unix.ENOMEM) {
+			t.Errorf("read: %v", err)
+		}
+		if _, err := d.Write(packet); !errors.Is(err, unix.EIO) {
+			t.Errorf("write: %v", err)
+		}
+		if _, err := d.Write(packet); err != nil {
+			t.Errorf("the next write: %v", err)
 		}
 		return nil
 	})
