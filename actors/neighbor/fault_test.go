@@ -1,6 +1,7 @@
 package neighbor
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,6 +148,26 @@ func TestAKernelThatFailsIsTriedAgain(t *testing.T) {
 			if r.Dst == a.prefix && r.Kind == netlink.Unicast {
 				t.Errorf("the kernel still holds %v", r)
 			}
+		}
+	})
+}
+
+func TestRoutesThatTheKernelLostComeBack(t *testing.T) {
+	star(t, func(w *world, hub, a, b *testRouter) {
+		sorted := func(routes []netlink.Route) []netlink.Route {
+			return slices.SortedFunc(slices.Values(routes), func(a, b netlink.Route) int { return a.Dst.Compare(b.Dst) })
+		}
+		held := sorted(hub.routes.Held())
+		if len(held) == 0 {
+			t.Fatal("the kernel holds nothing")
+		}
+		if _, err := hub.routes.Reconcile(nil); err != nil { // as when an interface goes down
+			t.Fatal(err)
+		}
+		hub.ref.Tell(KernelLost{})
+		synctest.Wait()
+		if again := sorted(hub.routes.Held()); !slices.Equal(again, held) {
+			t.Errorf("the kernel held %v and holds %v", held, again)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"re6st/actors/system"
@@ -34,22 +35,32 @@ func (r *router) startPumps() {
 	if r.cfg.Kernel == nil {
 		return
 	}
-	r.desired = make(chan *rib.View, 1)
-	desired, kernel, locators := r.desired, r.cfg.Kernel, r.cfg.Locators
+	r.desired, r.recheck = make(chan *rib.View, 1), new(atomic.Bool)
+	desired, recheck, kernel, locators := r.desired, r.recheck, r.cfg.Kernel, r.cfg.Locators
 	r.ctx.Pump("kernel", func(stop context.Context, p *system.Pump[Message]) error {
-		return kernel.program(stop, desired, locators, p)
+		return kernel.program(stop, desired, recheck, locators, p)
 	})
 }
 
+// restoreKernel has the kernel's routes compared with those wanted. A router that has
+// none yet does so with its first.
+func (r *router) restoreKernel() {
+	if r.desired == nil || r.view == nil {
+		return
+	}
+	r.recheck.Store(true)
+	system.Replace(r.desired, r.view)
+}
+
 // program keeps the kernel's routes at what the newest view wants. With the first
-// one it removes what a crashed run left.
-func (k *Kernel) program(stop context.Context, desired <-chan *rib.View, locators netip.Prefix, p *system.Pump[Message]) error {
+// one it removes what a crashed run left; where routes may be lost it looks again.
+func (k *Kernel) program(stop context.Context, desired <-chan *rib.View, recheck *atomic.Bool, locators netip.Prefix, p *system.Pump[Message]) error {
 	var held []netlink.Route
 	known := false // what the kernel has
 	return each(stop, desired, func(view *rib.View) bool {
 		want := k.routes(view, locators)
 		var err error
-		if !known {
+		if recheck.Swap(false) || !known {
 			_, err = k.Routes.Reconcile(want)
 		} else {
 			err = k.Routes.Apply(changed(held, want), gone(held, want))

@@ -27,6 +27,9 @@ type Withdraw struct {
 	Key    rib.Key
 }
 
+// KernelLost says that the kernel may have lost routes, as when an interface was down.
+type KernelLost struct{}
+
 type (
 	linksChanged struct{}
 	routerTick   struct{}
@@ -53,6 +56,7 @@ type (
 
 func (Offer) routerMessage()         {}
 func (Withdraw) routerMessage()      {}
+func (KernelLost) routerMessage()    {}
 func (linksChanged) routerMessage()  {}
 func (routerTick) routerMessage()    {}
 func (publishView) routerMessage()   {}

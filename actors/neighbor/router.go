@@ -6,6 +6,7 @@ import (
 	"math/rand"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"re6st/actors/system"
@@ -35,6 +36,7 @@ type router struct {
 	gateways []addr.NodeID  // as they were told of
 	held     bool           // a restarted router does not publish yet
 	desired  chan *rib.View // to the kernel's pump; holds the newest
+	recheck  *atomic.Bool   // the kernel may not hold what the pump believes
 	seqnos   chan uint16    // to the store's pump; holds the newest
 }
 
@@ -124,6 +126,8 @@ func (r *router) Handle(ctx *system.Context[Message], m Message) error {
 	case Withdraw:
 		r.table.Withdraw(m.Origin, m.Key)
 		r.babel.Withdraw(now, m.Key)
+	case KernelLost:
+		r.restoreKernel()
 	case heardOnKernel:
 		r.heard(m)
 	case outside:

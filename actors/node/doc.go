@@ -6,6 +6,7 @@
 //	         +-- session    end-to-end handshakes
 //	         +-- router     Babel and the routing table; one child per neighbor
 //	         +-- lan        finds nodes on this machine's LANs; one child per interface
+//	         +-- tun        keeps the TUN up, and its addresses
 //	         +-- monitor    control sockets
 //	         +-- http       metrics and events on the loopback, where configured
 //

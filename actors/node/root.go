@@ -71,7 +71,9 @@ func (r *root) Start(ctx *system.Context[message]) error {
 	if ctx.Number() > 1 {
 		r.rememberAgain()
 	}
-	for _, spawn := range []func() error{r.spawnEnquirer, r.spawnRouter, r.spawnSession, r.spawnTunnels, r.spawnLAN, r.spawnMonitor, r.spawnHTTP} {
+	for _, spawn := range []func() error{
+		r.spawnEnquirer, r.spawnRouter, r.spawnKeeper, r.spawnSession, r.spawnTunnels, r.spawnLAN, r.spawnMonitor, r.spawnHTTP,
+	} {
 		if err := spawn(); err != nil {
 			return err
 		}

@@ -1,0 +1,112 @@
+package node
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"re6st/actors/neighbor"
+	"re6st/actors/system"
+	"re6st/hw/fault"
+	"re6st/hw/netlink"
+	"re6st/hw/netns"
+	"re6st/hw/tun"
+)
+
+// keptTUN is a TUN in a namespace of its own, with a keeper.
+type keptTUN struct {
+	t      *testing.T
+	conn   *netlink.Conn // in that namespace
+	tun    tun.Device
+	link   netlink.Link
+	own    netip.Addr
+	faults *fault.Table
+	sys    *system.System
+	mended chan bool
+}
+
+func newKeptTUN(t *testing.T) *keptTUN {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("a TUN needs root")
+	}
+	g, err := netns.NewGroup(t.TempDir())
+	check(t, err)
+	t.Cleanup(func() { check(t, g.Close()) })
+	ns, err := g.Create("kept")
+	check(t, err)
+	k := &keptTUN{
+		t: t, own: netip.MustParseAddr("2001:db8:42:7::1"), faults: fault.New(time.Now), mended: make(chan bool, 100),
+		sys: system.New(system.Config{}),
+	}
+	check(t, ns.Do(func() (err error) { k.tun, err = tun.Open(tun.Config{Name: "mesh"}); return err }))
+	k.conn, err = ns.Netlink()
+	check(t, err)
+	t.Cleanup(k.conn.Close)
+	k.link, err = k.conn.Link("mesh")
+	check(t, err)
+	check(t, k.conn.SetAddress("mesh", netip.PrefixFrom(k.own, 128), false))
+	open := func() (*netlink.Conn, error) {
+		conn, err := ns.Netlink()
+		if err == nil {
+			conn.SetFaults(k.faults)
+		}
+		return conn, err
+	}
+	_, err = system.Spawn(k.sys, "tun", keeperSpec(keeper{
+		open: open, ifindex: k.link.Index, ranges: []neighbor.Range{{Prefix: netip.MustParsePrefix("2001:db8:42::/48"), Address: k.own}},
+		mended: func() { k.mended <- true },
+	}))
+	check(t, err)
+	t.Cleanup(func() {
+		check(t, k.sys.Stop(context.WithoutCancel(t.Context())))
+		_ = k.tun.Close()
+	})
+	return k
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// whole waits until the TUN is up and has its address.
+func (k *keptTUN) whole(after string) {
+	k.t.Helper()
+	select {
+	case <-k.mended:
+	case <-time.After(time.Minute):
+		k.t.Fatalf("after %s: nothing was mended; %+v", after, k.sys.Events())
+	}
+	link, err := k.conn.Link("mesh")
+	check(k.t, err)
+	addrs, err := k.conn.Addresses()
+	check(k.t, err)
+	if !link.Up || !slices.ContainsFunc(addrs, func(a netlink.Addr) bool { return a.Link == link.Index && a.Prefix.Addr() == k.own }) {
+		k.t.Errorf("after %s: %+v, %v", after, link, addrs)
+	}
+}
+
+func TestATUNThatIsSetDownComesBackWithItsAddresses(t *testing.T) {
+	k := newKeptTUN(t)
+	check(t, k.conn.SetUp("mesh", false))
+	k.whole("down")
+	check(t, k.conn.RemoveAddress("mesh", netip.PrefixFrom(k.own, 128)))
+	k.whole("a flush")
+}
+
+func TestAKeeperThatFailsMendsWithItsNextLife(t *testing.T) {
+	for _, call := range []fault.Call{fault.NetlinkLink, fault.NetlinkAddress, fault.NetlinkWatch} {
+		k := newKeptTUN(t)
+		check(t, k.faults.Fail(fault.Rule{Call: call, Errno: unix.EBUSY, Count: 2}))
+		check(t, k.conn.SetUp("mesh", false))
+		k.whole(string(call) + " failed")
+	}
+}
