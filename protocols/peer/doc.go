@@ -16,6 +16,13 @@
 //	5     ParamsRequest   send me those, from this offset on
 //	6     ParamsChunk     here is a part of them
 //	7     Goodbye         I move my routes off this link, or back, or I stop
+//	12    Rendezvous      dial me, as I dial you; here and behind such a NAT I am
+//	13      its answer    I do; here and behind such a NAT I am
+//
+// The last two do not go from one end of a link to the other, but over the mesh from a
+// node to one that it cannot dial by itself, in a transit message of the fabric. Nothing
+// but the last link proves where such a message comes from: who acts on it must bound
+// what it does, and do no more than it would for anybody.
 //
 // Unknown types are acknowledged and ignored, unknown TLVs skipped.
 //

@@ -41,6 +41,13 @@ func CheckEndpoint(e netip.AddrPort, networks []netip.Prefix) error {
 	return nil
 }
 
+// Checked is r with those endpoints that a node can be dialled at.
+func (r Rendezvous) Checked(networks []netip.Prefix) Rendezvous {
+	r.Endpoints = checked(r.Endpoints, networks)
+	r.Endpoints = r.Endpoints[:min(MaxRendezvous, len(r.Endpoints))]
+	return r
+}
+
 // checked is the good ones of list, each once, at most MaxEndpoints, in a new
 // slice, with IPv4 addresses as such.
 func checked(list []netip.AddrPort, networks []netip.Prefix) (good []netip.AddrPort) {

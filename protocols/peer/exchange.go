@@ -261,7 +261,7 @@ func (x *Exchange) hear(m Message) error {
 		x.hearChunk(m)
 	case Goodbye:
 		x.emit(Parting(m))
-	case Ack, Unknown:
+	case Ack, Rendezvous, Unknown: // the second has a way of its own
 	}
 	return nil
 }

@@ -5,10 +5,11 @@ import (
 	"time"
 
 	"re6st/protocols/addr"
+	"re6st/protocols/nat"
 )
 
 // Message is one of Ack, Hello, ObservedAddress, List, ParamsOffer,
-// ParamsRequest, ParamsChunk, Goodbye and Unknown.
+// ParamsRequest, ParamsChunk, Goodbye, Rendezvous and Unknown.
 //
 //sumtype:decl
 type Message interface{ kind() byte }
@@ -59,6 +60,16 @@ type ParamsChunk struct {
 // Goodbye announces the end of a link.
 type Goodbye struct{ Reason Reason }
 
+// Rendezvous asks a node for a link, or answers that it may come: each dials the
+// other at the same time, so that the NATs between them let in whom they wait for. It
+// goes from end to end in a fabric.TransitRendezvous, not by an Exchange.
+type Rendezvous struct {
+	Answer    bool
+	Nonce     uint64 // the asker's, which the answer has too
+	NAT       nat.Kind
+	Endpoints []netip.AddrPort // where the sender can be dialled, best first; at most MaxRendezvous
+}
+
 // Unknown is a message of a newer node.
 type Unknown struct{ Type byte }
 
@@ -80,4 +91,10 @@ func (ParamsOffer) kind() byte     { return 4 }
 func (ParamsRequest) kind() byte   { return 5 }
 func (ParamsChunk) kind() byte     { return 6 }
 func (Goodbye) kind() byte         { return 7 }
-func (u Unknown) kind() byte       { return u.Type }
+func (r Rendezvous) kind() byte {
+	if r.Answer {
+		return 13
+	}
+	return 12
+}
+func (u Unknown) kind() byte { return u.Type }

@@ -18,9 +18,12 @@ const (
 	MaxMessage   = 1152 // bytes; fits a control frame over a path of 1280
 	HeaderLen    = 10
 	MaxEndpoints = 8
-	MaxSoftware  = 64
-	ChunkLen     = 1024 // bytes of parameters in one message
-	MaxParams    = 64 << 10
+	// MaxRendezvous is how many endpoints a Rendezvous has: who forges one makes
+	// its receiver call that many strangers.
+	MaxRendezvous = 4
+	MaxSoftware   = 64
+	ChunkLen      = 1024 // bytes of parameters in one message
+	MaxParams     = 64 << 10
 )
 
 // The TLVs.
@@ -35,6 +38,9 @@ const (
 	tlvTotal     = 8 // length 4
 	tlvBytes     = 9
 	tlvReason    = 10 // 1
+	tlvNonce     = 20 // 8
+	tlvNAT       = 21 // 1
+	tlvLast      = tlvNAT
 	tlvHeaderLen = 3
 )
 
@@ -73,6 +79,12 @@ func Append(dst []byte, h Header, m Message) ([]byte, error) {
 		dst = appendTLV(dst, tlvBytes, m.Bytes)
 	case Goodbye:
 		dst = appendTLV(dst, tlvReason, []byte{byte(m.Reason)})
+	case Rendezvous:
+		dst = appendTLV(dst, tlvNonce, u64(m.Nonce))
+		dst = appendTLV(dst, tlvNAT, []byte{byte(m.NAT)})
+		for _, e := range m.Endpoints[:min(MaxRendezvous, len(m.Endpoints))] {
+			dst = appendTLV(dst, tlvEndpoint, endpointValue(e))
+		}
 	}
 	if n := len(dst) - start; n > MaxMessage {
 		return nil, fmt.Errorf("%w: %T of %d bytes, at most %d", ErrTooLong, m, n, MaxMessage)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"re6st/protocols/addr"
+	"re6st/protocols/nat"
 )
 
 // Decode reads one message. Nothing of b is kept.
@@ -31,7 +32,7 @@ func Decode(b []byte) (Header, Message, error) {
 
 // fields is all that the TLVs of a message may say.
 type fields struct {
-	has       [tlvReason + 1]bool
+	has       [tlvLast + 1]bool
 	prefix    addr.Bits
 	static    [32]byte
 	endpoints []netip.AddrPort
@@ -42,6 +43,8 @@ type fields struct {
 	total     uint32
 	bytes     []byte
 	reason    Reason
+	nonce     uint64
+	nat       nat.Kind
 }
 
 func readFields(b []byte) (f fields, err error) {
@@ -99,6 +102,10 @@ func (f *fields) read(kind byte, v []byte) (ok bool) {
 		return len(v) > 0 && len(v) <= ChunkLen
 	case tlvReason:
 		return readNumber(v, 1, func(n uint64) { f.reason = Reason(n) })
+	case tlvNonce:
+		return readNumber(v, 8, func(n uint64) { f.nonce = n })
+	case tlvNAT:
+		return readNumber(v, 1, func(n uint64) { f.nat = nat.Kind(n) })
 	}
 	return true // type 0: padding
 }
@@ -192,6 +199,9 @@ func (f *fields) message(kind byte) (Message, error) {
 		}
 	case Goodbye{}.kind():
 		m, needs = Goodbye{f.reason}, []int{tlvReason}
+	case Rendezvous{}.kind(), Rendezvous{Answer: true}.kind():
+		m = Rendezvous{kind == Rendezvous{Answer: true}.kind(), f.nonce, f.nat, f.endpoints[:min(MaxRendezvous, len(f.endpoints))]}
+		needs = []int{tlvNonce}
 	default:
 		return Unknown{kind}, nil
 	}

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"re6st/protocols/addr"
 	"re6st/protocols/fabric"
+	"re6st/protocols/nat"
 	"re6st/protocols/peer"
 	"re6st/protocols/registry"
 )
@@ -50,6 +52,8 @@ func samples(t testing.TB) []peer.Message {
 		peer.ParamsRequest{Number: 4, Offset: 1024},
 		peer.ParamsChunk{Number: 4, Offset: 1024, Total: 2048, Bytes: bytes.Repeat([]byte{5}, peer.ChunkLen)},
 		peer.Goodbye{Reason: peer.Leaving},
+		peer.Rendezvous{Nonce: 1 << 63, NAT: nat.PortRestricted, Endpoints: []netip.AddrPort{at("203.0.113.1:7326")}},
+		peer.Rendezvous{Answer: true, Nonce: 5, NAT: nat.Random},
 		peer.Unknown{Type: 200},
 	}
 }
@@ -164,5 +168,22 @@ func TestCheckEndpoint(t *testing.T) {
 	}
 	if err := peer.CheckEndpoint(netip.AddrPort{}, own); !errors.Is(err, peer.ErrEndpoint) {
 		t.Errorf("no address: %v", err)
+	}
+}
+
+func TestARendezvousHasFewEndpointsThatCanBeDialled(t *testing.T) {
+	r := peer.Rendezvous{Nonce: 1, Endpoints: []netip.AddrPort{
+		at("127.0.0.1:1"), at("[2001:db8:42::1]:2"), at("192.0.2.1:3"), at("192.0.2.2:4"), at("192.0.2.3:5"), at("192.0.2.4:6"), at("192.0.2.5:7"),
+	}}
+	b, err := peer.Append(nil, peer.Header{Epoch: 1, Sequence: 1}, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, m, err := peer.Decode(b); err != nil || len(m.(peer.Rendezvous).Endpoints) != peer.MaxRendezvous {
+		t.Errorf("%+v, %v: want %d endpoints", m, err, peer.MaxRendezvous)
+	}
+	got := r.Checked([]netip.Prefix{netip.MustParsePrefix("2001:db8:42::/48")}).Endpoints
+	if want := r.Endpoints[2:6]; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
