@@ -42,7 +42,7 @@
 //
 //  1. Open TUN and Conn, call New, then Run in a goroutine; both are closed when
 //     it returns.
-//  2. Read Handshakes, Transits, Wanted and UnknownSessions; they are bounded and
+//  2. Read Handshakes, Transits, Rendezvous, Wanted and UnknownSessions; they are bounded and
 //     what does not fit is dropped and counted.
 //  3. Take indices for links and sessions from NewIndex, AddLink before
 //     InstallLink, InstallSession before UseSession.

@@ -24,6 +24,7 @@ import (
 const (
 	handshakeQueue = 256
 	transitQueue   = 256
+	meetingQueue   = 64
 	wantedQueue    = maxWaiting
 	unknownQueue   = 64
 )
@@ -81,6 +82,7 @@ type Plane struct {
 
 	handshakes chan Handshake
 	transits   chan Transit
+	rendezvous chan Transit
 	wanted     chan addr.NodeID
 	unknown    chan addr.NodeID
 
@@ -123,7 +125,8 @@ func New(c Config) (*Plane, error) {
 		self: c.Self, tun: c.TUN, conn: c.Conn, strict: c.Strict, address: c.Address, accept: c.Accept, start: time.Now(),
 		waiting: newWaiting(), reassembly: fabric.NewReassembler(),
 		handshakes: make(chan Handshake, handshakeQueue), transits: make(chan Transit, transitQueue),
-		wanted: make(chan addr.NodeID, wantedQueue), unknown: make(chan addr.NodeID, unknownQueue),
+		rendezvous: make(chan Transit, meetingQueue),
+		wanted:     make(chan addr.NodeID, wantedQueue), unknown: make(chan addr.NodeID, unknownQueue),
 		transitLimit: newLimiter[addr.NodeID](transitRate, transitBurst),
 		errorLimit:   newLimiter[addr.NodeID](relayErrorRate, relayErrorBurst),
 		unknownLimit: newLimiter[addr.NodeID](unknownRate, unknownBurst),

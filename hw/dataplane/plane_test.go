@@ -463,6 +463,12 @@ func TestTransitMessagesAreForwardedAndLimited(t *testing.T) {
 	if m.Ingress != a.id || m.Link != 2 || string(m.Payload) != "handshake" || m.At.IsZero() {
 		t.Errorf("%+v", m)
 	}
+	if err := a.SendRendezvous(b.id, []byte("rendezvous")); err != nil {
+		t.Fatal(err)
+	}
+	if m := <-b.Rendezvous(); m.Ingress != a.id || string(m.Payload) != "rendezvous" {
+		t.Errorf("%+v", m)
+	}
 	if err := a.SendTransit(nodeID(77), nil); !errors.Is(err, ErrNoRoute) {
 		t.Errorf("to nowhere: %v", err)
 	}

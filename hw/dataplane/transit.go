@@ -12,7 +12,8 @@ import (
 	"re6st/protocols/rib"
 )
 
-// Transit is a message of an end-to-end handshake that reached this node.
+// Transit is a message of an end-to-end handshake, or a rendezvous, that reached this
+// node.
 type Transit struct {
 	Ingress addr.NodeID // who says to have sent it
 	Link    rib.LinkID  // by which it came
@@ -22,6 +23,10 @@ type Transit struct {
 
 // Transits are the messages for this node, 256 of them at most.
 func (p *Plane) Transits() <-chan Transit { return p.transits }
+
+// Rendezvous are the peer messages for this node that came from end to end, 64 of them
+// at most. Nothing but the last link proves where they come from.
+func (p *Plane) Rendezvous() <-chan Transit { return p.rendezvous }
 
 // Send sends a datagram of a handshake. The kernel chooses the source. It fails
 // with ErrRemote or where the socket is gone; a loss is no error.
@@ -64,10 +69,19 @@ func (p *Plane) SendControlTo(id rib.LinkID, to netip.AddrPort, kind fabric.Cont
 // SendTransit sends a message of an end-to-end handshake. It fails with
 // ErrNoRoute or as SendControl does.
 func (p *Plane) SendTransit(egress addr.NodeID, payload []byte) error {
+	return p.originate(fabric.TransitHandshake, egress, payload)
+}
+
+// SendRendezvous sends a peer message from end to end. It fails as SendTransit does.
+func (p *Plane) SendRendezvous(egress addr.NodeID, payload []byte) error {
+	return p.originate(fabric.TransitRendezvous, egress, payload)
+}
+
+func (p *Plane) originate(kind fabric.TransitKind, egress addr.NodeID, payload []byte) error {
 	w := p.borrow()
 	defer p.giveBack(w)
 	err := w.sendTransit(fabric.Transit{
-		HopLimit: fabric.InitialHopLimit, Kind: fabric.TransitHandshake, Egress: egress, Ingress: p.self, Payload: payload,
+		HopLimit: fabric.InitialHopLimit, Kind: kind, Egress: egress, Ingress: p.self, Payload: payload,
 	})
 	if err != nil {
 		return fmt.Errorf("dataplane: transit to %s: %w", egress, err)
@@ -109,15 +123,21 @@ func (w *worker) transit(from rib.LinkID, body []byte, now time.Time) {
 	case t.Egress != w.self:
 		w.forwardTransit(t)
 	case t.Kind == fabric.TransitHandshake:
-		select {
-		case w.transits <- Transit{t.Ingress, from, slices.Clone(t.Payload), now}:
-		default:
-			w.drop(DropTransitFull)
-		}
+		w.handUp(w.transits, from, t, now)
+	case t.Kind == fabric.TransitRendezvous:
+		w.handUp(w.rendezvous, from, t, now)
 	case t.Kind == fabric.TransitRelayError:
 		w.hint(t, now)
 	default:
 		w.drop(DropTransit)
+	}
+}
+
+func (w *worker) handUp(queue chan Transit, from rib.LinkID, t fabric.Transit, now time.Time) {
+	select {
+	case queue <- Transit{t.Ingress, from, slices.Clone(t.Payload), now}:
+	default:
+		w.drop(DropTransitFull)
 	}
 }
 

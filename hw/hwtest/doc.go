@@ -1,10 +1,10 @@
 // Package hwtest has stand-ins for the hardware, for tests that must not depend
 // on a kernel: a TUN made of channels, and an underlay in memory that loses,
-// delays and cuts.
+// delays, cuts and has NATs.
 //
 //	test --Inject--> TUN --Read-->  plane --WriteBatch--> Conn --> Network --> Conn
 //	test <--Out----- TUN <-Write--  plane <-ReadBatch---                 |
-//	                                                        loss, delay, cut, tap
+//	                                                        loss, delay, cut, NAT, tap
 //
 // Everything waits on channels, so it runs inside a testing/synctest bubble.
 //

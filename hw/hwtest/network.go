@@ -30,6 +30,7 @@ type Network struct {
 	loss  float64
 	delay time.Duration
 	tap   func(Datagram)
+	nats  []*nat
 }
 
 // NewNetwork makes an underlay; the seed makes its losses repeatable.
@@ -104,6 +105,10 @@ func (n *Network) send(d Datagram) {
 		n.tap(d)
 	}
 	if n.cut[[2]netip.Addr{d.From.Addr(), d.To.Addr()}] || n.loss > 0 && n.rng.Float64() < n.loss {
+		return
+	}
+	d, passes := n.translate(d)
+	if !passes {
 		return
 	}
 	d.Data = slices.Clone(d.Data)

@@ -211,7 +211,8 @@
 // # Duties of the handshakes' driver
 //
 //  5. Give all handshake datagrams to the Link whose Expect has their HandshakeIndex,
-//     else to the Acceptor; transit messages of kind TransitHandshake to Sessions.
+//     else to the Acceptor; transit messages of kind TransitHandshake to Sessions, and of
+//     kind TransitRendezvous to protocols/tunnelplan, as protocols/peer reads them.
 //  6. Give each Accepted to HandleAccepted of the link with that peer, or of a new
 //     one where there is none or it returns false.
 //  7. Tell the Acceptor of every Up, Down and Verified of the links, and call

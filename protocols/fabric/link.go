@@ -53,7 +53,8 @@ type Link struct {
 	rekey time.Time // not before; zero: by age
 
 	liveness liveness
-	rival    *Duplicate // told when the peer is Verified; nil: none
+	idleLast time.Duration // as configured
+	rival    *Duplicate    // told when the peer is Verified; nil: none
 	out      outbox
 }
 
@@ -63,6 +64,7 @@ func NewLink(c LinkConfig) *Link {
 		party: newParty(c.Credentials, purposeLink, c.Rand, c.NewIndex), peer: c.Peer, static: c.Static,
 		liveness: newLiveness(c.IdleFirst, c.IdleLast),
 	}
+	l.idleLast = l.liveness.idleLast
 	l.ring = keyring[*LinkSession]{
 		self: l.self(), waits: confirmWait,
 		install: func(k *sealing[*LinkSession]) { l.out.put(Install{k.session}) },

@@ -183,6 +183,20 @@ func (l *Link) SetUse(now time.Time, inUse bool) {
 	}
 }
 
+// LimitIdle has the probes of an idle link no farther apart than most, or than was
+// configured where that is less; 0: as configured. A NAT forgets a silent link.
+func (l *Link) LimitIdle(now time.Time, most time.Duration) {
+	v := &l.liveness
+	v.idleLast = l.idleLast
+	if most > 0 {
+		v.idleLast = min(most, l.idleLast)
+	}
+	v.interval = min(v.interval, v.idleLast)
+	if due := now.Add(v.idleLast); l.up && len(v.waiting) == 0 && v.next.After(due) {
+		v.next = due
+	}
+}
+
 // Verify has the peer answer a probe now, or the link ends: Verified or Down
 // follows.
 func (l *Link) Verify(now time.Time) {

@@ -219,3 +219,31 @@ func TestVerifyAsksAtOnce(t *testing.T) {
 		t.Error("not verified after a round trip")
 	}
 }
+
+// A NAT forgets what is silent for longer than the idle probes are apart by default.
+func TestIdleProbesAreNoFartherApartThanANATRemembers(t *testing.T) {
+	const most = 20 * time.Second
+	w, _, _, la, _ := joined(t, 29)
+	w.run(10 * time.Minute)
+	limited := w.now
+	la.LimitIdle(w.now, most)
+	w.run(10 * time.Minute)
+	last := limited
+	for i, e := range la.events {
+		if c, ok := e.(fabric.SendControl); ok && c.Kind == fabric.ControlProbe && la.times[i].After(limited) {
+			if d := la.times[i].Sub(last); d > most+time.Second { // from an answer on
+				t.Errorf("probes %s apart", d)
+			}
+			last = la.times[i]
+		}
+	}
+	if w.now.Sub(last) > most+time.Second {
+		t.Errorf("the last probe was %s ago", w.now.Sub(last))
+	}
+	la.LimitIdle(w.now, 0)
+	w.run(10 * time.Minute)
+	probes := probesOf(la)
+	if d := probes[len(probes)-1] - probes[len(probes)-2]; d < fabric.IdleProbeLast/2 {
+		t.Errorf("without the limit probes are %s apart", d)
+	}
+}

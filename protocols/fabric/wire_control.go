@@ -65,6 +65,7 @@ type TransitKind uint8
 const (
 	TransitHandshake  TransitKind = 1 // a message of an end-to-end handshake
 	TransitRelayError TransitKind = 2
+	TransitRendezvous TransitKind = 3 // a peer message with which two nodes meet
 )
 
 // TransitHeaderLen: topology, hop limit, class, kind, egress 8, ingress 8.
