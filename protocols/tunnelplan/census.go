@@ -10,6 +10,7 @@ type census struct {
 	opened, accepted, lan          int
 	soleOpened, soleAccepted       int // of them, those that carry the only route to somewhere
 	dialing, repairing, dialingLAN int // repairing is part of dialing, dialingLAN is not
+	invited                        int // dials for which peers asked; not part of dialing
 	slow                           int // of dialing, those that were not answered soon
 	dialingLost                    int // of the others, those to peers that no route reaches
 	draining                       int
@@ -21,6 +22,8 @@ func (p *Planner) census(now time.Time) (c census) {
 		switch {
 		case q.state == dialing && q.lan:
 			c.dialingLAN++
+		case q.state == dialing && q.invited:
+			c.invited++
 		case q.state == dialing:
 			c.dialing++
 			if q.repair {

@@ -24,11 +24,25 @@
 //
 // Limits give way only where routes would be lost. A node whose client_count is
 // used up keeps RepairSlots more for peers that no route reaches, and accepts as
-// many above max_clients and its free places to open, so that two halves of a mesh that are both full still
-// grow together. A link that carries the only route to somewhere (LinkUse.Sole)
+// many above max_clients and its free places to open, so that two halves of a mesh that
+// are both full still grow together. A link that carries the only route to somewhere (LinkUse.Sole)
 // takes no repair slot and is never shed; what is redundant above a limit is
 // drained again. Upstream's guess that a node which serves nobody is behind a NAT
 // and may open only two is not kept: refusals say so without guessing.
+//
+// A peer that does not answer, as a NAT is before it, and that routes lead to, is asked
+// over the mesh to dial this node at the same time: each NAT then takes the other's
+// datagrams for answers (RFC 5128 section 3.3).
+//
+//	 A                        the mesh                         B
+//	 | Open: dials B, nobody answers                           |
+//	 | Meet -- Rendezvous, where A is and behind what NAT ---> | Admit? few at a time
+//	 | <-- its answer, where B is and behind what NAT --- Meet | Open: dials A
+//	 | <------------------- both dial ---------------------->  | HandleUp
+//
+// The word may be forged, so its receiver does no more than a few dials for it, and
+// only for a link that it would accept. Where the kinds of NATs say that both may dial
+// for ever (nat.Between), they do so every few minutes, and Outlook says why.
 //
 // The driver's duties:
 //
@@ -42,4 +56,6 @@
 //  7. Call HandleRouting when routes change; at most once a second is often enough.
 //  8. Answer AskRegistry by HandlePeers (with no peers if there were none) or HandleRegistryFailed.
 //  9. Store what Remember holds, replacing what was stored.
+//  10. Send Meet over the mesh as a peer.Rendezvous, and hand in those that come; call
+//     HandleNAT when this node learns behind what it is.
 package tunnelplan

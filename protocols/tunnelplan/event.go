@@ -2,7 +2,7 @@ package tunnelplan
 
 import "re6st/protocols/addr"
 
-// Event is what the planner wants done: Open, Cancel, Drain, Undrain, Close,
+// Event is what the planner wants done: Open, Meet, Cancel, Drain, Undrain, Close,
 // AskRegistry or Remember.
 //
 //sumtype:decl
@@ -13,6 +13,14 @@ type Event interface{ event() }
 // second attempt after a failure, as a peer that made itself a new key answers
 // only to Noise XX.
 type Open struct{ Peer Peer }
+
+// Meet asks to send a peer, over the mesh, word to dial this node now, as it is being
+// dialled; or that answer. With it goes where this node is, and behind what NAT.
+type Meet struct {
+	ID     addr.NodeID
+	Nonce  uint64
+	Answer bool
+}
 
 // Cancel ends the dial to a peer: the place was filled by another.
 type Cancel struct{ ID addr.NodeID }
@@ -38,6 +46,7 @@ type AskRegistry struct{}
 type Remember struct{ Peers []Peer }
 
 func (Open) event()        {}
+func (Meet) event()        {}
 func (Cancel) event()      {}
 func (Drain) event()       {}
 func (Undrain) event()     {}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"re6st/protocols/addr"
+	"re6st/protocols/nat"
 )
 
 // LinkUse is what routing makes of the link to a peer.
@@ -57,11 +58,15 @@ type Planner struct {
 	refreshNext time.Time
 	trimNext    time.Time // zero: nothing is beyond the limits
 	storeNext   time.Time // zero: nothing to remember
+
+	nat      nat.Kind // that this node is behind
+	heed     float64  // dials that peers may ask for
+	heedFrom time.Time
 }
 
 // New is the planner of the node self. It keeps r, which nobody else may use.
 func New(now time.Time, self addr.NodeID, limits Limits, r *rand.Rand) *Planner {
-	p := &Planner{self: self, limits: limits, rand: r, gone: map[addr.NodeID]bool{}, registryNext: now}
+	p := &Planner{self: self, limits: limits, rand: r, gone: map[addr.NodeID]bool{}, registryNext: now, heed: MeetBurst, heedFrom: now}
 	p.restartRefresh(now)
 	return p
 }
@@ -120,7 +125,7 @@ func (p *Planner) Admit(now time.Time, id addr.NodeID) error {
 	c, q := p.census(now), p.peers.get(id)
 	lan := q != nil && now.Before(q.lanUntil)
 	switch {
-	case q != nil && q.state != idle:
+	case q != nil && q.state != idle && !q.invited:
 		return nil // instead of the old link, or of the one that is being dialled
 	case c.links() >= MaxLinks:
 		return ErrFull
@@ -132,15 +137,19 @@ func (p *Planner) Admit(now time.Time, id addr.NodeID) error {
 	return ErrFull
 }
 
-// HandleUp notes that a link to id is up. remote is the address it was dialled at.
-func (p *Planner) HandleUp(now time.Time, id addr.NodeID, role Role, remote netip.AddrPort) {
+// HandleUp notes that a link to id is up, by a handshake in which this node had that
+// role. remote is the address it was dialled at. It returns the role that counts: where
+// two nodes met, who asked opened the link, whoever dialled.
+func (p *Planner) HandleUp(now time.Time, id addr.NodeID, role Role, remote netip.AddrPort) Role {
 	refused := p.Admit(now, id)
 	q := p.peers.add(id, Direct, now)
 	if q == nil || errors.Is(refused, ErrSelf) || errors.Is(refused, ErrRevoked) {
 		p.emit(Close{ID: id, Reason: NotAdmitted})
-		return
+		return role
 	}
 	c, fresh, repair := p.census(now), !q.linked(), q.state == dialing && q.repair
+	dialled := role == Opened
+	role = q.asker(role)
 	spare := !q.reachable && c.spareOpened(p.limits) < RepairSlots
 	if fresh {
 		q.lan = now.Before(q.lanUntil) && c.lan < MaxLANLinks
@@ -148,10 +157,14 @@ func (p *Planner) HandleUp(now time.Time, id addr.NodeID, role Role, remote neti
 	q.state, q.since, q.role = up, now, role
 	q.use, q.drainSince, q.keepUntil = LinkUse{}, time.Time{}, time.Time{}
 	q.failures, q.notBefore, q.lost = 0, time.Time{}, time.Time{}
+	q.endMeeting()
+	q.obstacle = nat.NoObstacle
 	q.proven, q.Seen, q.vouched, q.reachable = now, now, true, true
-	if role == Opened {
+	if dialled {
 		q.worked = remote
 		q.Endpoints = mergeEndpoints([]netip.AddrPort{remote}, q.Endpoints)
+	}
+	if role == Opened {
 		p.restartRefresh(now)
 	}
 	if repair {
@@ -168,6 +181,7 @@ func (p *Planner) HandleUp(now time.Time, id addr.NodeID, role Role, remote neti
 		p.close(now, q, Excess)
 	}
 	p.plan(now)
+	return role
 }
 
 // HandleDown notes that the link to id, which was up, is down.
@@ -214,8 +228,12 @@ func (p *Planner) fail(now time.Time, q *peer) {
 		most = LostMax
 	}
 	q.notBefore = now.Add(backoff(p.rand, BackoffMin, most, q.failures))
+	if q.obstacle != nat.NoObstacle { // neither end can do anything about it
+		q.notBefore = now.Add(spread(p.rand, BackoffMax, 4))
+	}
 	q.failures++
 	q.state, q.since = idle, now
+	q.endMeeting()
 	if q.repair {
 		p.repairNext = now.Add(backoff(p.rand, RepairMin, RepairMax, p.repairFails))
 		p.repairFails++
@@ -238,6 +256,7 @@ func (p *Planner) HandleRefused(now time.Time, id addr.NodeID) {
 	q.notBefore = now.Add(backoff(p.rand, least, BackoffMax, q.failures))
 	q.failures++
 	q.state, q.since, q.repair = idle, now, false
+	q.endMeeting()
 	p.plan(now)
 }
 
@@ -264,7 +283,7 @@ func (p *Planner) HandleRouting(now time.Time, r Routing) {
 
 // cutOff makes a fresh start with a peer that routes led to until now.
 func (p *Planner) cutOff(now time.Time, q *peer) {
-	q.failures = 0
+	q.failures, q.obstacle = 0, nat.NoObstacle
 	q.notBefore = earlier(q.notBefore, now.Add(spread(p.rand, BackoffMin, 1)))
 	p.repairFails = 0
 	p.repairNext = earlier(p.repairNext, now.Add(RepairDelay))
@@ -312,6 +331,7 @@ func (p *Planner) HandleRevoked(now time.Time, ids []addr.NodeID) {
 func (p *Planner) HandleNetworkChange(now time.Time) {
 	for _, q := range p.peers {
 		if q.failures > 0 {
+			q.obstacle = nat.NoObstacle
 			q.failures, q.notBefore = 0, now.Add(spread(p.rand, BackoffMin, 1))
 		}
 	}

@@ -15,6 +15,7 @@ func (p *Planner) plan(now time.Time) {
 	p.shed(now)
 	p.dialLAN(now)
 	p.dial(now)
+	p.meet(now)
 	p.askRegistry(now)
 	p.remember(now)
 }
@@ -72,9 +73,10 @@ func (p *Planner) dial(now time.Time) {
 		return
 	}
 	for _, q := range p.peers {
-		if q.state == dialing && !q.lan && !q.repair {
+		if q.state == dialing && !q.lan && !q.repair && !q.invited {
 			p.emit(Cancel{ID: q.ID})
 			q.state, q.since = idle, now
+			q.endMeeting()
 		}
 	}
 	slots := RepairSlots - c.spareOpened(p.limits) - c.repairing
@@ -181,6 +183,7 @@ func (p *Planner) repair(now time.Time, slots int) {
 
 func (p *Planner) open(now time.Time, q *peer, lan, repair bool) {
 	q.state, q.since, q.lan, q.repair = dialing, now, lan, repair
+	q.endMeeting()
 	p.wakeAt(now, now.Add(p.slowDial()))
 	target := q.public()
 	if q.failures%2 == 1 {

@@ -15,6 +15,9 @@ const (
 	RepairSlots   = 2    // links beyond each limit, for peers that no route reaches
 	DialAhead     = 2    // dials in flight beyond the free places, while there is no link
 	MaxDials      = 64   // dials in flight
+	MeetBurst     = 16   // dials at once because peers asked for them
+	MeetRate      = 2    // of them a second, after that
+	MeetTries     = 2    // times that a peer is asked during one dial
 )
 
 // Times of the planner. Backoffs double from their minimum to their maximum and
@@ -43,6 +46,9 @@ const (
 	DrainTimeout  = time.Minute            // then the link is kept
 	SettleTime    = 30 * time.Second       // a younger link is not judged
 	RememberDelay = time.Second            // to store several peers at once
+	MeetDelay     = 200 * time.Millisecond // for a dial to be answered, before the peer is asked to dial too
+	MeetAgain     = time.Second            // between two times
+	MeetInterval  = 3 * time.Second        // between dials that one peer asks for
 	LANLifetime   = 2 * time.Minute        // a peer is on the LAN until that long after it was heard there
 )
 

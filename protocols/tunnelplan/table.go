@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"re6st/protocols/addr"
+	"re6st/protocols/nat"
 )
 
 // Source is who told of a peer, in rising order of trust.
@@ -87,6 +88,13 @@ type peer struct {
 	reachable bool // by routing, or by a link
 	adjacent  bool // a neighbor of ours by an interface that is not a link
 	wanted    int  // rank of its traffic, 1 the heaviest; 0: none to speak of
+
+	invited  bool // dialled because the peer asked: its link, not this node's
+	nonce    uint64
+	meets    int       // times that it was asked in this dial
+	heedNext time.Time // it is not heeded before, should it ask
+	nat      nat.Kind  // that it is behind, by its answer
+	obstacle nat.Obstacle
 
 	drainSince time.Time // zero: not draining
 	drainFor   CloseReason

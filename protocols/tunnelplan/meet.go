@@ -1,0 +1,144 @@
+package tunnelplan
+
+import (
+	"net/netip"
+	"time"
+
+	"re6st/protocols/addr"
+	"re6st/protocols/nat"
+)
+
+// Rendezvous is a peer's word, over the mesh, that it dials this node now and where
+// it is; or its answer to such a word. It may be forged.
+type Rendezvous struct {
+	Answer    bool
+	Nonce     uint64
+	NAT       nat.Kind         // that the peer is behind
+	Endpoints []netip.AddrPort // checked; best first
+}
+
+// Outlook is what becomes of the dials to a peer.
+type Outlook struct {
+	Failures int          // since the last success
+	NextDial time.Time    // not before; zero: at once
+	Obstacle nat.Obstacle // why a link with it cannot be
+}
+
+// Outlook tells of one peer.
+func (p *Planner) Outlook(id addr.NodeID) Outlook {
+	q := p.peers.get(id)
+	if q == nil {
+		return Outlook{}
+	}
+	return Outlook{q.failures, q.notBefore, q.obstacle}
+}
+
+// HandleNAT notes behind what this node is: nat.None also where its port is mapped.
+func (p *Planner) HandleNAT(now time.Time, kind nat.Kind) {
+	if kind == p.nat {
+		return
+	}
+	p.nat = kind
+	for _, q := range p.peers {
+		if was := q.obstacle; was != nat.NoObstacle {
+			if q.obstacle = nat.Between(kind, q.nat); q.obstacle == nat.NoObstacle {
+				q.failures, q.notBefore = 0, now.Add(spread(p.rand, BackoffMin, 1))
+			}
+		}
+	}
+	p.plan(now)
+}
+
+// HandleRendezvous takes a peer's wish to meet, or its answer to this node's.
+func (p *Planner) HandleRendezvous(now time.Time, id addr.NodeID, r Rendezvous) {
+	if r.Answer {
+		p.answered(now, id, r)
+	} else {
+		p.asked(now, id, r)
+	}
+	p.plan(now)
+}
+
+// answered takes an answer, if this node did ask.
+func (p *Planner) answered(now time.Time, id addr.NodeID, r Rendezvous) {
+	q := p.peers.get(id)
+	if q == nil || q.state != dialing || q.meets == 0 || r.Nonce != q.nonce {
+		return
+	}
+	q.meets = MeetTries
+	q.nat, q.obstacle = r.NAT, nat.Between(p.nat, r.NAT)
+	q.learn(now, Gossip, Peer{ID: id, Endpoints: r.Endpoints})
+}
+
+// asked dials a peer that dials this node, if its link would be accepted and there is
+// no obstacle. What a forger can have is a few datagrams for each of few endpoints.
+func (p *Planner) asked(now time.Time, id addr.NodeID, r Rendezvous) {
+	if p.Admit(now, id) != nil {
+		return
+	}
+	q := p.peers.add(id, Gossip, now)
+	if q == nil || q.linked() || now.Before(q.heedNext) || !p.payHeed(now) {
+		return
+	}
+	q.heedNext = now.Add(MeetInterval)
+	q.learn(now, Gossip, Peer{ID: id, Endpoints: r.Endpoints})
+	p.emit(Meet{ID: id, Nonce: r.Nonce, Answer: true})
+	if c := p.census(now); q.state == dialing || nat.Between(p.nat, r.NAT) != nat.NoObstacle ||
+		c.dialing+c.dialingLAN+c.invited >= MaxDials || c.links() >= MaxLinks {
+		return
+	}
+	q.state, q.since, q.lan, q.repair, q.invited = dialing, now, false, false, true
+	target := q.public()
+	target.Endpoints = mergeEndpoints(r.Endpoints, target.Endpoints)
+	p.emit(Open{Peer: target})
+}
+
+// payHeed takes one of the dials that peers may ask for; false: there is none left.
+func (p *Planner) payHeed(now time.Time) bool {
+	p.heed = min(MeetBurst, p.heed+MeetRate*max(0, now.Sub(p.heedFrom).Seconds()))
+	p.heedFrom = now
+	if p.heed < 1 {
+		return false
+	}
+	p.heed--
+	return true
+}
+
+// meet asks peers to dial this node that do not answer and that routes lead to: one
+// that can be dialled has answered by then.
+func (p *Planner) meet(now time.Time) {
+	for _, q := range p.peers {
+		if q.state != dialing || q.lan || q.invited || !q.reachable || q.meets >= MeetTries {
+			continue
+		}
+		due := q.since.Add(MeetDelay + time.Duration(q.meets)*MeetAgain)
+		if now.Before(due) {
+			p.wakeAt(now, due)
+			continue
+		}
+		if q.meets == 0 {
+			q.nonce = p.rand.Uint64()
+		}
+		q.meets++
+		p.emit(Meet{ID: q.ID, Nonce: q.nonce})
+		if q.meets < MeetTries {
+			p.wakeAt(now, later(due, now).Add(MeetAgain))
+		}
+	}
+}
+
+// asker is the role by who wanted the link, where both ends dialled: handshakes that
+// cross are decided by the nodes' ids.
+func (q *peer) asker(role Role) Role {
+	switch {
+	case q.state != dialing:
+		return role
+	case q.invited:
+		return Accepted
+	case q.meets > 0:
+		return Opened
+	}
+	return role
+}
+
+func (q *peer) endMeeting() { q.invited, q.nonce, q.meets = false, 0, 0 }
