@@ -90,7 +90,7 @@ func (m *manager) risen(now time.Time, r risen) {
 	}
 	t.next = nil
 	m.acceptor.HandleUp(r.up.Peer.ID, r.up.BootID)
-	m.planner.HandleUp(now, r.up.Peer.ID, t.snap.Role, r.up.Remote)
+	t.snap.Role = m.planner.HandleUp(now, r.up.Peer.ID, t.snap.Role, r.up.Remote)
 	m.planner.HandlePeers(now, tunnelplan.Direct, []tunnelplan.Peer{{
 		ID: r.up.Peer.ID, Prefix: r.up.Peer.Prefix, Static: r.up.Static, Seen: now, Endpoints: []netip.AddrPort{r.up.Remote},
 	}})
@@ -122,6 +122,8 @@ func (m *manager) forget(now time.Time, link rib.LinkID, down fabric.Down) {
 	switch {
 	case t.snap.Up:
 		m.acceptor.HandleDown(t.snap.Peer)
+		m.watch.HandleGone(t.snap.Peer)
+		m.planner.HandleNAT(now, m.reach())
 		m.planner.HandleDown(now, t.snap.Peer, downReason(down))
 		m.ctx.Event("down", fmt.Sprintf("link %d with %s: %s", link, t.snap.Prefix.CN(), down.Reason))
 	case t.next != nil: // its answer is that of the dial that follows

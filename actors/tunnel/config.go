@@ -49,6 +49,8 @@ type Params struct {
 // Plane is what tunnels need of the packet path.
 type Plane interface {
 	Handshakes() <-chan dataplane.Handshake
+	Rendezvous() <-chan dataplane.Transit
+	SendRendezvous(egress addr.NodeID, payload []byte) error
 	Send(to netip.AddrPort, datagram []byte) error
 	AddLink(id rib.LinkID, peer addr.NodeID, remote netip.AddrPort, control func(dataplane.Control))
 	RemoveLink(id rib.LinkID)

@@ -19,11 +19,15 @@
 // gets a new link. Links end with their manager, which says so; the next one begins
 // with the peers and parameters of the last.
 //
+// Nodes that NATs keep from dialling each other meet: meet.go sends and takes the word,
+// over the mesh, to dial at the same time, and watches what peers say of where this node
+// is seen (protocols/nat). Links through a NAT are probed often enough for it.
+//
 // Where two live nodes have one certificate, duplicate.go tells which is to end.
 //
 // The driver's duties, that is actors/node's:
 //
-//  1. spawn the manager with Spawn, and tell it what registry and routing say;
+//  1. spawn the manager with Spawn, and tell it what registry, routing and gateway say;
 //  2. carry out its Events: routing over links that are up, asking the registry,
 //     newer parameters;
 //  3. give Config.Babel the control frames that are Babel's.

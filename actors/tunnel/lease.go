@@ -19,6 +19,7 @@ type memory struct {
 	limits     tunnelplan.Limits
 	remembered []tunnelplan.Peer
 	observed   []netip.AddrPort // where others saw this node, the newest first
+	mapped     netip.AddrPort   // where a gateway maps a port to it
 }
 
 // lease is what outlives an incarnation of a tunnel: what it has in the packet
@@ -40,6 +41,7 @@ type lease struct {
 	control chan controlled
 
 	inUse  bool             // routes go by the link
+	mapped bool             // by a NAT, which forgets
 	known  []peer.Peer      // of whom to tell the peer
 	self   []netip.AddrPort // where this node is reached
 	params Params

@@ -14,6 +14,7 @@ import (
 	"re6st/protocols/addr"
 	"re6st/protocols/cert"
 	"re6st/protocols/fabric"
+	"re6st/protocols/nat"
 	"re6st/protocols/peer"
 	"re6st/protocols/rib"
 	"re6st/protocols/tunnelplan"
@@ -50,6 +51,7 @@ type manager struct {
 	unopened []addr.NodeID           // of the peers that the planner wants, those for which there is no tunnel
 	refusals map[addr.NodeID]int     // by peers that say that another has this node's certificate
 	store    chan []tunnelplan.Peer  // to the pump; holds the newest
+	watch    nat.Watch               // where peers see this node
 }
 
 // tunnelState is what the manager knows of a child.
@@ -81,6 +83,8 @@ func (m *manager) Start(ctx *system.Context[Message]) error {
 	m.plan, m.accept, m.gossip = ctx.NewTimer(planTick{}), ctx.NewTimer(acceptTick{}), ctx.NewTimer(gossipTick{})
 	ctx.OnChild(func(e system.Event) Message { return childEvent{e} })
 	m.startPumps()
+	m.startMeetings()
+	m.planner.HandleNAT(now, m.reach())
 	m.planner.HandlePeers(now, tunnelplan.Remembered, m.kept.remembered)
 	m.settle()
 	return nil
@@ -147,6 +151,10 @@ func (m *manager) Handle(ctx *system.Context[Message], message Message) error {
 		m.tellAll(newParams{msg.Params})
 	case ObservedAt:
 		m.observe(now, msg.Endpoint)
+	case PortMapped:
+		m.mapped(now, msg.Endpoint)
+	case rendezvous:
+		m.met(now, msg)
 	default:
 		m.fromChild(now, message)
 	}
@@ -176,6 +184,8 @@ func (m *manager) fromChild(now time.Time, message Message) {
 	case learned:
 		m.planner.HandlePeers(now, msg.source, msg.peers)
 		m.gossipSoon(now)
+	case seen:
+		m.seen(now, msg)
 	case measured:
 		if t := m.tunnels[msg.link]; t != nil {
 			t.snap.RTT = msg.rtt
@@ -269,6 +279,8 @@ func (m *manager) carryOut(e tunnelplan.Event) {
 	switch e := e.(type) {
 	case tunnelplan.Open:
 		m.open(e.Peer)
+	case tunnelplan.Meet:
+		m.meet(e)
 	case tunnelplan.Cancel:
 		m.cancel(e.ID)
 	case tunnelplan.Drain:
@@ -383,11 +395,25 @@ func (m *manager) observe(now time.Time, at netip.AddrPort) {
 }
 
 func (m *manager) endpoints() []netip.AddrPort {
-	return slices.Concat(m.cfg.Endpoints, m.kept.observed)
+	all := slices.Clone(m.cfg.Endpoints)
+	for _, e := range append([]netip.AddrPort{m.kept.mapped}, m.kept.observed...) {
+		if e.IsValid() && !slices.Contains(all, e) {
+			all = append(all, e)
+		}
+	}
+	return all
 }
 
 func (m *manager) snapshot() Snapshot {
-	s := Snapshot{Known: m.planner.Known(tunnelplan.MaxPeers), Endpoints: m.endpoints(), Drops: m.acceptor.Drops(), Accepted: m.taken}
+	s := Snapshot{
+		Known: m.planner.Known(tunnelplan.MaxPeers), Outlook: map[addr.NodeID]tunnelplan.Outlook{},
+		Endpoints: m.endpoints(), NAT: m.watch.Kind(), Drops: m.acceptor.Drops(), Accepted: m.taken,
+	}
+	for _, p := range s.Known {
+		if o := m.planner.Outlook(p.ID); o != (tunnelplan.Outlook{}) {
+			s.Outlook[p.ID] = o
+		}
+	}
 	for _, id := range slices.Sorted(maps.Keys(m.tunnels)) {
 		s.Links = append(s.Links, m.tunnels[id].snap)
 	}

@@ -8,6 +8,7 @@ import (
 	"re6st/hw/dataplane"
 	"re6st/protocols/addr"
 	"re6st/protocols/fabric"
+	"re6st/protocols/nat"
 	"re6st/protocols/peer"
 	"re6st/protocols/rib"
 	"re6st/protocols/tunnelplan"
@@ -49,9 +50,13 @@ type ParamsChanged struct {
 // ObservedAt is where somebody outside of the links sees this node.
 type ObservedAt struct{ Endpoint netip.AddrPort }
 
+// PortMapped is where a gateway maps a port to this node; not valid: nowhere.
+type PortMapped struct{ Endpoint netip.AddrPort }
+
 // Messages of the manager's own pumps, timers and children.
 type (
 	handshake  struct{ dataplane.Handshake }
+	rendezvous struct{ dataplane.Transit }
 	planTick   struct{}
 	acceptTick struct{}
 	gossipTick struct{}
@@ -78,6 +83,10 @@ type (
 		source tunnelplan.Source
 		peers  []tunnelplan.Peer
 	}
+	seen struct {
+		link rib.LinkID
+		at   netip.AddrPort
+	}
 	measured struct {
 		link rib.LinkID
 		rtt  time.Duration
@@ -94,7 +103,10 @@ func (RegistryFailed) managerMessage() {}
 func (RoutingChanged) managerMessage() {}
 func (ParamsChanged) managerMessage()  {}
 func (ObservedAt) managerMessage()     {}
+func (PortMapped) managerMessage()     {}
 func (handshake) managerMessage()      {}
+func (rendezvous) managerMessage()     {}
+func (seen) managerMessage()           {}
 func (planTick) managerMessage()       {}
 func (acceptTick) managerMessage()     {}
 func (gossipTick) managerMessage()     {}
@@ -125,6 +137,7 @@ type (
 	peerTick        struct{}
 	setUse          struct{ inUse bool }
 	verify          struct{}
+	keepOpen        struct{ on bool } // what a NAT maps for the link
 	closeLink       struct{ reason fabric.CloseReason }
 	cancelDial      struct{}
 	sayGoodbye      struct{ reason peer.Reason }
@@ -142,6 +155,7 @@ func (retireLeftovers) tunnelMessage() {}
 func (peerTick) tunnelMessage()        {}
 func (setUse) tunnelMessage()          {}
 func (verify) tunnelMessage()          {}
+func (keepOpen) tunnelMessage()        {}
 func (closeLink) tunnelMessage()       {}
 func (cancelDial) tunnelMessage()      {}
 func (sayGoodbye) tunnelMessage()      {}
@@ -189,7 +203,9 @@ func (Duplicate) event()      {}
 type Snapshot struct {
 	Links     []LinkSnapshot
 	Known     []tunnelplan.Peer
+	Outlook   map[addr.NodeID]tunnelplan.Outlook // of the known ones whose dials failed
 	Endpoints []netip.AddrPort
+	NAT       nat.Kind // that peers see
 	Drops     fabric.Drops
 	Accepted  uint64 // handshakes of peers that succeeded, since the manager started
 }

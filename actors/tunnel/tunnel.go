@@ -42,6 +42,7 @@ func (t *tunnel) Start(ctx *system.Context[tunnelMessage]) error {
 		Peer: t.lease.peer, Static: t.lease.static, IdleFirst: t.cfg.IdleFirst, IdleLast: t.cfg.IdleLast,
 	})
 	t.link.SetUse(ctx.Now(), t.lease.inUse)
+	t.keepOpen(ctx.Now())
 	t.attach()
 	frames := t.lease.control
 	ctx.Pump("control", func(stop context.Context, p *system.Pump[tunnelMessage]) error {
@@ -126,6 +127,9 @@ func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) err
 		t.link.SetUse(now, m.inUse)
 	case verify:
 		t.link.Verify(now)
+	case keepOpen:
+		t.lease.mapped = m.on
+		t.keepOpen(now)
 	case closeLink:
 		t.link.Close(m.reason)
 	case cancelDial:
@@ -135,6 +139,15 @@ func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) err
 	}
 	t.settle()
 	return nil
+}
+
+// keepOpen probes often enough for what a NAT maps for the link.
+func (t *tunnel) keepOpen(now time.Time) {
+	if t.lease.mapped {
+		t.link.LimitIdle(now, natIdle)
+	} else {
+		t.link.LimitIdle(now, 0)
+	}
 }
 
 // control takes a frame that the packet path has opened.
@@ -323,7 +336,7 @@ func (t *tunnel) heard(e peer.Event) {
 		}
 		t.manager.Tell(learned{tunnelplan.Gossip, peers})
 	case peer.SeenAt:
-		t.manager.Tell(ObservedAt{e.Address})
+		t.manager.Tell(seen{t.lease.link, e.Address})
 	case peer.ParamsReceived:
 		t.manager.Tell(received{Params{e.Number, e.Signed}})
 	case peer.Parting:
