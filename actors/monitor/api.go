@@ -44,6 +44,7 @@ type Status struct {
 	Routes    int          `json:"routes"`
 	Params    uint64       `json:"params"` // the number of the network parameters in force
 	Registry  Registry     `json:"registry"`
+	NAT       string       `json:"nat"` // before this node, as peers see it: none, port-restricted, random or unknown
 	PID       int          `json:"pid"`
 	Build     Build        `json:"build"`
 }
@@ -80,8 +81,9 @@ type Peers struct {
 type Peer struct {
 	Node      addr.NodeID      `json:"node"`
 	Prefix    addr.Bits        `json:"prefix"`
-	Source    string           `json:"source"` // registry, remembered, gossip, lan or direct
-	State     string           `json:"state"`  // linked, dialing or idle
+	Source    string           `json:"source"`           // registry, remembered, gossip, lan or direct
+	State     string           `json:"state"`            // linked, dialing or idle
+	Detail    string           `json:"detail,omitempty"` // why a link with it cannot be
 	Reachable bool             `json:"reachable"`
 	Seen      time.Time        `json:"seen,omitzero"`
 	Failures  int              `json:"failures"` // dials since the last success

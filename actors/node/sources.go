@@ -36,7 +36,7 @@ func (n *parts) status() monitor.Status {
 		Node: n.member.Identity.ID, Prefix: n.member.Identity.Prefix, Network: params.Network, State: monitor.Starting,
 		Started: n.started, Reachable: len(n.reachable(view)), Routes: view.Len(), Params: params.Number,
 		Links:    monitor.Links{ClientCount: limits.ClientCount, MaxClients: limits.MaxClients},
-		Registry: monitor.Registry{URL: "https://" + n.member.Registry.String()},
+		Registry: monitor.Registry{URL: "https://" + n.member.Registry.String()}, NAT: tunnels.NAT.String(),
 	}
 	if asked := n.asked.Load(); asked != nil {
 		s.Registry.Asked, s.Registry.Error = asked.at, asked.err
@@ -96,6 +96,9 @@ func (n *parts) known() []monitor.Peer {
 		}
 		if s := state[k.ID]; s != "" {
 			p.State = s
+		}
+		if o := tunnels.Outlook[k.ID]; p.State != "linked" {
+			p.Failures, p.NextDial, p.Detail = o.Failures, o.NextDial, o.Obstacle.String()
 		}
 		peers = append(peers, p)
 	}

@@ -23,6 +23,9 @@ func peerRows(a monitor.Peers, _ bool) [][]any {
 	rows := [][]any{{"NODE", "PREFIX", "STATE", "REACHED", "SOURCE", "SEEN", "FAILED", "ENDPOINTS"}}
 	for _, p := range a.Peers {
 		state := p.State
+		if p.Detail != "" {
+			state += ", " + p.Detail
+		}
 		if p.NextDial.After(a.Now) {
 			state = fmt.Sprintf("%s, dial in %s", state, span(p.NextDial.Sub(a.Now)))
 		}

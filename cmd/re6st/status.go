@@ -43,6 +43,7 @@ func statusRows(s monitor.Status, _ bool) [][]any {
 		[]any{"reaches", fmt.Sprintf("%d nodes by %d routes", s.Reachable, s.Routes)},
 		[]any{"parameters", fmt.Sprintf("number %d", s.Params)},
 		[]any{"registry", registryLine(s)},
+		[]any{"nat", s.NAT},
 		[]any{"software", buildLine(s.Build)},
 	)
 	return rows

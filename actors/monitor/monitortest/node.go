@@ -66,7 +66,7 @@ func status() monitor.Status {
 		State:     monitor.Running, Started: ago(26 * time.Hour),
 		Links:     monitor.Links{Opened: 1, ClientCount: 10, Accepted: 1, MaxClients: 20},
 		Reachable: 3, Routes: 4, Params: 7, PID: 4711,
-		Registry: monitor.Registry{URL: "http://registry.example:9080", Asked: ago(90 * time.Second)},
+		Registry: monitor.Registry{URL: "http://registry.example:9080", Asked: ago(90 * time.Second)}, NAT: "random",
 	}
 }
 
@@ -81,7 +81,7 @@ func peers() []monitor.Peer {
 			Endpoints: endpoints("198.51.100.7:4000"),
 		},
 		{
-			Node: id(0xd4), Prefix: prefix("1/3"), Source: "remembered", State: "idle", Seen: ago(50 * time.Hour),
+			Node: id(0xd4), Prefix: prefix("1/3"), Source: "remembered", State: "idle", Detail: "both behind random NAT", Seen: ago(50 * time.Hour),
 			Failures: 9, NextDial: Now.Add(4 * time.Minute), Endpoints: endpoints("203.0.113.8:326"),
 		},
 	}
