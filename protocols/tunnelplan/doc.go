@@ -34,11 +34,11 @@
 // over the mesh to dial this node at the same time: each NAT then takes the other's
 // datagrams for answers (RFC 5128 section 3.3).
 //
-//	 A                        the mesh                         B
-//	 | Open: dials B, nobody answers                           |
-//	 | Meet -- Rendezvous, where A is and behind what NAT ---> | Admit? few at a time
-//	 | <-- its answer, where B is and behind what NAT --- Meet | Open: dials A
-//	 | <------------------- both dial ---------------------->  | HandleUp
+//	A                        the mesh                         B
+//	| Open: dials B, nobody answers                           |
+//	| Meet -- Rendezvous, where A is and behind what NAT ---> | Admit? few at a time
+//	| <-- its answer, where B is and behind what NAT --- Meet | Open: dials A
+//	| <------------------- both dial ---------------------->  | HandleUp
 //
 // The word may be forged, so its receiver does no more than a few dials for it, and
 // only for a link that it would accept. Where the kinds of NATs say that both may dial
