@@ -15,5 +15,7 @@ var (
 	ErrKey         = errors.New("unusable key")
 	ErrRequest     = errors.New("bad certificate request")
 	ErrSignature   = errors.New("signature does not verify")
+	ErrRevocations = errors.New("bad revocation list")
+	ErrReason      = errors.New("unknown reason")
 	ErrBinding     = errors.New("static key is not bound to this certificate")
 )

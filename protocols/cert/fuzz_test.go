@@ -2,6 +2,7 @@ package cert_test
 
 import (
 	"crypto/rand"
+	"math/big"
 	"testing"
 
 	"re6st/protocols/cert"
@@ -46,6 +47,23 @@ func FuzzParseRequest(f *testing.F) {
 			if err := cert.CheckPublicKey(k); err != nil {
 				t.Fatal(err)
 			}
+		}
+	})
+}
+
+func FuzzParseRevocations(f *testing.F) {
+	i := issuer(f, cert.ECDSA)
+	genuine := revocations(f, i, 3, cert.Revocation{Serial: big.NewInt(5), Node: nodeB, Time: epoch})
+	f.Add(genuine.Bytes)
+	f.Add(revocations(f, i, 4).Bytes)
+	f.Add(i.Certificate.Raw)
+	f.Fuzz(func(t *testing.T, der []byte) {
+		l, err := i.ParseRevocations(der)
+		if err != nil {
+			return
+		}
+		if n := len(l.Nodes()); l.Number != 3 && l.Number != 4 || n > 1 {
+			t.Fatalf("a forged list verified: number %d with %d nodes", l.Number, n)
 		}
 	})
 }
