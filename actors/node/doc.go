@@ -13,7 +13,7 @@
 //	tunnel.LinkChanged, LinkDown -> neighbor.Links         neighbor.Reachable   -> tunnel.RoutingChanged
 //	discovery.Found              -> tunnel.PeersLearned
 //	tunnel.RegistryWanted        -> registry.Ask           registry.Answered    -> tunnel.PeersLearned
-//	tunnel.ParamsReceived        -> verified, stored       session.Identified   -> which sources a peer may use
+//	tunnel.DocumentReceived      -> verified, stored       session.Identified   -> which sources a peer may use
 //
 // No actor package knows another; this one translates what one emits into what
 // the other takes. The packet path belongs to the root and outlives the rest: an

@@ -141,5 +141,5 @@ func (r *root) startReloads() {
 // reconfigured has the tunnels follow the limits in force.
 func (r *root) reconfigured() {
 	p := r.params.Load()
-	r.tunnels.Tell(tunnel.ParamsChanged{Params: tunnel.Params{Number: p.Number, Signed: p.Bytes}, Limits: r.limits()})
+	r.tunnels.Tell(tunnel.ParamsChanged{Params: paramsDocument(p), Limits: r.limits()})
 }

@@ -16,6 +16,7 @@ import (
 	"re6st/protocols/addr"
 	beacon "re6st/protocols/discovery"
 	"re6st/protocols/fabric"
+	"re6st/protocols/peer"
 	wire "re6st/protocols/registry"
 	"re6st/protocols/rib"
 	"re6st/protocols/tunnelplan"
@@ -148,7 +149,7 @@ func (r *root) spawnTunnels() error {
 	params := r.params.Load()
 	r.tunnels, err = tunnel.Spawn(r.ctx, tunnel.Config{
 		Credentials: r.credentials, Prefix: r.member.Identity.Prefix, Software: r.options.Version, Limits: r.limits(),
-		Endpoints: at, Networks: r.networks(), Remembered: r.remembered, Params: tunnel.Params{Number: params.Number, Signed: params.Bytes},
+		Endpoints: at, Networks: r.networks(), Remembered: r.remembered, Documents: []tunnel.Document{paramsDocument(params)},
 		IdleFirst: time.Duration(params.Liveness.IdleMin), IdleLast: time.Duration(params.Liveness.IdleMax),
 		Plane: r.plane, Babel: r.ports.Deliver, Emit: r.fromTunnels,
 		Store: func(peers []tunnelplan.Peer) error { return storePeers(r.dir, peers) },
@@ -287,8 +288,13 @@ func (r *root) adopt(p *wire.SignedParams) {
 	default:
 	}
 	r.newest <- p
-	r.tunnels.Tell(tunnel.ParamsChanged{Params: tunnel.Params{Number: p.Number, Signed: p.Bytes}, Limits: r.limits()})
+	r.tunnels.Tell(tunnel.ParamsChanged{Params: paramsDocument(p), Limits: r.limits()})
 	r.ctx.Event("parameters", fmt.Sprintf("number %d", p.Number))
+}
+
+// paramsDocument is the parameters as peers pass them on.
+func paramsDocument(p *wire.SignedParams) tunnel.Document {
+	return tunnel.Document{Kind: peer.Params, Number: p.Number, Signed: p.Bytes}
 }
 
 // fromTunnels translates what the tunnels emit; it runs on their goroutine.
@@ -300,8 +306,8 @@ func (r *root) fromTunnels(e tunnel.Event) {
 		r.ports.Remove(e.ID)
 	case tunnel.RegistryWanted:
 		r.ctx.Self().Tell(registryWanted{})
-	case tunnel.ParamsReceived:
-		r.ctx.Self().Tell(newParams{e.Params.Signed})
+	case tunnel.DocumentReceived:
+		r.ctx.Self().Tell(newParams{e.Signed})
 	case tunnel.Duplicate:
 		r.ctx.Self().Tell(duplicated{e})
 	}

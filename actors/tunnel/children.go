@@ -58,7 +58,7 @@ func (m *manager) spawn(snap LinkSnapshot, l *lease) *tunnelState {
 	now := m.ctx.Now()
 	snap.ID, snap.Since = m.lastLink, now
 	l.link, l.peer = snap.ID, snap.Peer
-	l.known, l.self, l.params = m.known(now), m.endpoints(), m.kept.params
+	l.known, l.self, l.documents = m.known(now), m.endpoints(), m.kept.documents
 	cfg, manager := m.cfg, m.ctx.Self()
 	ref, err := system.Spawn(m.ctx, fmt.Sprintf("%s.%d", snap.Peer, snap.ID), system.Spec[tunnelMessage]{
 		Kind: "tunnel",

@@ -8,6 +8,7 @@ import (
 	"re6st/hw/dataplane"
 	"re6st/protocols/addr"
 	"re6st/protocols/fabric"
+	"re6st/protocols/peer"
 	"re6st/protocols/rib"
 	"re6st/protocols/tunnelplan"
 )
@@ -25,8 +26,8 @@ type Config struct {
 	Networks []netip.Prefix
 	// Remembered are the peers stored by an earlier run.
 	Remembered []tunnelplan.Peer
-	// Params are the signed network parameters, and their number.
-	Params Params
+	// Documents are what the CA signed for all nodes, as this node has them.
+	Documents []Document
 	// IdleFirst and IdleLast are how far apart probes of idle links are; 0: the
 	// fabric's defaults.
 	IdleFirst, IdleLast time.Duration
@@ -40,8 +41,9 @@ type Config struct {
 	Emit  func(Event)
 }
 
-// Params are network parameters with the CA's signature.
-type Params struct {
+// Document is one of those that nodes pass on, with the CA's signature.
+type Document struct {
+	Kind   peer.Document
 	Number uint64
 	Signed []byte
 }
@@ -64,7 +66,10 @@ type Plane interface {
 
 // Spawn starts the manager. A node without one makes no links: it escalates.
 func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
-	kept := &memory{params: cfg.Params, limits: cfg.Limits, remembered: cfg.Remembered}
+	kept := &memory{limits: cfg.Limits, remembered: cfg.Remembered}
+	for _, d := range cfg.Documents {
+		kept.documents[d.Kind] = d
+	}
 	return system.Spawn(parent, "tunnel", system.Spec[Message]{
 		Kind:     "tunnels",
 		New:      func() system.Handler[Message] { return &manager{cfg: cfg, kept: kept} },

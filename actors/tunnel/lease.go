@@ -15,7 +15,7 @@ import (
 // memory is what outlives an incarnation of the manager. One at a time uses it.
 type memory struct {
 	started    time.Time // of the first incarnation
-	params     Params
+	documents  [peer.Documents]Document
 	limits     tunnelplan.Limits
 	remembered []tunnelplan.Peer
 	observed   []netip.AddrPort // where others saw this node, the newest first
@@ -40,11 +40,11 @@ type lease struct {
 	indices []uint32      // of the keys installed, all incarnations'
 	control chan controlled
 
-	inUse  bool             // routes go by the link
-	mapped bool             // by a NAT, which forgets
-	known  []peer.Peer      // of whom to tell the peer
-	self   []netip.AddrPort // where this node is reached
-	params Params
+	inUse     bool             // routes go by the link
+	mapped    bool             // by a NAT, which forgets
+	known     []peer.Peer      // of whom to tell the peer
+	self      []netip.AddrPort // where this node is reached
+	documents [peer.Documents]Document
 }
 
 // hold notes keys in the packet path, release that they are gone.

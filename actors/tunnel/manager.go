@@ -146,9 +146,9 @@ func (m *manager) Handle(ctx *system.Context[Message], message Message) error {
 	case RoutingChanged:
 		m.routing(now, msg)
 	case ParamsChanged:
-		m.kept.params, m.kept.limits = msg.Params, msg.Limits
+		m.kept.limits = msg.Limits
 		m.planner.HandleLimits(now, msg.Limits)
-		m.tellAll(newParams{msg.Params})
+		m.document(msg.Params)
 	case ObservedAt:
 		m.observe(now, msg.Endpoint)
 	case PortMapped:
@@ -194,8 +194,8 @@ func (m *manager) fromChild(now time.Time, message Message) {
 	case parting:
 		m.parting(msg)
 	case received:
-		if msg.params.Number > m.kept.params.Number {
-			m.cfg.Emit(ParamsReceived{msg.params})
+		if msg.Number > m.kept.documents[msg.Kind].Number {
+			m.cfg.Emit(DocumentReceived(msg))
 		}
 	case childEvent:
 		m.childChanged(now, msg.event)
@@ -349,6 +349,12 @@ func (m *manager) tellAll(msg tunnelMessage) {
 	for _, id := range slices.Sorted(maps.Keys(m.tunnels)) {
 		m.tunnels[id].ref.Tell(msg)
 	}
+}
+
+// document has the peers offered a newer document.
+func (m *manager) document(d Document) {
+	m.kept.documents[d.Kind] = d
+	m.tellAll(newDocument{d})
 }
 
 // gossipSoon arms the timer that tells the peers what is known.

@@ -43,7 +43,7 @@ type LinkUse struct {
 
 // ParamsChanged brings newer parameters, verified.
 type ParamsChanged struct {
-	Params Params
+	Params Document
 	Limits tunnelplan.Limits
 }
 
@@ -95,7 +95,7 @@ type (
 		link   rib.LinkID
 		reason peer.Reason
 	}
-	received struct{ params Params }
+	received struct{ Document }
 )
 
 func (PeersLearned) managerMessage()   {}
@@ -142,7 +142,7 @@ type (
 	cancelDial      struct{}
 	sayGoodbye      struct{ reason peer.Reason }
 	knownPeers      struct{ peers []peer.Peer }
-	newParams       struct{ params Params }
+	newDocument     struct{ Document }
 	newSelf         struct{ endpoints []netip.AddrPort }
 )
 
@@ -160,7 +160,7 @@ func (closeLink) tunnelMessage()       {}
 func (cancelDial) tunnelMessage()      {}
 func (sayGoodbye) tunnelMessage()      {}
 func (knownPeers) tunnelMessage()      {}
-func (newParams) tunnelMessage()       {}
+func (newDocument) tunnelMessage()     {}
 func (newSelf) tunnelMessage()         {}
 
 // Event is what the manager tells the node.
@@ -183,8 +183,8 @@ type LinkDown struct{ ID rib.LinkID }
 // RegistryWanted asks for peers: PeersLearned or RegistryFailed answers.
 type RegistryWanted struct{}
 
-// ParamsReceived is parameters from a peer, whose signature is to be verified.
-type ParamsReceived struct{ Params Params }
+// DocumentReceived is a document from a peer, whose signature is to be verified.
+type DocumentReceived struct{ Document }
 
 // Duplicate says that another live node uses the certificate of Peer; where that
 // is this node, it must not go on. From is not valid where others say so.
@@ -193,11 +193,11 @@ type Duplicate struct {
 	From netip.AddrPort
 }
 
-func (LinkChanged) event()    {}
-func (LinkDown) event()       {}
-func (RegistryWanted) event() {}
-func (ParamsReceived) event() {}
-func (Duplicate) event()      {}
+func (LinkChanged) event()      {}
+func (LinkDown) event()         {}
+func (RegistryWanted) event()   {}
+func (DocumentReceived) event() {}
+func (Duplicate) event()        {}
 
 // Snapshot is what the manager publishes.
 type Snapshot struct {

@@ -180,8 +180,8 @@ func (t *tunnel) converse(now time.Time, m tunnelMessage) {
 	switch m := m.(type) {
 	case knownPeers:
 		t.lease.known = m.peers
-	case newParams:
-		t.lease.params = m.params
+	case newDocument:
+		t.lease.documents[m.Kind] = m.Document
 	case newSelf:
 		t.lease.self = m.endpoints
 	default: // it changes nothing that is kept
@@ -192,8 +192,8 @@ func (t *tunnel) converse(now time.Time, m tunnelMessage) {
 	switch m := m.(type) {
 	case knownPeers:
 		t.exchange.HandlePeers(now, m.peers)
-	case newParams:
-		t.exchange.HandleParams(now, m.params.Number, m.params.Signed)
+	case newDocument:
+		t.exchange.HandleDocument(now, m.Kind, m.Number, m.Signed)
 	case newSelf:
 		t.exchange.HandleSelf(now, t.hello())
 	case sayGoodbye:
@@ -296,7 +296,9 @@ func (t *tunnel) up(e fabric.Up) {
 		Self: t.cfg.Credentials.Identity.ID, Hello: t.hello(), Peer: e.Peer.ID, PeerPrefix: e.Peer.Prefix,
 		Observed: e.Remote, Networks: t.cfg.Networks, Epoch: t.ctx.Rand().Uint32(),
 	})
-	t.exchange.HandleParams(now, t.lease.params.Number, t.lease.params.Signed)
+	for kind, d := range t.lease.documents {
+		t.exchange.HandleDocument(now, peer.Document(kind), d.Number, d.Signed)
+	}
 	t.exchange.HandlePeers(now, t.lease.known)
 	if !t.lease.told {
 		t.lease.told = true
@@ -337,8 +339,8 @@ func (t *tunnel) heard(e peer.Event) {
 		t.manager.Tell(learned{tunnelplan.Gossip, peers})
 	case peer.SeenAt:
 		t.manager.Tell(seen{t.lease.link, e.Address})
-	case peer.ParamsReceived:
-		t.manager.Tell(received{Params{e.Number, e.Signed}})
+	case peer.Received:
+		t.manager.Tell(received{Document{e.Document, e.Number, e.Signed}})
 	case peer.Parting:
 		t.manager.Tell(parting{t.lease.link, e.Reason})
 	}

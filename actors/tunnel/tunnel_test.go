@@ -129,7 +129,7 @@ func TestAPeerThatRestartsWithTheTunnelGetsANewLink(t *testing.T) {
 
 func TestLinksEndWithTheirManagerWhichKnowsItsPeersAgain(t *testing.T) {
 	pair(t, func(w *world, a, b *testNode) {
-		newer := ParamsChanged{Params{Number: 5, Signed: []byte("five")}, limits(0, 10)}
+		newer := ParamsChanged{Document{Number: 5, Signed: []byte("five")}, limits(0, 10)}
 		a.ref.Tell(newer) // opens nothing any more
 		newer.Limits = limits(10, 10)
 		b.ref.Tell(newer)
@@ -145,7 +145,7 @@ func TestLinksEndWithTheirManagerWhichKnowsItsPeersAgain(t *testing.T) {
 		if down := took[LinkDown](events); !slices.Contains(down, LinkDown{link.ID}) {
 			t.Errorf("link %d went down without a word: %v", link.ID, down)
 		}
-		if again := took[ParamsReceived](events); len(again) > 0 {
+		if again := took[DocumentReceived](events); len(again) > 0 {
 			t.Errorf("parameters that it had come as new ones: %v", again)
 		}
 	})
@@ -205,9 +205,9 @@ func TestAnEndThatKeepsALinkDoesNotSpeakForTheOther(t *testing.T) {
 
 func TestParametersReachAPeerOverALink(t *testing.T) {
 	pair(t, func(w *world, a, b *testNode) {
-		a.ref.Tell(ParamsChanged{Params{Number: 2, Signed: []byte("two")}, limits(10, 10)})
+		a.ref.Tell(ParamsChanged{Document{Number: 2, Signed: []byte("two")}, limits(10, 10)})
 		time.Sleep(time.Second)
-		if got := took[ParamsReceived](b.take()); len(got) != 1 || got[0].Params.Number != 2 || string(got[0].Params.Signed) != "two" {
+		if got := took[DocumentReceived](b.take()); len(got) != 1 || got[0].Number != 2 || string(got[0].Signed) != "two" {
 			t.Errorf("got %+v", got)
 		}
 	})

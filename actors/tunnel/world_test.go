@@ -172,7 +172,7 @@ func (n *testNode) start(l tunnelplan.Limits, remembers ...*testNode) {
 	}
 	n.ref, err = Spawn(n.sys, Config{
 		Credentials: &c, Prefix: c.Identity.Prefix, Software: "test", Limits: l, Endpoints: []netip.AddrPort{n.at},
-		Networks: []netip.Prefix{network}, Remembered: peers, Params: Params{Number: 1, Signed: []byte("one")}, Plane: n.plane,
+		Networks: []netip.Prefix{network}, Remembered: peers, Documents: []Document{{Number: 1, Signed: []byte("one")}}, Plane: n.plane,
 		Babel: func(rib.LinkID, time.Time, []byte) bool { n.mu.Lock(); defer n.mu.Unlock(); n.babel++; return true },
 		Store: func([]tunnelplan.Peer) error { return nil },
 		Emit:  func(e Event) { n.mu.Lock(); defer n.mu.Unlock(); n.events = append(n.events, e) },

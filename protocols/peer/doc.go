@@ -9,13 +9,14 @@
 //
 //	type  message         says
 //	0     Ack             the message of this epoch and sequence has arrived
-//	1     Hello           who I am: prefix, static key, endpoints, software, my parameters' number
+//	1     Hello           who I am: prefix, static key, endpoints, software, my documents' numbers
 //	2     ObservedAddress where your packets come from
 //	3     List            other nodes and where to dial them
-//	4     ParamsOffer     I have the signed network parameters of this number
-//	5     ParamsRequest   send me those, from this offset on
-//	6     ParamsChunk     here is a part of them
+//	4     Offer           I have the signed network parameters of this number
+//	5     Request         send me those, from this offset on
+//	6     Chunk           here is a part of them
 //	7     Goodbye         I move my routes off this link, or back, or I stop
+//	8-10  Offer, Request, Chunk of the list of revoked certificates
 //	12    Rendezvous      dial me, as I dial you; here and behind such a NAT I am
 //	13      its answer    I do; here and behind such a NAT I am
 //
@@ -30,12 +31,12 @@
 // repeated until its Ack:
 //
 //	New ─> Hello ─> ObservedAddress ─> List ...      then only what changes
-//	Hello or ParamsOffer with a greater number than ours ─> ParamsRequest ─> ParamsChunk ... ─> ParamsReceived
+//	Hello or Offer with a greater number than ours ─> Request ─> Chunk ... ─> Received
 //	a message of another epoch than before: the peer began anew, and is told all again
 //
 // Nothing here is believed for being said: the link proves who speaks, so a Hello
 // that contradicts the certificate is an error; endpoints that no node can be
-// dialled at are dropped (CheckEndpoint); parameters carry the CA's signature, which
+// dialled at are dropped (CheckEndpoint); documents carry the CA's signature, which
 // the driver verifies; peers are hearsay, and so bounded.
 //
 // The driver's duties:
@@ -44,7 +45,7 @@
 //  2. Hand each body of kind 5 to HandleMessage; an error is the peer's fault.
 //  3. After each call, Drain the events and arm one timer for NextTimeout.
 //  4. Send what Send holds, sealed, as kind 5.
-//  5. Call HandleSelf, HandleObserved, HandlePeers and HandleParams when those change;
-//     HandlePeers and HandleParams also once after New.
-//  6. Verify ParamsReceived before it is passed to anybody's HandleParams.
+//  5. Call HandleSelf, HandleObserved, HandlePeers and HandleDocument when those change;
+//     HandlePeers and HandleDocument also once after New.
+//  6. Verify Received before it is passed to anybody's HandleDocument.
 package peer

@@ -3,7 +3,7 @@ package peer
 import "net/netip"
 
 // Event is what an Exchange wants done or has heard: Send, Introduced, Learned,
-// SeenAt, ParamsReceived or Parting.
+// SeenAt, Received or Parting.
 //
 //sumtype:decl
 type Event interface{ event() }
@@ -21,19 +21,19 @@ type Learned struct{ Peers []Peer }
 // SeenAt is where the peer sees this node's packets come from.
 type SeenAt struct{ Address netip.AddrPort }
 
-// ParamsReceived is network parameters newer than ours, whose signature is still
-// to be verified.
-type ParamsReceived struct {
-	Number uint64
-	Signed []byte
+// Received is a document newer than ours, whose signature is still to be verified.
+type Received struct {
+	Document Document
+	Number   uint64
+	Signed   []byte
 }
 
 // Parting is the peer's Goodbye.
 type Parting struct{ Reason Reason }
 
-func (Send) event()           {}
-func (Introduced) event()     {}
-func (Learned) event()        {}
-func (SeenAt) event()         {}
-func (ParamsReceived) event() {}
-func (Parting) event()        {}
+func (Send) event()       {}
+func (Introduced) event() {}
+func (Learned) event()    {}
+func (SeenAt) event()     {}
+func (Received) event()   {}
+func (Parting) event()    {}

@@ -12,7 +12,7 @@ import (
 // Config is what one end of a link knows when the link comes up.
 type Config struct {
 	Self       addr.NodeID
-	Hello      Hello          // what to say of ourselves; its Params is set by HandleParams
+	Hello      Hello          // what to say of ourselves; its Numbers are set by HandleDocument
 	Peer       addr.NodeID    // from the peer's certificate
 	PeerPrefix addr.Bits      // from the peer's certificate
 	Observed   netip.AddrPort // where the peer's packets come from
@@ -29,22 +29,15 @@ type Exchange struct {
 	flight   *flight // the message under way
 
 	// What is still to be said.
-	hello, observed, offer bool
-	parting                Reason // 0: nothing
-	asked                  *ParamsRequest
-	news                   []Peer
-	newsNext               time.Time // no news before
+	hello, observed bool
+	parting         Reason // 0: nothing
+	news            []Peer
+	newsNext        time.Time // no news before
 
 	told  map[addr.NodeID]string // what the peer knows of others, from us or because it said so
 	peers []Peer                 // what HandlePeers had last
 
-	number    uint64 // of our parameters
-	signed    []byte
-	theirs    uint64 // the number of the peer's
-	want      uint64 // being fetched; 0: none
-	fetched   []byte
-	fetch     bool // a request is to be sent
-	delivered uint64
+	transfers [Documents]transfer
 
 	peerEpoch, peerSequence uint32
 	heard                   bool
@@ -78,10 +71,12 @@ func (x *Exchange) setHello(h Hello) {
 
 // beginAnew has all said again, as the peer knows nothing.
 func (x *Exchange) beginAnew() {
-	x.hello, x.observed, x.theirs = true, true, 0
+	x.hello, x.observed = true, true
 	clear(x.told)
 	x.newsNext = time.Time{}
-	x.fetch = x.want != 0
+	for d := range x.transfers {
+		x.transfers[d].beginAnew()
+	}
 	x.findNews()
 }
 
@@ -170,17 +165,11 @@ func digest(p Peer) string {
 	return string(peerValue(p))
 }
 
-// HandleParams notes the signed parameters that this node now has. signed is not kept.
-func (x *Exchange) HandleParams(now time.Time, number uint64, signed []byte) {
-	if number <= x.number || len(signed) > MaxParams {
-		return
+// HandleDocument notes a signed document that this node now has. signed is not kept.
+func (x *Exchange) HandleDocument(now time.Time, d Document, number uint64, signed []byte) {
+	if len(signed) <= d.MaxDocument() && x.transfers[d].hold(number, signed) {
+		x.advance(now)
 	}
-	x.number, x.signed = number, slices.Clone(signed)
-	if x.want <= number {
-		x.want, x.fetched, x.fetch = 0, nil, false
-	}
-	x.offer = x.theirs < number
-	x.advance(now)
 }
 
 // HandleGoodbye tells the peer of a leave.
@@ -245,7 +234,9 @@ func (x *Exchange) hear(m Message) error {
 		}
 		m.Endpoints = checked(m.Endpoints, x.cfg.Networks)
 		x.emit(Introduced{m})
-		x.hearOffer(m.Params)
+		for d, number := range m.Numbers {
+			x.transfers[d].hearOffer(number)
+		}
 	case ObservedAddress:
 		if err := CheckEndpoint(m.Address, x.cfg.Networks); err != nil {
 			return err
@@ -253,12 +244,14 @@ func (x *Exchange) hear(m Message) error {
 		x.emit(SeenAt(m))
 	case List:
 		x.hearPeers(m.Peers)
-	case ParamsOffer:
-		x.hearOffer(m.Number)
-	case ParamsRequest:
-		x.asked = &m
-	case ParamsChunk:
-		x.hearChunk(m)
+	case Offer:
+		x.transfers[m.Document].hearOffer(m.Number)
+	case Request:
+		x.transfers[m.Document].asked = &m
+	case Chunk:
+		if whole := x.transfers[m.Document].hearChunk(m); whole != nil {
+			x.emit(Received{m.Document, m.Number, whole})
+		}
 	case Goodbye:
 		x.emit(Parting(m))
 	case Ack, Rendezvous, Unknown: // the second has a way of its own
@@ -279,27 +272,4 @@ func (x *Exchange) hearPeers(peers []Peer) {
 	if len(good) > 0 {
 		x.emit(Learned{good})
 	}
-}
-
-func (x *Exchange) hearOffer(number uint64) {
-	x.theirs = max(x.theirs, number)
-	if number > max(x.number, x.want, x.delivered) {
-		x.want, x.fetched, x.fetch = number, nil, true
-	}
-	if number < x.number {
-		x.offer = true
-	}
-}
-
-func (x *Exchange) hearChunk(m ParamsChunk) {
-	if m.Number != x.want || int(m.Offset) != len(x.fetched) {
-		return
-	}
-	x.fetched = append(x.fetched, m.Bytes...)
-	if len(x.fetched) < int(m.Total) {
-		x.fetch = true
-		return
-	}
-	x.emit(ParamsReceived{m.Number, x.fetched})
-	x.delivered, x.want, x.fetched = m.Number, 0, nil
 }

@@ -162,7 +162,7 @@ func TestNothingIsLostOnALossyLink(t *testing.T) {
 	l := newLink(t)
 	l.lossy = true
 	signed := bytes.Repeat([]byte("signed"), 1000)
-	l.ends[0].HandleParams(l.now, 7, signed)
+	l.ends[0].HandleDocument(l.now, peer.Params, 7, signed)
 	l.ends[0].HandlePeers(l.now, others(50, 60))
 	l.run(10 * time.Minute)
 	if n := len(of[peer.Introduced](l.heard[1])); n != 1 {
@@ -177,7 +177,7 @@ func TestNothingIsLostOnALossyLink(t *testing.T) {
 			t.Fatalf("peer %d is %s: not in order", i, p.ID)
 		}
 	}
-	p := of[peer.ParamsReceived](l.heard[1])
+	p := of[peer.Received](l.heard[1])
 	if len(p) != 1 || p[0].Number != 7 || !bytes.Equal(p[0].Signed, signed) {
 		t.Errorf("%d times parameters", len(p))
 	}
@@ -244,24 +244,24 @@ func TestNeitherEndNorUselessPeersAreTold(t *testing.T) {
 }
 
 func TestParamsGoToTheOneThatHasOlder(t *testing.T) {
-	for _, size := range []int{1, peer.ChunkLen, peer.ChunkLen + 1, peer.MaxParams} {
+	for _, size := range []int{1, peer.ChunkLen, peer.ChunkLen + 1, peer.Params.MaxDocument()} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			l := newLink(t)
-			l.ends[0].HandleParams(l.now, 3, []byte("old"))
-			l.ends[1].HandleParams(l.now, 3, []byte("old"))
+			l.ends[0].HandleDocument(l.now, peer.Params, 3, []byte("old"))
+			l.ends[1].HandleDocument(l.now, peer.Params, 3, []byte("old"))
 			l.run(time.Second)
 			news := bytes.Repeat([]byte{9}, size)
-			l.ends[1].HandleParams(l.now, 4, news)
+			l.ends[1].HandleDocument(l.now, peer.Params, 4, news)
 			l.run(time.Second)
-			if n := len(of[peer.ParamsReceived](l.heard[1])); n != 0 {
+			if n := len(of[peer.Received](l.heard[1])); n != 0 {
 				t.Errorf("the newer end received %d", n)
 			}
-			got := of[peer.ParamsReceived](l.heard[0])
+			got := of[peer.Received](l.heard[0])
 			if len(got) != 1 || got[0].Number != 4 || !bytes.Equal(got[0].Signed, news) {
 				t.Fatalf("received %d times", len(got))
 			}
 			before := l.sent
-			l.ends[0].HandleParams(l.now, 4, got[0].Signed)
+			l.ends[0].HandleDocument(l.now, peer.Params, 4, got[0].Signed)
 			l.run(time.Minute)
 			if l.sent != before {
 				t.Error("what the peer sent is offered to it")
@@ -272,7 +272,7 @@ func TestParamsGoToTheOneThatHasOlder(t *testing.T) {
 
 func TestParamsThatCameAnotherWayAreNotFetchedOn(t *testing.T) {
 	l := newLink(t)
-	l.ends[0].HandleParams(l.now, 4, make([]byte, peer.MaxParams))
+	l.ends[0].HandleDocument(l.now, peer.Params, 4, make([]byte, peer.Params.MaxDocument()))
 	for range 5 { // until a few chunks have arrived
 		l.drain()
 		line := l.line
@@ -283,9 +283,9 @@ func TestParamsThatCameAnotherWayAreNotFetchedOn(t *testing.T) {
 			}
 		}
 	}
-	l.ends[1].HandleParams(l.now, 4, make([]byte, peer.MaxParams))
+	l.ends[1].HandleDocument(l.now, peer.Params, 4, make([]byte, peer.Params.MaxDocument()))
 	l.run(time.Minute)
-	if n := len(of[peer.ParamsReceived](l.heard[1])); n != 0 {
+	if n := len(of[peer.Received](l.heard[1])); n != 0 {
 		t.Errorf("received %d times", n)
 	}
 	if l.sent[0] > 15 {
@@ -296,7 +296,7 @@ func TestParamsThatCameAnotherWayAreNotFetchedOn(t *testing.T) {
 func TestPeerThatBeginsAnewIsToldAllAgain(t *testing.T) {
 	l := newLink(t)
 	l.ends[0].HandlePeers(l.now, others(50, 3))
-	l.ends[0].HandleParams(l.now, 2, []byte("signed"))
+	l.ends[0].HandleDocument(l.now, peer.Params, 2, []byte("signed"))
 	l.run(time.Second)
 	l.heard[1] = nil
 	again := config(t, 1)
@@ -304,7 +304,7 @@ func TestPeerThatBeginsAnewIsToldAllAgain(t *testing.T) {
 	l.ends[1] = peer.New(l.now, again)
 	l.run(time.Minute)
 	if len(of[peer.Introduced](l.heard[1])) != 1 || len(of[peer.SeenAt](l.heard[1])) != 1 ||
-		len(learned(l.heard[1])) != 3 || len(of[peer.ParamsReceived](l.heard[1])) != 1 {
+		len(learned(l.heard[1])) != 3 || len(of[peer.Received](l.heard[1])) != 1 {
 		t.Errorf("heard only %v", l.heard[1])
 	}
 }

@@ -54,7 +54,7 @@ func FuzzExchange(f *testing.F) {
 			Self: addr.NodeIDFromUint64(1), Peer: addr.NodeIDFromUint64(2), Epoch: 1,
 			Networks: []netip.Prefix{netip.MustParsePrefix("2001:db8:42::/48")},
 		})
-		x.HandleParams(now, 2, make([]byte, 3000))
+		x.HandleDocument(now, peer.Params, 2, make([]byte, 3000))
 		x.Drain(func(peer.Event) {})
 		for range 3 {
 			_ = x.HandleMessage(now, b) // any answer will do but a crash or a flood

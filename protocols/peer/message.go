@@ -8,8 +8,8 @@ import (
 	"re6st/protocols/nat"
 )
 
-// Message is one of Ack, Hello, ObservedAddress, List, ParamsOffer,
-// ParamsRequest, ParamsChunk, Goodbye, Rendezvous and Unknown.
+// Message is one of Ack, Hello, ObservedAddress, List, Offer, Request, Chunk,
+// Goodbye, Rendezvous and Unknown.
 //
 //sumtype:decl
 type Message interface{ kind() byte }
@@ -20,10 +20,10 @@ type Ack struct{}
 // Hello is a node's word about itself.
 type Hello struct {
 	Prefix    addr.Bits
-	Static    [32]byte         // its X25519 key
-	Endpoints []netip.AddrPort // where it can be dialled, best first; at most MaxEndpoints
-	Software  string           // printable ASCII, at most MaxSoftware bytes
-	Params    uint64           // the number of the parameters it has; 0: none
+	Static    [32]byte          // its X25519 key
+	Endpoints []netip.AddrPort  // where it can be dialled, best first; at most MaxEndpoints
+	Software  string            // printable ASCII, at most MaxSoftware bytes
+	Numbers   [Documents]uint64 // of the documents that it has; 0: none
 }
 
 // ObservedAddress is where the receiver's packets come from.
@@ -41,17 +41,22 @@ type Peer struct {
 	Age       time.Duration // since it was last known to be alive; whole seconds on the wire
 }
 
-// ParamsOffer is the number of the sender's signed parameters.
-type ParamsOffer struct{ Number uint64 }
-
-// ParamsRequest asks for those of a number, from Offset on.
-type ParamsRequest struct {
-	Number uint64
-	Offset uint32
+// Offer is the number of the sender's document.
+type Offer struct {
+	Document Document
+	Number   uint64
 }
 
-// ParamsChunk is at most ChunkLen bytes of the Total bytes of signed parameters.
-type ParamsChunk struct {
+// Request asks for the document of a number, from Offset on.
+type Request struct {
+	Document Document
+	Number   uint64
+	Offset   uint32
+}
+
+// Chunk is at most ChunkLen bytes of the Total bytes of a document.
+type Chunk struct {
+	Document      Document
 	Number        uint64
 	Offset, Total uint32
 	Bytes         []byte
@@ -73,6 +78,25 @@ type Rendezvous struct {
 // Unknown is a message of a newer node.
 type Unknown struct{ Type byte }
 
+// Document is a sort of what the CA signs for all nodes: numbered, stored and
+// passed on as bytes, and replaced by a greater number only.
+type Document uint8
+
+// The documents.
+const (
+	Params      Document = 0 // the network's parameters
+	Revocations Document = 1 // the list of revoked certificates
+	Documents            = 2 // how many there are
+)
+
+// String is the document in words.
+func (d Document) String() string {
+	if d == Revocations {
+		return "revocations"
+	}
+	return "parameters"
+}
+
 // Reason is why a node takes its leave.
 type Reason uint8
 
@@ -87,9 +111,9 @@ func (Ack) kind() byte             { return 0 }
 func (Hello) kind() byte           { return 1 }
 func (ObservedAddress) kind() byte { return 2 }
 func (List) kind() byte            { return 3 }
-func (ParamsOffer) kind() byte     { return 4 }
-func (ParamsRequest) kind() byte   { return 5 }
-func (ParamsChunk) kind() byte     { return 6 }
+func (o Offer) kind() byte         { return documentKinds[o.Document] }
+func (r Request) kind() byte       { return documentKinds[r.Document] + 1 }
+func (c Chunk) kind() byte         { return documentKinds[c.Document] + 2 }
 func (Goodbye) kind() byte         { return 7 }
 func (r Rendezvous) kind() byte {
 	if r.Answer {

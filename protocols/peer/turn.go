@@ -38,9 +38,12 @@ func (x *Exchange) next(now time.Time) Message {
 		x.parting = 0
 		return m
 	case x.hello:
-		x.hello, x.offer = false, false
+		x.hello = false
 		m := x.cfg.Hello
-		m.Params = x.number
+		for d := range x.transfers {
+			t := &x.transfers[d]
+			t.offer, m.Numbers[d] = false, t.number
+		}
 		return m
 	case x.observed:
 		x.observed = false
@@ -48,33 +51,17 @@ func (x *Exchange) next(now time.Time) Message {
 			return x.next(now) // such as a link-local underlay: of no use to the peer
 		}
 		return ObservedAddress{x.cfg.Observed}
-	case x.offer:
-		x.offer = false
-		return ParamsOffer{x.number}
-	case x.fetch:
-		x.fetch = false
-		return ParamsRequest{x.want, uint32(len(x.fetched))}
-	case x.asked != nil:
-		return x.answer(now)
-	case len(x.news) > 0 && !now.Before(x.newsNext):
+	}
+	// The revocations before the parameters: they may not wait.
+	for _, d := range []Document{Revocations, Params} {
+		if m := x.transfers[d].next(d); m != nil {
+			return m
+		}
+	}
+	if len(x.news) > 0 && !now.Before(x.newsNext) {
 		return x.nextNews(now)
 	}
 	return nil
-}
-
-// answer is the part of the parameters that the peer asked for. Where those are
-// others by now, it is told so.
-func (x *Exchange) answer(now time.Time) Message {
-	r := *x.asked
-	x.asked = nil
-	switch {
-	case r.Number != x.number && x.number != 0:
-		return ParamsOffer{x.number}
-	case r.Number != x.number, uint64(r.Offset) >= uint64(len(x.signed)):
-		return x.next(now)
-	}
-	part := x.signed[r.Offset:]
-	return ParamsChunk{x.number, r.Offset, uint32(len(x.signed)), part[:min(ChunkLen, len(part))]}
 }
 
 // nextNews is as many of the peers that are news as one message holds.

@@ -22,9 +22,18 @@ const (
 	// its receiver call that many strangers.
 	MaxRendezvous = 4
 	MaxSoftware   = 64
-	ChunkLen      = 1024 // bytes of parameters in one message
-	MaxParams     = 64 << 10
+	ChunkLen      = 1024 // bytes of a document in one message
 )
+
+// maxDocument is the size of each document, in bytes.
+var maxDocument = [Documents]int{Params: 64 << 10, Revocations: 256 << 10}
+
+// documentKinds are the types of the Offers; that of the Request and of the Chunk
+// follow.
+var documentKinds = [Documents]byte{Params: 4, Revocations: 8}
+
+// MaxDocument is the size of the largest one that is passed on, in bytes.
+func (d Document) MaxDocument() int { return maxDocument[d] }
 
 // The TLVs.
 const (
@@ -32,12 +41,13 @@ const (
 	tlvStatic    = 2 // 32
 	tlvEndpoint  = 3 // address 4 or 16, port 2; repeated
 	tlvSoftware  = 4 // text
-	tlvParams    = 5 // number 8
+	tlvNumber    = 5 // of a document, in a Hello of the parameters 8
 	tlvPeer      = 6 // see putPeer; repeated
 	tlvOffset    = 7 // offset 4
 	tlvTotal     = 8 // length 4
 	tlvBytes     = 9
 	tlvReason    = 10 // 1
+	tlvRevoked   = 11 // in a Hello, number of the revocations 8
 	tlvNonce     = 20 // 8
 	tlvNAT       = 21 // 1
 	tlvLast      = tlvNAT
@@ -67,13 +77,13 @@ func Append(dst []byte, h Header, m Message) ([]byte, error) {
 		for _, p := range m.Peers {
 			dst = appendTLV(dst, tlvPeer, peerValue(p))
 		}
-	case ParamsOffer:
-		dst = appendTLV(dst, tlvParams, u64(m.Number))
-	case ParamsRequest:
-		dst = appendTLV(dst, tlvParams, u64(m.Number))
+	case Offer:
+		dst = appendTLV(dst, tlvNumber, u64(m.Number))
+	case Request:
+		dst = appendTLV(dst, tlvNumber, u64(m.Number))
 		dst = appendTLV(dst, tlvOffset, u32(m.Offset))
-	case ParamsChunk:
-		dst = appendTLV(dst, tlvParams, u64(m.Number))
+	case Chunk:
+		dst = appendTLV(dst, tlvNumber, u64(m.Number))
 		dst = appendTLV(dst, tlvOffset, u32(m.Offset))
 		dst = appendTLV(dst, tlvTotal, u32(m.Total))
 		dst = appendTLV(dst, tlvBytes, m.Bytes)
@@ -102,7 +112,8 @@ func appendHello(dst []byte, m Hello) ([]byte, error) {
 		dst = appendTLV(dst, tlvEndpoint, endpointValue(e))
 	}
 	dst = appendTLV(dst, tlvSoftware, []byte(m.Software))
-	return appendTLV(dst, tlvParams, u64(m.Params)), nil
+	dst = appendTLV(dst, tlvNumber, u64(m.Numbers[Params]))
+	return appendTLV(dst, tlvRevoked, u64(m.Numbers[Revocations])), nil
 }
 
 func appendTLV(dst []byte, kind byte, value []byte) []byte {

@@ -38,6 +38,7 @@ type fields struct {
 	endpoints []netip.AddrPort
 	software  string
 	number    uint64
+	revoked   uint64
 	peers     []Peer
 	offset    uint32
 	total     uint32
@@ -87,8 +88,10 @@ func (f *fields) read(kind byte, v []byte) (ok bool) {
 	case tlvSoftware:
 		f.software = string(v)
 		return len(v) <= MaxSoftware && printable(f.software)
-	case tlvParams:
+	case tlvNumber:
 		return readNumber(v, 8, func(n uint64) { f.number = n })
+	case tlvRevoked:
+		return readNumber(v, 8, func(n uint64) { f.revoked = n })
 	case tlvPeer:
 		p, ok := readPeer(v)
 		f.peers = append(f.peers, p)
@@ -179,7 +182,7 @@ func (f *fields) message(kind byte) (Message, error) {
 	case Ack{}.kind():
 		m = Ack{}
 	case Hello{}.kind():
-		m, needs = Hello{f.prefix, f.static, f.endpoints, f.software, f.number}, []int{tlvPrefix, tlvStatic}
+		m, needs = Hello{f.prefix, f.static, f.endpoints, f.software, [Documents]uint64{f.number, f.revoked}}, []int{tlvPrefix, tlvStatic}
 	case ObservedAddress{}.kind():
 		m, needs = ObservedAddress{}, []int{tlvEndpoint}
 		if len(f.endpoints) > 0 {
@@ -187,23 +190,19 @@ func (f *fields) message(kind byte) (Message, error) {
 		}
 	case List{}.kind():
 		m = List{f.peers}
-	case ParamsOffer{}.kind():
-		m, needs = ParamsOffer{f.number}, []int{tlvParams}
-	case ParamsRequest{}.kind():
-		m, needs = ParamsRequest{f.number, f.offset}, []int{tlvParams, tlvOffset}
-	case ParamsChunk{}.kind():
-		m, needs = ParamsChunk{f.number, f.offset, f.total, f.bytes}, []int{tlvParams, tlvOffset, tlvTotal, tlvBytes}
-		if f.total > MaxParams || int64(f.offset)+int64(len(f.bytes)) > int64(f.total) {
-			return nil, fmt.Errorf("%w: %d bytes at %d of %d of the parameters, which have at most %d",
-				ErrMalformed, len(f.bytes), f.offset, f.total, MaxParams)
-		}
 	case Goodbye{}.kind():
 		m, needs = Goodbye{f.reason}, []int{tlvReason}
 	case Rendezvous{}.kind(), Rendezvous{Answer: true}.kind():
 		m = Rendezvous{kind == Rendezvous{Answer: true}.kind(), f.nonce, f.nat, f.endpoints[:min(MaxRendezvous, len(f.endpoints))]}
 		needs = []int{tlvNonce}
 	default:
-		return Unknown{kind}, nil
+		var err error
+		switch m, needs, err = f.documentMessage(kind); {
+		case err != nil:
+			return nil, err
+		case m == nil:
+			return Unknown{kind}, nil
+		}
 	}
 	for _, n := range needs {
 		if !f.has[n] {
@@ -211,4 +210,24 @@ func (f *fields) message(kind byte) (Message, error) {
 		}
 	}
 	return m, nil
+}
+
+// documentMessage is an Offer, a Request or a Chunk; nil for a message of another
+// type.
+func (f *fields) documentMessage(kind byte) (Message, []int, error) {
+	for d := range Document(Documents) {
+		switch kind {
+		case Offer{Document: d}.kind():
+			return Offer{d, f.number}, []int{tlvNumber}, nil
+		case Request{Document: d}.kind():
+			return Request{d, f.number, f.offset}, []int{tlvNumber, tlvOffset}, nil
+		case Chunk{Document: d}.kind():
+			if int64(f.total) > int64(d.MaxDocument()) || int64(f.offset)+int64(len(f.bytes)) > int64(f.total) {
+				return nil, nil, fmt.Errorf("%w: %d bytes at %d of %d of the %s, which have at most %d",
+					ErrMalformed, len(f.bytes), f.offset, f.total, d, d.MaxDocument())
+			}
+			return Chunk{d, f.number, f.offset, f.total, f.bytes}, []int{tlvNumber, tlvOffset, tlvTotal, tlvBytes}, nil
+		}
+	}
+	return nil, nil, nil
 }

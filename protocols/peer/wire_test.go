@@ -39,7 +39,7 @@ func samples(t testing.TB) []peer.Message {
 		peer.Ack{},
 		peer.Hello{
 			Prefix: prefix(t, "5/16"), Static: [32]byte{1, 2, 31: 3}, Software: "re6st 0.1",
-			Endpoints: []netip.AddrPort{at("192.0.2.1:326"), at("[2001:db8::1]:65535")}, Params: 1 << 63,
+			Endpoints: []netip.AddrPort{at("192.0.2.1:326"), at("[2001:db8::1]:65535")}, Numbers: [peer.Documents]uint64{1 << 63, 7},
 		},
 		peer.Hello{},
 		peer.ObservedAddress{Address: at("[2001:db8::2]:1")},
@@ -48,9 +48,12 @@ func samples(t testing.TB) []peer.Message {
 			{ID: addr.NodeIDFromUint64(9), Prefix: bits, Age: 90 * time.Second, Endpoints: []netip.AddrPort{at("198.51.100.1:5"), at("[2001:db8::3]:6")}},
 			{ID: addr.NodeIDFromUint64(10), Prefix: prefix(t, "1/3"), Static: [32]byte{7}},
 		}},
-		peer.ParamsOffer{Number: 4},
-		peer.ParamsRequest{Number: 4, Offset: 1024},
-		peer.ParamsChunk{Number: 4, Offset: 1024, Total: 2048, Bytes: bytes.Repeat([]byte{5}, peer.ChunkLen)},
+		peer.Offer{Number: 4},
+		peer.Request{Number: 4, Offset: 1024},
+		peer.Chunk{Number: 4, Offset: 1024, Total: 2048, Bytes: bytes.Repeat([]byte{5}, peer.ChunkLen)},
+		peer.Offer{Document: peer.Revocations, Number: 4},
+		peer.Request{Document: peer.Revocations, Number: 4, Offset: 1024},
+		peer.Chunk{Document: peer.Revocations, Number: 4, Offset: 1024, Total: 2048, Bytes: bytes.Repeat([]byte{5}, peer.ChunkLen)},
 		peer.Goodbye{Reason: peer.Leaving},
 		peer.Rendezvous{Nonce: 1 << 63, NAT: nat.PortRestricted, Endpoints: []netip.AddrPort{at("203.0.113.1:7326")}},
 		peer.Rendezvous{Answer: true, Nonce: 5, NAT: nat.Random},
@@ -74,26 +77,27 @@ func TestMessagesSurviveTheWire(t *testing.T) {
 
 func TestHelloIsThese(t *testing.T) {
 	b, err := peer.Append(nil, peer.Header{Epoch: 1, Sequence: 2}, peer.Hello{
-		Prefix: prefix(t, "5/12"), Static: [32]byte{0xaa}, Software: "re6st", Params: 3, Endpoints: []netip.AddrPort{at("192.0.2.1:326")},
+		Prefix: prefix(t, "5/12"), Static: [32]byte{0xaa}, Software: "re6st", Numbers: [peer.Documents]uint64{3, 4}, Endpoints: []netip.AddrPort{at("192.0.2.1:326")},
 	})
 	want := "01" + "01" + "00000001" + "00000002" +
 		"010003" + "0c0050" +
 		"020020" + "aa" + strings.Repeat("00", 31) +
 		"030006" + "c0000201" + "0146" +
 		"040005" + "7265367374" +
-		"050008" + "0000000000000003"
+		"050008" + "0000000000000003" +
+		"0b0008" + "0000000000000004"
 	if got := hex.EncodeToString(b); err != nil || got != want {
 		t.Errorf("%s, %v, want\n%s", got, err, want)
 	}
 }
 
 func TestNewerMessagesAreSkippedNotRefused(t *testing.T) {
-	b, err := peer.Append(nil, peer.Header{}, peer.ParamsOffer{Number: 4})
+	b, err := peer.Append(nil, peer.Header{}, peer.Offer{Number: 4})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b = append(b, 99, 0, 2, 1, 2)
-	if _, m, err := peer.Decode(b); err != nil || m != (peer.ParamsOffer{Number: 4}) {
+	if _, m, err := peer.Decode(b); err != nil || m != (peer.Offer{Number: 4}) {
 		t.Errorf("with an unknown TLV: %v, %v", m, err)
 	}
 }
@@ -146,8 +150,8 @@ func TestAMessageFitsAControlFrame(t *testing.T) {
 	if peer.MaxMessage > fabric.MaxControlBody {
 		t.Errorf("a message has up to %d bytes, a control frame holds %d", peer.MaxMessage, fabric.MaxControlBody)
 	}
-	if registry.MaxParams > peer.MaxParams {
-		t.Errorf("parameters have up to %d bytes, %d are gossiped", registry.MaxParams, peer.MaxParams)
+	if registry.MaxParams > peer.Params.MaxDocument() {
+		t.Errorf("parameters have up to %d bytes, %d are gossiped", registry.MaxParams, peer.Params.MaxDocument())
 	}
 }
 
