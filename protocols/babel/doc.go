@@ -64,5 +64,7 @@
 //  6. Offer RouteOffered to the rib.Table as OriginBabel; withdraw on
 //     RouteWithdrawn. This node's own prefixes: Originate here, and offer them to
 //     the table as OriginLocal.
-//  7. At shutdown Retract, and send what that drains.
+//  7. When certificates are revoked, Revoke; a Router that is made anew is told of
+//     all of them at once.
+//  8. At shutdown Retract, and send what that drains.
 package babel

@@ -119,13 +119,14 @@ const (
 	RefusedRoutes                       // beyond MaxRoutes
 	RefusedSources                      // beyond MaxSources: the route is not announced
 	RefusedRequests                     // beyond MaxRequests
+	RefusedRevoked                      // to a node whose certificate was revoked
 	reasons                             // how many there are
 )
 
 var reasonNames = [reasons]string{
 	"bad packet", "bad TLV", "no egress", "locator of another", "metric 0 for another's",
 	"martian prefix", "foreign topology", "unknown neighbor", "neighbor has too many routes", "too many routes", "too many sources",
-	"too many requests",
+	"too many requests", "egress revoked",
 }
 
 // String is the reason in words.

@@ -67,6 +67,7 @@ type Router struct {
 	events       []Event
 	refused      map[NeighborKey]*[reasons]int
 	retracted    bool
+	revoked      map[addr.NodeID]bool
 }
 
 // iface is an entry of the interface table (section 3.2.3).
@@ -110,6 +111,7 @@ func NewRouter(cfg Config) (*Router, error) {
 		sources:      map[sourceKey]*source{},
 		requests:     map[requestKey]*request{},
 		refused:      map[NeighborKey]*[reasons]int{},
+		revoked:      map[addr.NodeID]bool{},
 	}
 	r.reserve()
 	return r, nil

@@ -158,7 +158,11 @@ func (r *Router) handleUpdate(now time.Time, n *neighbor, u Update) {
 	rt := n.routes[key]
 	// What comes back to us is no way to anywhere.
 	echo := u.RouterID == r.cfg.RouterID || n.iface.Fabric && u.Egress == r.cfg.Self
-	if u.Metric == Infinity || echo {
+	gone := n.iface.Fabric && r.revoked[u.Egress]
+	if gone && u.Metric != Infinity {
+		r.refuse(n.key, RefusedRevoked)
+	}
+	if u.Metric == Infinity || echo || gone {
 		if rt != nil {
 			r.dropRoute(now, rt)
 		}
