@@ -116,11 +116,13 @@ func (p *Planner) HandleRegistryFailed(now time.Time) {
 // Admit tells whether a handshake from id may become a link: nil, or ErrFull,
 // ErrRevoked or ErrSelf. It changes nothing; the link counts from HandleUp on.
 func (p *Planner) Admit(now time.Time, id addr.NodeID) error {
-	if id == p.self {
+	switch {
+	case id == p.self:
 		return ErrSelf
-	}
-	if p.gone[id] {
+	case p.gone[id]:
 		return ErrRevoked
+	case p.gone[p.self]:
+		return ErrFull
 	}
 	c, q := p.census(now), p.peers.get(id)
 	lan := q != nil && now.Before(q.lanUntil)
@@ -174,6 +176,8 @@ func (p *Planner) HandleUp(now time.Time, id addr.NodeID, role Role, remote neti
 	p.repairNext = later(p.repairNext, now.Add(RepairDelay))
 	p.rememberSoon(now)
 	switch {
+	case p.gone[p.self]:
+		p.close(now, q, Excess)
 	case q.lan, !fresh:
 	case role == Accepted && refused != nil:
 		p.close(now, q, NotAdmitted)
@@ -305,10 +309,15 @@ func (p *Planner) HandleLimits(now time.Time, limits Limits) {
 	p.plan(now)
 }
 
-// HandleRevoked closes the links to ids, and refuses them from now on.
+// HandleRevoked closes the links to ids, and refuses them from now on. Where this
+// node is among them it closes all its links, and wants none any more.
 func (p *Planner) HandleRevoked(now time.Time, ids []addr.NodeID) {
 	for _, id := range ids {
 		p.gone[id] = true
+		if id == p.self {
+			p.retire(now)
+			continue
+		}
 		i, ok := p.peers.find(id)
 		if !ok {
 			continue
@@ -324,6 +333,20 @@ func (p *Planner) HandleRevoked(now time.Time, ids []addr.NodeID) {
 	}
 	p.rememberSoon(now)
 	p.plan(now)
+}
+
+// retire ends all links of this node.
+func (p *Planner) retire(now time.Time) {
+	for _, q := range p.peers {
+		switch q.state {
+		case dialing:
+			p.emit(Cancel{ID: q.ID})
+			q.state, q.since = idle, now
+		case up:
+			p.close(now, q, Excess)
+		case idle, closing:
+		}
+	}
 }
 
 // HandleNetworkChange notes that the underlay changed, such as an address or an

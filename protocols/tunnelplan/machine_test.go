@@ -12,6 +12,9 @@ import (
 	"re6st/protocols/tunnelplan"
 )
 
+// self is the node whose planner is on the bench.
+var self = addr.NodeIDFromUint64(1 << 40)
+
 // bench is one planner, the clock and what it asked for.
 type bench struct {
 	t    *testing.T
@@ -20,7 +23,6 @@ type bench struct {
 }
 
 func newBench(t *testing.T, limits tunnelplan.Limits) *bench {
-	self := addr.NodeIDFromUint64(1 << 40)
 	return &bench{t, epoch, tunnelplan.New(epoch, self, limits, rand.New(rand.NewPCG(1, 2)))}
 }
 
@@ -609,6 +611,31 @@ func TestRevokedPeerIsClosedForgottenAndRefused(t *testing.T) {
 	}
 	if err := b.plan.Admit(b.now, id(5)); !errors.Is(err, tunnelplan.ErrRevoked) {
 		t.Errorf("admission: %v", err)
+	}
+}
+
+func TestARevokedNodeEndsItsLinksAndKeepsStill(t *testing.T) {
+	b := filled(t, 0)
+	b.plan.HandleRevoked(b.now, []addr.NodeID{self})
+	events := b.events()
+	closed := of[tunnelplan.Close](events)
+	if len(closed) == 0 {
+		t.Errorf("no link was closed: %v", events)
+	}
+	for _, c := range closed {
+		b.plan.HandleDown(b.now, c.ID, tunnelplan.Closed)
+	}
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(20))
+	b.plan.HandleUp(b.now, id(9), tunnelplan.Opened, known(9).Endpoints[0]) // it was on its way
+	events = append(b.events(), b.pass(2*time.Hour)...)
+	if n := len(of[tunnelplan.Open](events)) + len(of[tunnelplan.AskRegistry](events)); n != 0 {
+		t.Errorf("it dialled and asked %d times", n)
+	}
+	if c := of[tunnelplan.Close](events); len(c) != 1 || c[0].ID != id(9) {
+		t.Errorf("the late link: %v", c)
+	}
+	if err := b.plan.Admit(b.now, id(5)); err == nil {
+		t.Error("it takes links")
 	}
 }
 

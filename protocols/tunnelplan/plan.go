@@ -10,6 +10,9 @@ import (
 // end of every input; what it does once it does not do again at the same time.
 func (p *Planner) plan(now time.Time) {
 	p.wake = time.Time{}
+	if p.gone[p.self] {
+		return
+	}
 	p.expireDials(now)
 	p.stepDrains(now)
 	p.shed(now)
