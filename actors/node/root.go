@@ -150,7 +150,7 @@ func (r *root) spawnTunnels() error {
 	r.tunnels, err = tunnel.Spawn(r.ctx, tunnel.Config{
 		Credentials: r.credentials, Prefix: r.member.Identity.Prefix, Software: r.options.Version, Limits: r.limits(),
 		Endpoints: at, Networks: r.networks(), Remembered: r.remembered, Documents: []tunnel.Document{paramsDocument(params)},
-		IdleFirst: time.Duration(params.Liveness.IdleMin), IdleLast: time.Duration(params.Liveness.IdleMax),
+		Pace: pace(params.Params),
 		Plane: r.plane, Babel: r.ports.Deliver, Emit: r.fromTunnels,
 		Store: func(peers []tunnelplan.Peer) error { return storePeers(r.dir, peers) },
 	})
@@ -290,6 +290,13 @@ func (r *root) adopt(p *wire.SignedParams) {
 	r.newest <- p
 	r.tunnels.Tell(tunnel.ParamsChanged{Params: paramsDocument(p), Limits: r.limits()})
 	r.ctx.Event("parameters", fmt.Sprintf("number %d", p.Number))
+}
+
+// pace is how often the network wants links probed.
+func pace(p wire.Params) fabric.Pace {
+	return fabric.Pace{
+		InUse: time.Duration(p.Liveness.InUse), IdleFirst: time.Duration(p.Liveness.IdleMin), IdleLast: time.Duration(p.Liveness.IdleMax),
+	}
 }
 
 // paramsDocument is the parameters as peers pass them on.

@@ -28,9 +28,8 @@ type Config struct {
 	Remembered []tunnelplan.Peer
 	// Documents are what the CA signed for all nodes, as this node has them.
 	Documents []Document
-	// IdleFirst and IdleLast are how far apart probes of idle links are; 0: the
-	// fabric's defaults.
-	IdleFirst, IdleLast time.Duration
+	// Pace is how often links are probed.
+	Pace fabric.Pace
 
 	Plane Plane
 	// Babel takes a Babel packet of a link; the bytes are the caller's again

@@ -39,7 +39,7 @@ func (t *tunnel) Start(ctx *system.Context[tunnelMessage]) error {
 	t.linkTimer, t.peerTimer = ctx.NewTimer(linkTick{}), ctx.NewTimer(peerTick{})
 	t.link = fabric.NewLink(fabric.LinkConfig{
 		Credentials: t.cfg.Credentials, Rand: rand.Reader, NewIndex: t.cfg.Plane.NewIndex,
-		Peer: t.lease.peer, Static: t.lease.static, IdleFirst: t.cfg.IdleFirst, IdleLast: t.cfg.IdleLast,
+		Peer: t.lease.peer, Static: t.lease.static, Pace: t.cfg.Pace,
 	})
 	t.link.SetUse(ctx.Now(), t.lease.inUse)
 	t.keepOpen(ctx.Now())

@@ -100,6 +100,9 @@ func (a *Acceptor) decide(now time.Time, from source, v verified) decision {
 		}
 		return decision{drop: dropSelf}
 	}
+	if a.credentials.isRevoked(v.peer) {
+		return decision{reason: CloseRevoked}
+	}
 	if l := a.links[v.peer.ID]; l != nil && l.boot != v.boot {
 		if !l.answered.IsZero() && now.Sub(l.answered) < VerifiedFor {
 			a.out.put(Duplicate{Peer: v.peer.ID, BootID: v.boot, From: from.addr})

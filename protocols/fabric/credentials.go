@@ -34,7 +34,12 @@ type Credentials struct {
 	// Verify replaces Authority.Verify where it is not nil: a device that does
 	// not know the time passes its VerifyFloor.
 	Verify func(leafDER []byte, now time.Time) (*cert.Identity, error)
+	// Revoked tells whether a certificate that is otherwise good counts no more; nil:
+	// none is. Several machines may call it at once.
+	Revoked func(peer *cert.Identity) bool
 }
+
+func (c *Credentials) isRevoked(peer *cert.Identity) bool { return c.Revoked != nil && c.Revoked(peer) }
 
 // GenerateStatic draws a static X25519 key.
 func GenerateStatic(rand io.Reader) (noise.DHKey, error) {

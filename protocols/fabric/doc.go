@@ -205,8 +205,8 @@
 // apart by the boot id: the one that answers probes stays, the newcomer is refused.
 // As any source, it may have 25 handshakes a second computed, of 200 in all.
 //
-// A revoked node fails Admit, and is closed on receipt of the revocation (Close);
-// it keeps the CA's certificate, and so the abilities of the outsider who has it.
+// A revoked node is refused by Credentials.Revoked, whoever calls whom, and is closed
+// on receipt of the revocation (Close); it keeps the CA's certificate, and so the abilities of the outsider who has it.
 //
 // # Duties of the handshakes' driver
 //

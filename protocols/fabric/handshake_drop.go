@@ -22,6 +22,7 @@ const (
 	dropRandom                 // the source of randomness failed
 	dropRate                   // too many handshakes
 	dropReplay                 // an initiation that was seen before
+	dropRevoked                // the peer's certificate was revoked
 	dropSelf                   // this node's own certificate
 	dropSuite                  // no common cipher suite
 
@@ -30,7 +31,7 @@ const (
 
 var dropNames = [dropReasons]string{
 	"", "auth", "binding", "certificate", "cookie", "deferred", "fragment", "full", "index", "mac", "malformed",
-	"peer", "random", "rate", "replay", "self", "suite",
+	"peer", "random", "rate", "replay", "revoked", "self", "suite",
 }
 
 // Drops counts the handshake messages that were dropped, by reason.

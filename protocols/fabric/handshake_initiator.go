@@ -293,6 +293,8 @@ func (d *dialer) recognize(v verified) dropReason {
 		return dropSelf
 	case !d.expect.IsZero() && v.peer.ID != d.expect:
 		return dropPeer
+	case d.credentials.isRevoked(v.peer):
+		return dropRevoked
 	}
 	return dropNone
 }

@@ -18,9 +18,7 @@ type LinkConfig struct {
 	Peer   addr.NodeID // zero: whoever of the network answers
 	Static *[32]byte   // the peer's key, from an earlier Up; nil where not known
 
-	// How far apart the probes of an idle link are: at first and at last.
-	// Zero: IdleProbeFirst and IdleProbeLast.
-	IdleFirst, IdleLast time.Duration
+	Pace Pace // of its probes
 }
 
 const (
@@ -53,8 +51,7 @@ type Link struct {
 	rekey time.Time // not before; zero: by age
 
 	liveness liveness
-	idleLast time.Duration // as configured
-	rival    *Duplicate    // told when the peer is Verified; nil: none
+	rival    *Duplicate // told when the peer is Verified; nil: none
 	out      outbox
 }
 
@@ -62,9 +59,8 @@ type Link struct {
 func NewLink(c LinkConfig) *Link {
 	l := &Link{
 		party: newParty(c.Credentials, purposeLink, c.Rand, c.NewIndex), peer: c.Peer, static: c.Static,
-		liveness: newLiveness(c.IdleFirst, c.IdleLast),
+		liveness: newLiveness(c.Pace),
 	}
-	l.idleLast = l.liveness.idleLast
 	l.ring = keyring[*LinkSession]{
 		self: l.self(), waits: confirmWait,
 		install: func(k *sealing[*LinkSession]) { l.out.put(Install{k.session}) },

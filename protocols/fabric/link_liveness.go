@@ -9,15 +9,17 @@ import (
 
 // How a peer is probed.
 const (
-	// ProbeInterval is how far apart probes of a link in use are, and of one that
-	// did not answer.
+	// ProbeInterval is how far apart probes of a link in use are, where Pace says no
+	// other, and of one that did not answer.
 	ProbeInterval = 200 * time.Millisecond
 	// ProbeLosses is how many probes in a row go unanswered at least before the
-	// link is down, and ProbePatience and IdlePatience for how long the first of
-	// them, or twice the round trip: with ProbeInterval that is 700 ms of silence
-	// of a link in use.
+	// link is down, and for how long the first of them, or twice the round trip:
+	// ProbePatience intervals of a link in use, LeastPatience at least, and
+	// IdlePatience of an idle one. With ProbeInterval a link in use is down after
+	// 700 ms of silence.
 	ProbeLosses   = 3
-	ProbePatience = 500 * time.Millisecond
+	ProbePatience = 2.5
+	LeastPatience = 100 * time.Millisecond
 	IdlePatience  = 650 * time.Millisecond
 
 	// LateAfter is how long after its time HandleTimeout comes late: then this node
@@ -42,9 +44,29 @@ const (
 	rttSmoothing   = 8                // RFC 6298 section 2.3: alpha is 1/8
 )
 
+// Pace is how far apart the probes of a link are: while it carries traffic, and at
+// first and at last while it does not. Zero: ProbeInterval, IdleProbeFirst and
+// IdleProbeLast.
+type Pace struct{ InUse, IdleFirst, IdleLast time.Duration }
+
+func (p Pace) orDefault() Pace {
+	if p.InUse <= 0 {
+		p.InUse = ProbeInterval
+	}
+	if p.IdleFirst <= 0 {
+		p.IdleFirst = IdleProbeFirst
+	}
+	if p.IdleLast <= 0 {
+		p.IdleLast = IdleProbeLast
+	}
+	p.IdleLast = max(p.IdleFirst, p.IdleLast)
+	return p
+}
+
 // liveness probes a peer and judges its silence.
 type liveness struct {
-	idleFirst, idleLast time.Duration
+	wanted   Pace
+	mostIdle time.Duration // limits wanted.IdleLast; 0: it does not
 
 	inUse    bool
 	interval time.Duration // between idle probes
@@ -63,14 +85,9 @@ type outstanding struct {
 	sent time.Time
 }
 
-func newLiveness(idleFirst, idleLast time.Duration) liveness {
-	if idleFirst <= 0 {
-		idleFirst = IdleProbeFirst
-	}
-	if idleLast <= 0 {
-		idleLast = IdleProbeLast
-	}
-	return liveness{idleFirst: idleFirst, idleLast: max(idleFirst, idleLast), interval: idleFirst}
+func newLiveness(p Pace) liveness {
+	p = p.orDefault()
+	return liveness{wanted: p, interval: p.IdleFirst}
 }
 
 func (v *liveness) start(now time.Time, rtt time.Duration) {
@@ -78,10 +95,18 @@ func (v *liveness) start(now time.Time, rtt time.Duration) {
 	v.next, v.polled = now, now
 }
 
+// idleLast is how far apart the probes of an idle link are at last.
+func (v *liveness) idleLast() time.Duration {
+	if v.mostIdle > 0 {
+		return min(v.mostIdle, v.wanted.IdleLast)
+	}
+	return v.wanted.IdleLast
+}
+
 // patience is how long the first unanswered probe waits.
 func (v *liveness) patience() time.Duration {
 	if v.inUse {
-		return max(ProbePatience, 2*v.rtt.smoothed)
+		return max(time.Duration(ProbePatience*float64(v.wanted.InUse)), LeastPatience, 2*v.rtt.smoothed)
 	}
 	return max(IdlePatience, 2*v.rtt.smoothed)
 }
@@ -93,15 +118,23 @@ func (v *liveness) pace(now time.Time) time.Duration {
 	late := v.answerTime()
 	switch {
 	case len(v.waiting) > 0 && now.Sub(v.waiting[0]) >= late:
-		return ProbeInterval / 2
+		return v.busy() / 2
 	case v.inUse:
-		return ProbeInterval
+		return v.busy()
 	}
 	return late
 }
 
 // answerTime is after what time a probe that is not answered is worth a second one.
-func (v *liveness) answerTime() time.Duration { return max(ProbeInterval, v.rtt.smoothed*3/2) }
+func (v *liveness) answerTime() time.Duration { return max(v.busy(), v.rtt.smoothed*3/2) }
+
+// busy is how far apart probes are that are not those of an idle link.
+func (v *liveness) busy() time.Duration {
+	if v.inUse {
+		return v.wanted.InUse
+	}
+	return ProbeInterval
+}
 
 // heard takes any authentic frame as an answer to all probes.
 func (v *liveness) heard(now time.Time) {
@@ -111,7 +144,7 @@ func (v *liveness) heard(now time.Time) {
 	v.waiting, v.reprieve = v.waiting[:0], 0
 	if !v.inUse && v.verify.IsZero() {
 		v.next = now.Add(v.interval)
-		v.interval = min(2*v.interval, v.idleLast)
+		v.interval = min(2*v.interval, v.idleLast())
 	}
 }
 
@@ -177,7 +210,7 @@ func (l *Link) SetUse(now time.Time, inUse bool) {
 	if v.inUse == inUse {
 		return
 	}
-	v.inUse, v.interval = inUse, v.idleFirst
+	v.inUse, v.interval = inUse, v.wanted.IdleFirst
 	if l.up && inUse {
 		v.next = now
 	}
@@ -187,13 +220,24 @@ func (l *Link) SetUse(now time.Time, inUse bool) {
 // configured where that is less; 0: as configured. A NAT forgets a silent link.
 func (l *Link) LimitIdle(now time.Time, most time.Duration) {
 	v := &l.liveness
-	v.idleLast = l.idleLast
-	if most > 0 {
-		v.idleLast = min(most, l.idleLast)
-	}
-	v.interval = min(v.interval, v.idleLast)
-	if due := now.Add(v.idleLast); l.up && len(v.waiting) == 0 && v.next.After(due) {
+	v.mostIdle = most
+	v.interval = min(v.interval, v.idleLast())
+	if due := now.Add(v.idleLast()); l.up && len(v.waiting) == 0 && v.next.After(due) {
 		v.next = due
+	}
+}
+
+// SetPace changes how far apart the probes are, from the next one on, which is due
+// now.
+func (l *Link) SetPace(now time.Time, p Pace) {
+	v := &l.liveness
+	if p = p.orDefault(); p == v.wanted {
+		return
+	}
+	v.wanted = p
+	v.interval = min(p.IdleFirst, v.idleLast())
+	if l.up {
+		v.next = now
 	}
 }
 

@@ -185,6 +185,8 @@ func (s *Sessions) decide(_ time.Time, from source, v verified) decision {
 	switch {
 	case v.peer.ID != from.node:
 		return decision{drop: dropPeer}
+	case s.credentials.isRevoked(v.peer):
+		return decision{reason: CloseRevoked}
 	case s.admit == nil:
 		return decision{}
 	}
