@@ -13,6 +13,12 @@
 //	   |                  |                                           |
 //	   | params set       |<-- POST /v1/bootstrap {endpoints, ...} ---|  TLS 1.3, both sides
 //	   |----------------->|--- {observed, peers, params} ------------>|  with certificates
+//	   |                  |                                           |
+//	   | params set,      |<-- GET /v1/updates?params=N&crl=M --------|  held for up to MaxHold
+//	   | revoke           |                                           |
+//	   |----------------->|--- {params, crl} ------------------------>|
+//	   |                  |<-- POST /v1/renew {csr, static} ----------|  by the present
+//	   |                  |--- {certificate} ------------------------>|  certificate
 //
 // Prefixes are the leaves of a binary trie over the space behind the network.
 // Each row is free, used or reserved; a free one is split along the wanted bits:
@@ -32,6 +38,7 @@
 //  2. Make Allocate, and what depends on its result, one transaction.
 //  3. Bound what it reads: MaxRequest and MaxResponse bytes.
 //  4. Store tokens as Token.Hash only.
-//  5. Check with VerifyParams each version of the parameters, from wherever, and
+//  5. Renew at RenewalTime, and pause for RenewalRetry after a failure.
+//  6. Check with VerifyParams each version of the parameters, from wherever, and
 //     take it only if it Supersedes.
 package registry

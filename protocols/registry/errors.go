@@ -21,6 +21,7 @@ var (
 	ErrClock        = errors.New("clocks disagree")
 	ErrRateLimited  = errors.New("too many requests")
 	ErrRequest      = errors.New("bad request")
+	ErrRevoked      = errors.New("certificate revoked")
 	ErrNotMember    = errors.New("not a member of this network")
 	ErrUnavailable  = errors.New("registry cannot write to its database")
 	ErrInternal     = errors.New("internal error of the registry")
@@ -45,6 +46,7 @@ var codes = []struct {
 	{ErrRateLimited, "rate_limited", 429, "wait and try again"},
 	{ErrRequest, "bad_request", 400, "use the same version of re6st on both sides"},
 	{ErrNotMember, "not_a_member", 401, "join the network again"},
+	{ErrRevoked, "revoked", 403, "this node is out of the network for good; the operator can let the machine in again with a new join line (join --force)"},
 	{ErrUnavailable, "unavailable", 503, "the operator has to look at the registry's disk; try again later"},
 	{ErrInternal, "internal", 500, "the operator has to look at the registry's log"},
 }

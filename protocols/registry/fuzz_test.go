@@ -73,3 +73,37 @@ func FuzzParseBootstrapResponse(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseHeld(f *testing.F) {
+	f.Add("params=3&crl=4")
+	f.Add("params=%31&x")
+	f.Fuzz(func(t *testing.T, query string) {
+		h, err := registry.ParseHeld(query)
+		if err != nil {
+			return
+		}
+		if back, err := registry.ParseHeld(h.Query()[1:]); err != nil || back != h {
+			t.Fatalf("%+v came back as %+v, %v", h, back, err)
+		}
+	})
+}
+
+func FuzzParseRenewRequest(f *testing.F) {
+	f.Add([]byte(mustJSON(registry.RenewRequest{CSR: []byte{1}, Static: static, Binding: []byte{2}})))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := registry.ParseRenewRequest(b)
+		if err == nil && (r.Static == registry.StaticKey{} || len(r.CSR) == 0 || len(r.Binding) == 0) {
+			t.Fatalf("accepted %v", r)
+		}
+	})
+}
+
+func FuzzParseUpdatesResponse(f *testing.F) {
+	f.Add([]byte(`{"crl":"AA=="}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := registry.ParseUpdatesResponse(b)
+		if err == nil && len(r.CRL)+len(r.Params) > registry.MaxUpdates {
+			t.Fatalf("accepted %d bytes", len(r.CRL)+len(r.Params))
+		}
+	})
+}

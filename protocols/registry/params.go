@@ -33,6 +33,9 @@ type Params struct {
 	// Classes are the traffic classes; the first is general, on the network itself.
 	Classes []Class `json:"classes"`
 	Limits  Limits  `json:"limits"`
+	// Registries are more addresses, HOST:PORT, at which the registry is reached,
+	// beside the one that a node joined by.
+	Registries []string `json:"registries"`
 }
 
 // Liveness says how often a link is probed: at InUse while it carries traffic,
@@ -71,6 +74,9 @@ const General = "general"
 // MaxClasses bounds the classes: a node has as many addresses and queues.
 const MaxClasses = 16
 
+// MaxRegistries bounds the addresses of the registry: a node tries them one by one.
+const MaxRegistries = 8
+
 // maxName bounds the name of a class, in bytes.
 const maxName = 32
 
@@ -91,6 +97,7 @@ func DefaultParams(a *cert.Authority) Params {
 		Limits: Limits{
 			Sessions: 4096, SessionIdle: Duration(120 * time.Second), QueueBytes: 64 << 10, Routes: 16384, LANLinks: 8,
 		},
+		Registries: []string{},
 	}
 }
 
@@ -123,6 +130,14 @@ func (p Params) Check() error {
 	}
 	if p.Number == 0 {
 		return fmt.Errorf("%w: number is 0; the first is 1", ErrParams)
+	}
+	if n := len(p.Registries); n > MaxRegistries {
+		return fmt.Errorf("%w: %d registries; at most %d", ErrParams, n, MaxRegistries)
+	}
+	for _, at := range p.Registries {
+		if _, err := ParseHostPort(at); err != nil {
+			return fmt.Errorf("%w: registries: %w", ErrParams, err)
+		}
 	}
 	return p.checkClasses()
 }

@@ -90,6 +90,9 @@ func decodeParams(body []byte) (Params, error) {
 	if err := json.Unmarshal(body, &p); err != nil {
 		return p, fmt.Errorf("%w: %w", ErrParams, err)
 	}
+	if p.Registries == nil {
+		p.Registries = []string{} // a version of before there were any
+	}
 	return p, p.Check()
 }
 
@@ -185,8 +188,12 @@ func (p Params) With(c Setting) (Params, error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
-	if key == "classes" {
-		p.Classes = nil // or the decoder would write into the caller's array
+	p.Classes, p.Registries = slices.Clone(p.Classes), slices.Clone(p.Registries)
+	switch key { // or the decoder would write into the array that is there
+	case "classes":
+		p.Classes = nil
+	case "registries":
+		p.Registries = nil
 	}
 	if err := d.Decode(&p); err != nil {
 		return p, fmt.Errorf("%w: %s=%s: %w", ErrParams, key, value, err)

@@ -17,12 +17,15 @@ const (
 	PathJoin      = "/v1/join"      // POST
 	PathBootstrap = "/v1/bootstrap" // POST
 	PathParams    = "/v1/params"    // GET: the signed bytes
+	PathUpdates   = "/v1/updates"   // GET: waits for what is newer than Held says
+	PathRenew     = "/v1/renew"     // POST
 )
 
 // Sizes of bodies, in bytes. A response holds MaxPeers peers of at most 1 KB.
 const (
 	MaxRequest  = 32 << 10
 	MaxResponse = 256 << 10
+	MaxUpdates  = 512 << 10 // MaxParams and cert.MaxRevocationList in base64
 )
 
 // MaxSkew is by how much the clocks of registry and joining node may differ: a
