@@ -150,7 +150,7 @@ func (r *root) spawnTunnels() error {
 	r.tunnels, err = tunnel.Spawn(r.ctx, tunnel.Config{
 		Credentials: r.credentials, Prefix: r.member.Identity.Prefix, Software: r.options.Version, Limits: r.limits(),
 		Endpoints: at, Networks: r.networks(), Remembered: r.remembered, Documents: []tunnel.Document{paramsDocument(params)},
-		Pace: pace(params.Params),
+		Pace:  pace(params.Params),
 		Plane: r.plane, Babel: r.ports.Deliver, Emit: r.fromTunnels,
 		Store: func(peers []tunnelplan.Peer) error { return storePeers(r.dir, peers) },
 	})

@@ -57,9 +57,10 @@ type handler struct {
 
 // Start starts the pumps.
 func (h *handler) Start(ctx *system.Context[Message]) error {
-	opened := make(chan *service, 1)
+	opened, watched := make(chan *service, 1), make(chan *service, 1)
 	serve := &serving{
-		cfg: h.cfg, log: ctx.Log(), clock: ctx.Clock(), first: ctx.Number() == 1, opened: opened,
+		cfg: h.cfg, log: ctx.Log(), clock: ctx.Clock(), first: ctx.Number() == 1,
+		opened: []chan<- *service{opened, watched},
 		sample: mathrand.New(mathrand.NewPCG(ctx.Rand().Uint64(), ctx.Rand().Uint64())),
 	}
 	ctx.Pump("serve", serve.run)
@@ -70,6 +71,14 @@ func (h *handler) Start(ctx *system.Context[Message]) error {
 		case <-ctx.Done():
 			return nil
 		}
+	})
+	ctx.Pump("watch", func(ctx context.Context, _ *system.Pump[Message]) error {
+		select {
+		case s := <-watched:
+			watch(ctx, s, serve.clock)
+		case <-ctx.Done():
+		}
+		return nil
 	})
 	return nil
 }
@@ -83,6 +92,9 @@ func (h *handler) Handle(ctx *system.Context[Message], m Message) error {
 	case Joined:
 		h.status.Joined++
 		ctx.Event("joined", fmt.Sprintf("%s %s, from %s", e.Prefix.CN(), e.ID, e.From))
+	case Renewed:
+		h.status.Renewed++
+		ctx.Event("renewed", fmt.Sprintf("%s %s, from %s", e.Prefix.CN(), e.ID, e.From))
 	case Refused:
 		h.status.Refused++
 		h.status.LastError = e.Error.Detail
@@ -98,6 +110,18 @@ func (h *handler) Handle(ctx *system.Context[Message], m Message) error {
 
 // Stop has nothing left to do: the pumps close what they open.
 func (h *handler) Stop(*system.Context[Message]) {}
+
+// watch has the service see what other processes change.
+func watch(ctx context.Context, s *service, c clock.Clock) {
+	var seen int64
+	for clock.Sleep(ctx, c, watchEvery) == nil {
+		generation, err := s.store.Generation(ctx)
+		if err == nil && generation != seen {
+			seen = generation
+			s.refresh(ctx)
+		}
+	}
+}
 
 func keepHouse(ctx context.Context, s *service, c clock.Clock, p *system.Pump[Message]) error {
 	for {
@@ -122,7 +146,7 @@ type serving struct {
 	log    *slog.Logger
 	clock  clock.Clock
 	first  bool // nothing has worked yet: a wrong address is the operator's
-	opened chan<- *service
+	opened []chan<- *service
 	sample *mathrand.Rand
 }
 
@@ -155,7 +179,9 @@ func (s *serving) run(ctx context.Context, p *system.Pump[Message]) error {
 	if err != nil {
 		return err
 	}
-	s.opened <- service
+	for _, opened := range s.opened {
+		opened <- service
+	}
 	if err := p.Deliver(happened{Listening{bound, advertise, store.Authority().Network}}); err != nil {
 		return nil
 	}

@@ -11,5 +11,6 @@ var (
 	ErrNoAdvertise  = errors.New("the registry's address is not known")
 	ErrFingerprint  = errors.New("not the registry of this join line")
 	ErrMember       = errors.New("bad node identity")
+	ErrNoNode       = errors.New("no such node")
 	ErrNotReachable = errors.New("registry not reachable")
 )

@@ -26,6 +26,13 @@ type Joined struct {
 	From   netip.Addr
 }
 
+// Renewed says that a node has got another certificate.
+type Renewed struct {
+	Prefix addr.Bits
+	ID     addr.NodeID
+	From   netip.Addr
+}
+
 // Refused says that a call got an error. Under a flood not all are reported.
 type Refused struct {
 	From  netip.Addr
@@ -40,6 +47,7 @@ type Expired struct{ Nodes []addr.NodeID }
 
 func (Listening) event() {}
 func (Joined) event()    {}
+func (Renewed) event()   {}
 func (Refused) event()   {}
 func (Unsaved) event()   {}
 func (Expired) event()   {}
@@ -60,6 +68,7 @@ type Status struct {
 	Address   netip.AddrPort    `json:"address"`
 	Advertise registry.HostPort `json:"advertise"`
 	Joined    uint64            `json:"joined"`  // since the start
+	Renewed   uint64            `json:"renewed"` // likewise
 	Refused   uint64            `json:"refused"` // calls
 	LastError string            `json:"last_error,omitempty"`
 }

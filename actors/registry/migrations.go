@@ -50,6 +50,37 @@ var migrations = []string{
 	) STRICT;
 	CREATE INDEX token_expires ON token (expires);
 	CREATE INDEX token_node ON token (node);`,
+
+	// 2: renewal and revocation. former are a node's certificates before its present
+	// one; revocation is what the next CRL will list; of crl there is one row at most.
+	`ALTER TABLE node ADD COLUMN revoked INTEGER;
+	ALTER TABLE node ADD COLUMN reason INTEGER;
+
+	CREATE TABLE former (
+		serial   BLOB PRIMARY KEY,
+		node     BLOB NOT NULL REFERENCES node (id) ON DELETE CASCADE,
+		key_hash BLOB NOT NULL CHECK (length(key_hash) = 32),
+		expires  INTEGER NOT NULL
+	) STRICT;
+	CREATE INDEX former_node ON former (node);
+
+	CREATE TABLE revocation (
+		serial  BLOB PRIMARY KEY,
+		node    BLOB NOT NULL CHECK (length(node) = 8),
+		time    INTEGER NOT NULL,
+		reason  INTEGER NOT NULL,
+		expires INTEGER NOT NULL
+	) STRICT;
+
+	CREATE TABLE revoked_key (
+		hash    BLOB PRIMARY KEY CHECK (length(hash) = 32),
+		expires INTEGER NOT NULL
+	) STRICT, WITHOUT ROWID;
+
+	CREATE TABLE crl (
+		number INTEGER PRIMARY KEY,
+		signed BLOB NOT NULL
+	) STRICT;`,
 }
 
 // migrate brings the database to the newest version, one transaction each.

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -28,11 +29,18 @@ type Limits struct {
 	Member      Rate // calls of one node
 	Connections int  // at a time
 	PerSource   int  // of one source at a time
+	// Polls are the calls for updates that may wait at a time, of one source and in
+	// all: fewer than the connections, so that others find a place.
+	Polls, PollsPerSource int
+	// Hold is how long such a call waits; 0: registry.MaxHold.
+	Hold time.Duration
 }
 
-// DefaultLimits let a site of a hundred nodes behind one address join at once.
+// DefaultLimits let a site of a hundred nodes behind one address join at once, and
+// wait for updates.
 var DefaultLimits = Limits{
-	Source: Rate{16, 128}, All: Rate{256, 1024}, Member: Rate{2, 16}, Connections: 1024, PerSource: 128,
+	Source: Rate{16, 128}, All: Rate{256, 1024}, Member: Rate{2, 16}, Connections: 4096, PerSource: 256,
+	Polls: 3072, PollsPerSource: 128,
 }
 
 // Timeouts of a connection, in all its phases, and of one call's work.
@@ -54,6 +62,9 @@ type server struct {
 	all    *limiter[struct{}]
 	member *limiter[addr.NodeID]
 
+	polls *polls
+	hold  time.Duration
+
 	calls sync.WaitGroup // joins the handlers
 }
 
@@ -61,6 +72,7 @@ func newServer(s *service, l Limits, log *slog.Logger, emit func(Event)) *server
 	return &server{
 		service: s, log: log, emit: emit,
 		source: newLimiter[netip.Prefix](l.Source), all: newLimiter[struct{}](l.All), member: newLimiter[addr.NodeID](l.Member),
+		polls: newPolls(l.Polls, l.PollsPerSource), hold: cmp.Or(l.Hold, registry.MaxHold),
 	}
 }
 
@@ -68,7 +80,7 @@ func newServer(s *service, l Limits, log *slog.Logger, emit func(Event)) *server
 func (s *server) http(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *http.Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	return &http.Server{
+	h := &http.Server{
 		Handler:           s,
 		Protocols:         &protocols,
 		ReadHeaderTimeout: headerTimeout,
@@ -84,20 +96,24 @@ func (s *server) http(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, 
 			ClientAuth: tls.RequestClientCert,
 		},
 	}
+	h.RegisterOnShutdown(s.polls.close)
+	return h
 }
 
 // call is one request on its way.
 type call struct {
 	from   netip.Addr
 	member *cert.Identity // nil: a stranger
+	query  string
 	body   []byte
+	waits  func(time.Duration) (context.Context, error) // gives the caller more time
 }
 
 // ServeHTTP answers one call; whatever goes wrong in it stays in it.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.calls.Add(1)
 	defer s.calls.Done()
-	c := call{from: remote(r.RemoteAddr)}
+	c := call{from: remote(r.RemoteAddr), query: r.URL.RawQuery, waits: func(d time.Duration) (context.Context, error) { return patient(w, r, d) }}
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("a call panicked", "path", r.URL.Path, "from", c.from, "panic", p, "stack", string(debug.Stack()))
@@ -130,7 +146,9 @@ func (s *server) answer(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		if err != nil {
 			return nil, err
 		}
-		c.member = identity
+		if c.member, err = s.admit(ctx, identity); err != nil {
+			return nil, err
+		}
 	}
 	c.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, registry.MaxRequest))
 	if err != nil {
@@ -147,6 +165,8 @@ var routes = map[string]struct {
 	"POST " + registry.PathJoin:      {false, (*server).join},
 	"POST " + registry.PathBootstrap: {true, (*server).bootstrap},
 	"GET " + registry.PathParams:     {true, (*server).params},
+	"GET " + registry.PathUpdates:    {true, (*server).updates},
+	"POST " + registry.PathRenew:     {true, (*server).renew},
 }
 
 // identify is the node whose certificate, of which TLS has proved that it holds
@@ -158,6 +178,18 @@ func (s *server) identify(r *http.Request) (*cert.Identity, error) {
 	id, err := s.service.store.Authority().Verify(r.TLS.PeerCertificates[0].Raw, s.service.now())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", registry.ErrNotMember, err)
+	}
+	return id, nil
+}
+
+// admit refuses a member whose certificate was revoked.
+func (s *server) admit(ctx context.Context, id *cert.Identity) (*cert.Identity, error) {
+	crl := s.service.newestCRL(ctx)
+	if crl.Revokes(id) {
+		return nil, fmt.Errorf("%w: %s %s", registry.ErrRevoked, id.Prefix.CN(), id.ID)
+	}
+	if err := s.service.used(ctx, id); err != nil {
+		s.log.Error("a node's former certificates are not revoked yet", "id", id.ID, "error", err)
 	}
 	return id, nil
 }
@@ -205,6 +237,47 @@ func (s *server) bootstrap(ctx context.Context, c *call) (any, error) {
 
 func (s *server) params(ctx context.Context, _ *call) (any, error) {
 	return s.service.newestParams(ctx).Bytes, nil
+}
+
+func (s *server) updates(_ context.Context, c *call) (any, error) {
+	held, err := registry.ParseHeld(c.query)
+	if err != nil {
+		return nil, err
+	}
+	displaced, done, err := s.polls.begin(c.member.ID, source(c.from))
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	ctx, err := c.waits(s.hold)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(displaced, cancel)()
+	return s.service.updates(ctx, held, s.hold), nil
+}
+
+// patient has a call go on for longer than others, but no longer than its caller is
+// there.
+func patient(w http.ResponseWriter, r *http.Request, d time.Duration) (context.Context, error) {
+	deadline := time.Now().Add(d + bodyTimeout)
+	control := http.NewResponseController(w)
+	return r.Context(), errors.Join(control.SetReadDeadline(deadline), control.SetWriteDeadline(deadline))
+}
+
+func (s *server) renew(ctx context.Context, c *call) (any, error) {
+	r, err := registry.ParseRenewRequest(c.body)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.service.renew(ctx, c.member, r)
+	if err != nil {
+		return nil, err
+	}
+	s.emit(Renewed{c.member.Prefix, c.member.ID, c.from})
+	return answer, nil
 }
 
 // refuse answers with an error. It is logged, but for what a flood would bring.

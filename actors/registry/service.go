@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"io"
@@ -27,21 +28,26 @@ type service struct {
 	peers  registry.Peers
 	sample *rand.Rand
 	params *registry.SignedParams // the newest that could be read
+	crl    *cert.RevocationList   // likewise; nil: nothing was ever revoked
+	news   chan struct{}          // closed when there are others
 }
 
 // newService reads the peers and parameters from the store.
 func newService(ctx context.Context, store *Store, secret io.Reader, sample *rand.Rand, now func() time.Time) (*service, error) {
-	s := &service{store: store, secret: secret, sample: sample, now: now}
+	s := &service{store: store, secret: secret, sample: sample, now: now, news: make(chan struct{})}
 	nodes, err := store.Nodes(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, n := range nodes {
-		if !n.Seen.IsZero() {
+		if !n.Seen.IsZero() && n.Revoked.IsZero() {
 			s.peers.Put(registry.Peer{Prefix: n.Prefix, ID: n.ID, Static: n.Static, Endpoints: n.Endpoints}, n.Seen)
 		}
 	}
-	s.params, err = store.Params(ctx)
+	if s.params, err = store.Params(ctx); err != nil {
+		return nil, err
+	}
+	s.crl, err = store.CRL(ctx)
 	return s, err
 }
 
@@ -54,12 +60,9 @@ func (s *service) join(ctx context.Context, r registry.JoinRequest) (registry.Jo
 		}
 	}
 	ca := s.store.Authority()
-	key, err := cert.ParseRequest(r.CSR)
-	if err == nil {
-		err = cert.VerifyKeyBy(key, ca.Fingerprint, r.Static, r.Binding)
-	}
+	key, err := s.provenKey(r.CSR, r.Static, r.Binding)
 	if err != nil {
-		return registry.JoinResponse{}, nil, fmt.Errorf("%w: %w", registry.ErrRequest, err)
+		return registry.JoinResponse{}, nil, err
 	}
 	params := s.newestParams(ctx)
 	der, err := s.store.Join(ctx, s.secret, r.Token, key, r.Static, now, time.Duration(params.CertificateLifetime))
@@ -71,6 +74,19 @@ func (s *service) join(ctx context.Context, r registry.JoinRequest) (registry.Jo
 		return registry.JoinResponse{}, nil, err
 	}
 	return registry.JoinResponse{Certificate: der, CA: ca.Certificate.Raw, Params: params.Bytes}, id, nil
+}
+
+// provenKey is the key of a certificate request whose sender has shown that it holds
+// that and the static one.
+func (s *service) provenKey(csr []byte, static registry.StaticKey, binding []byte) (crypto.PublicKey, error) {
+	key, err := cert.ParseRequest(csr)
+	if err == nil {
+		err = cert.VerifyKeyBy(key, s.store.Authority().Fingerprint, static, binding)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", registry.ErrRequest, err)
+	}
+	return key, nil
 }
 
 // bootstrap notes where a node is and tells it of others. The note is kept in
@@ -112,18 +128,6 @@ func endpoints(r registry.BootstrapRequest, from netip.Addr, classes []registry.
 		}
 	}
 	return usable
-}
-
-// newestParams reads the parameters each time, so that a change by another
-// process counts at once; where that fails, those read before count.
-func (s *service) newestParams(ctx context.Context) *registry.SignedParams {
-	p, err := s.store.Params(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err == nil && p.Supersedes(s.params) {
-		s.params = p
-	}
-	return s.params
 }
 
 func (s *service) expire(ctx context.Context) ([]addr.NodeID, error) {

@@ -41,6 +41,8 @@ type Node struct {
 	Seen      time.Time // its last bootstrap; zero: never
 	Static    registry.StaticKey
 	Endpoints []netip.AddrPort
+	Revoked   time.Time // zero: it is not
+	Reason    cert.Reason
 }
 
 // NewTokens makes n one-shot tokens for prefixes of length bits, valid until
@@ -80,6 +82,9 @@ func (s *Store) Join(ctx context.Context, rand io.Reader, token registry.Token, 
 		return nil, err
 	}
 	err = s.transact(ctx, func(tx *sql.Tx) error {
+		if err := allowKeys(ctx, tx, keyHash, static); err != nil {
+			return err
+		}
 		var length int
 		if der, length, err = redeemed(ctx, tx, hash, keyHash, now); err != nil || der != nil {
 			return err
@@ -167,7 +172,7 @@ func (s *Store) Seen(ctx context.Context, p registry.Peer, boot registry.BootID,
 
 // Nodes lists all nodes, in the order of their prefixes.
 func (s *Store) Nodes(ctx context.Context) (nodes []Node, err error) {
-	found, err := s.db.QueryContext(ctx, "SELECT prefix, id, joined, expires, seen, static, endpoints FROM node ORDER BY prefix")
+	found, err := s.db.QueryContext(ctx, "SELECT prefix, id, joined, expires, seen, static, endpoints, revoked, reason FROM node ORDER BY prefix")
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -186,8 +191,8 @@ func scanNode(row *sql.Rows) (n Node, err error) {
 	var prefix, endpoints string
 	var id, static []byte
 	var joined, expires int64
-	var seen sql.NullInt64
-	if err := row.Scan(&prefix, &id, &joined, &expires, &seen, &static, &endpoints); err != nil {
+	var seen, revoked, reason sql.NullInt64
+	if err := row.Scan(&prefix, &id, &joined, &expires, &seen, &static, &endpoints, &revoked, &reason); err != nil {
 		return n, unavailable(err)
 	}
 	copy(n.ID[:], id)
@@ -196,20 +201,27 @@ func scanNode(row *sql.Rows) (n Node, err error) {
 	if seen.Valid {
 		n.Seen = time.Unix(seen.Int64, 0).UTC()
 	}
+	if revoked.Valid {
+		n.Revoked, n.Reason = time.Unix(revoked.Int64, 0).UTC(), cert.Reason(reason.Int64)
+	}
 	if n.Prefix, err = addr.ParseBits(prefix); err != nil {
 		return n, err
 	}
 	return n, json.Unmarshal([]byte(endpoints), &n.Endpoints)
 }
 
-// Expire forgets tokens that ended a week ago and nodes whose certificate ended
-// 100 days ago; their prefixes are free again. It returns these nodes.
+// Expire forgets tokens that ended a week ago, nodes whose certificate ended 100 days
+// ago, and revoked nodes whose last certificate has ended; their prefixes are free
+// again. It returns these nodes.
 func (s *Store) Expire(ctx context.Context, now time.Time) (gone []addr.NodeID, err error) {
 	err = s.transact(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM token WHERE expires < ?", now.Add(-tokenMemory).Unix()); err != nil {
 			return unavailable(err)
 		}
-		old, err := expired(ctx, tx, now.Add(-grace))
+		if err := expireRevocations(ctx, tx, now); err != nil {
+			return err
+		}
+		old, err := expired(ctx, tx, now)
 		if err != nil {
 			return err
 		}
@@ -227,8 +239,9 @@ func (s *Store) Expire(ctx context.Context, now time.Time) (gone []addr.NodeID, 
 	return gone, err
 }
 
-func expired(ctx context.Context, tx *sql.Tx, before time.Time) (map[addr.NodeID]addr.Bits, error) {
-	found, err := tx.QueryContext(ctx, "SELECT id, prefix FROM node WHERE expires < ?", before.Unix())
+func expired(ctx context.Context, tx *sql.Tx, now time.Time) (map[addr.NodeID]addr.Bits, error) {
+	found, err := tx.QueryContext(ctx, "SELECT id, prefix FROM node WHERE expires < ? OR revoked IS NOT NULL AND expires < ?",
+		now.Add(-grace).Unix(), now.Unix())
 	if err != nil {
 		return nil, unavailable(err)
 	}
