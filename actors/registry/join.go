@@ -34,7 +34,7 @@ func Join(ctx context.Context, j Joining) (*Member, error) {
 	if j.Dir.Has(certificateFile) && !j.Force {
 		return nil, fmt.Errorf("identity in %s: %w; --force replaces it", j.Dir.Path(""), ErrExists)
 	}
-	key, static, err := pendingKeys(j.Dir, j.KeyType)
+	key, static, err := pendingKeys(j.Dir, pendingKey, pendingStatic, j.KeyType)
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,9 @@ const (
 	// with them it can be repeated and gets the same certificate.
 	pendingKey    = "joining-node.key"
 	pendingStatic = "joining-static.key"
+	// renewingKey and renewingStatic are likewise those of a renewal with new keys.
+	renewingKey    = "renewing-node.key"
+	renewingStatic = "renewing-static.key"
 )
 
 // bindingBlock is the PEM type of the binding in staticFile.
@@ -55,6 +58,9 @@ type Member struct {
 // belong together and have not expired at now, which may be a floor: the time on
 // a device without a clock. Errors are ErrMember with the file.
 func LoadMember(d nodedir.Dir, now time.Time) (*Member, error) {
+	if err := finishRenewal(d); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrMember, d.Path(renewalFile), err)
+	}
 	if !d.Has(certificateFile) {
 		return nil, fmt.Errorf("%w: no %s; `re6st join` makes one", ErrMember, d.Path(certificateFile))
 	}
@@ -146,19 +152,10 @@ func (m *Member) readParams(signed []byte) (err error) {
 
 // save writes the identity. Killed halfway, it leaves an unfinished join.
 func (m *Member) save(d nodedir.Dir) error {
-	key, err := cert.EncodeKey(m.Key)
+	key, static, err := m.encodeKeys()
 	if err != nil {
 		return err
 	}
-	static, err := ecdh.X25519().NewPrivateKey(m.StaticPrivate[:])
-	if err != nil {
-		return err
-	}
-	private, err := encodeStatic(static)
-	if err != nil {
-		return err
-	}
-	binding := pem.EncodeToMemory(&pem.Block{Type: bindingBlock, Bytes: m.Binding})
 	where := fmt.Sprintf("%s %s\n", m.Registry, hex.EncodeToString(m.Authority.Fingerprint[:]))
 	if err := d.Remove(certificateFile); err != nil {
 		return err
@@ -175,7 +172,7 @@ func (m *Member) save(d nodedir.Dir) error {
 	}{
 		{caFile, cert.EncodeCertificate(m.Authority.Certificate.Raw), false},
 		{keyFile, key, true},
-		{staticFile, append(private, binding...), true},
+		{staticFile, static, true},
 		{registryFile, []byte(where), false},
 		{paramsFile, m.Params.Bytes, false},
 		{certificateFile, cert.EncodeCertificate(m.Certificate), false},
@@ -189,6 +186,21 @@ func (m *Member) save(d nodedir.Dir) error {
 		}
 	}
 	return errors.Join(d.Remove(pendingKey), d.Remove(pendingStatic))
+}
+
+// encodeKeys are the contents of keyFile and staticFile.
+func (m *Member) encodeKeys() (key, static []byte, err error) {
+	if key, err = cert.EncodeKey(m.Key); err != nil {
+		return nil, nil, err
+	}
+	private, err := ecdh.X25519().NewPrivateKey(m.StaticPrivate[:])
+	if err != nil {
+		return nil, nil, err
+	}
+	if static, err = encodeStatic(private); err != nil {
+		return nil, nil, err
+	}
+	return key, append(static, pem.EncodeToMemory(&pem.Block{Type: bindingBlock, Bytes: m.Binding})...), nil
 }
 
 // configTemplate is a configuration that says nothing, for a person to edit.
@@ -205,11 +217,12 @@ const configTemplate = `# Configuration of this node; "re6st node --help" lists 
 #trusted = []
 `
 
-// pendingKeys are the keys to join with: those of an unfinished join, else new
-// ones, which are on disk before they are used.
-func pendingKeys(d nodedir.Dir, t cert.KeyType) (key crypto.Signer, static *ecdh.PrivateKey, err error) {
-	if d.Has(pendingStatic) {
-		return readPending(d)
+// pendingKeys are the keys to ask for a certificate with, in files of these names:
+// those of an unfinished attempt, else new ones, which are on disk before they are
+// used.
+func pendingKeys(d nodedir.Dir, keyFile, staticFile string, t cert.KeyType) (key crypto.Signer, static *ecdh.PrivateKey, err error) {
+	if d.Has(staticFile) {
+		return readPending(d, keyFile, staticFile)
 	}
 	if key, err = cert.GenerateKey(rand.Reader, t); err != nil {
 		return nil, nil, err
@@ -225,27 +238,27 @@ func pendingKeys(d nodedir.Dir, t cert.KeyType) (key crypto.Signer, static *ecdh
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := d.Write(pendingKey, keyText, nodedir.Private); err != nil {
+	if err := d.Write(keyFile, keyText, nodedir.Private); err != nil {
 		return nil, nil, err
 	}
-	return key, static, d.Write(pendingStatic, staticText, nodedir.Private)
+	return key, static, d.Write(staticFile, staticText, nodedir.Private)
 }
 
-func readPending(d nodedir.Dir) (crypto.Signer, *ecdh.PrivateKey, error) {
-	text, err := d.Read(pendingKey)
+func readPending(d nodedir.Dir, keyFile, staticFile string) (crypto.Signer, *ecdh.PrivateKey, error) {
+	text, err := d.Read(keyFile)
 	if err != nil {
 		return nil, nil, err
 	}
 	key, err := cert.ParseKey(text)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", d.Path(pendingKey), err)
+		return nil, nil, fmt.Errorf("%s: %w", d.Path(keyFile), err)
 	}
-	if text, err = d.Read(pendingStatic); err != nil {
+	if text, err = d.Read(staticFile); err != nil {
 		return nil, nil, err
 	}
 	static, _, err := parseStatic(text)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", d.Path(pendingStatic), err)
+		return nil, nil, fmt.Errorf("%s: %w", d.Path(staticFile), err)
 	}
 	return key, static, nil
 }
