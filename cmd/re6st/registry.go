@@ -48,7 +48,7 @@ is in one SQLite database; the commands work while the service runs.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	dir := new(string)
-	for _, c := range []*cobra.Command{registryInit(dir), registryServe(dir), registryToken(dir), registryNodes(dir), registryParams(dir)} {
+	for _, c := range []*cobra.Command{registryInit(dir), registryServe(dir), registryToken(dir), registryNodes(dir), registryRevoke(dir), registryParams(dir)} {
 		c.PersistentFlags().StringVarP(dir, "dir", "d", defaultRegistryDir, "the registry's folder")
 		cmd.AddCommand(c)
 	}
@@ -232,6 +232,8 @@ type nodeRow struct {
 	Expires   time.Time        `json:"expires"`
 	Seen      time.Time        `json:"seen,omitzero"`
 	Endpoints []netip.AddrPort `json:"endpoints"`
+	Revoked   time.Time        `json:"revoked,omitzero"`
+	Reason    string           `json:"reason,omitempty"` // why it was revoked
 }
 
 func registryNodes(dir *string) *cobra.Command {
@@ -258,7 +260,11 @@ func registryNodes(dir *string) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				rows = append(rows, nodeRow{n.Prefix, address, n.ID, n.Joined, n.Expires, n.Seen, n.Endpoints})
+				row := nodeRow{Prefix: n.Prefix, Address: address, ID: n.ID, Joined: n.Joined, Expires: n.Expires, Seen: n.Seen, Endpoints: n.Endpoints}
+				if !n.Revoked.IsZero() {
+					row.Revoked, row.Reason = n.Revoked, n.Reason.String()
+				}
+				rows = append(rows, row)
 			}
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), map[string]any{"version": registrySchema, "network": s.Authority().Network, "nodes": rows})
@@ -272,9 +278,12 @@ func registryNodes(dir *string) *cobra.Command {
 
 func printNodes(w io.Writer, rows []nodeRow) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "PREFIX\tADDRESS\tID\tJOINED\tEXPIRES\tSEEN\tENDPOINTS")
+	fmt.Fprintln(t, "PREFIX\tADDRESS\tID\tSTATE\tJOINED\tEXPIRES\tSEEN\tENDPOINTS")
 	for _, r := range rows {
-		seen, at := "never", "-"
+		seen, at, state := "never", "-", "member"
+		if !r.Revoked.IsZero() {
+			state = "revoked"
+		}
 		if !r.Seen.IsZero() {
 			seen = r.Seen.Format(time.RFC3339)
 		}
@@ -285,7 +294,7 @@ func printNodes(w io.Writer, rows []nodeRow) error {
 			}
 			at = strings.Join(all, " ")
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Prefix.CN(), r.Address, r.ID,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Prefix.CN(), r.Address, r.ID, state,
 			r.Joined.Format(time.RFC3339), r.Expires.Format(time.DateOnly), seen, at)
 	}
 	return t.Flush()
