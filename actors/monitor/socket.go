@@ -32,7 +32,9 @@ type lock struct{ file *os.File }
 
 // takeLock takes the folder, or returns ErrInUse with the id of who has it.
 func takeLock(dir string) (*lock, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
+	path := filepath.Join(dir, lockName)
+	// Not open for writing, which would keep a disk with errors from becoming read-only.
+	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -46,11 +48,9 @@ func takeLock(dir string) (*lock, error) {
 		return nil, fmt.Errorf("%w: %s is served by process %s", ErrInUse, dir, strings.TrimSpace(string(who[:n])))
 	}
 	l := &lock{f}
-	if err := f.Truncate(0); err == nil {
-		_, err = f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
-		if err != nil && !errors.Is(err, unix.ENOSPC) { // a full disk is no reason not to serve
-			return nil, errors.Join(err, l.Close())
-		}
+	err = os.WriteFile(path, fmt.Appendf(nil, "%d\n", os.Getpid()), 0o600)
+	if err != nil && !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EROFS) { // no reason not to serve
+		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }

@@ -126,5 +126,5 @@ func storePeers(dir nodedir.Dir, peers []tunnelplan.Peer) error {
 	if err != nil {
 		return err
 	}
-	return dir.Write(peersFile, append(raw, '\n'), nodedir.Private)
+	return dir.Keep(peersFile, append(raw, '\n'), nodedir.Private)
 }

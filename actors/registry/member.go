@@ -87,9 +87,10 @@ func LoadMember(d nodedir.Dir, now time.Time) (*Member, error) {
 	return m, nil
 }
 
-// SaveParams keeps newer parameters for the next start.
+// SaveParams keeps newer parameters for the next start. Those that the disk does not
+// take are written by Dir.Retry.
 func SaveParams(d nodedir.Dir, p *registry.SignedParams) error {
-	return d.Write(paramsFile, p.Bytes, nodedir.Public)
+	return d.Keep(paramsFile, p.Bytes, nodedir.Public)
 }
 
 func (m *Member) readAuthority(text []byte) error {

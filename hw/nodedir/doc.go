@@ -12,5 +12,6 @@
 //
 //  1. Be the only one that writes a given name.
 //  2. Take a full or read-only disk as what it is: an error from Write that is no
-//     reason to stop.
+//     reason to stop. What only the next start needs is given to Keep, and Retry is
+//     called now and then; Problem says what to tell of it.
 package nodedir

@@ -30,10 +30,11 @@ var ErrTooLarge = errors.New("file too large")
 type Dir struct {
 	path   string
 	faults *fault.Table
+	disk   *disk
 }
 
 // WithFaults is the same folder, of which some calls fail on purpose.
-func (d Dir) WithFaults(t *fault.Table) Dir { return Dir{d.path, t} }
+func (d Dir) WithFaults(t *fault.Table) Dir { return Dir{d.path, t, d.disk} }
 
 // Open takes a folder that exists.
 func Open(path string) (Dir, error) {
@@ -44,7 +45,7 @@ func Open(path string) (Dir, error) {
 	if !info.IsDir() {
 		return Dir{}, fmt.Errorf("%s is not a folder", path)
 	}
-	return Dir{path: path}, nil
+	return Dir{path: path, disk: &disk{failing: map[string]error{}, kept: map[string]file{}}}, nil
 }
 
 // Create takes a folder, which it makes if need be, readable by its owner only.
@@ -88,6 +89,7 @@ func (d Dir) Write(name string, content []byte, perm fs.FileMode) (err error) {
 	if name != filepath.Base(name) || name[0] == '.' {
 		return fmt.Errorf("write %q: not a plain file name", name)
 	}
+	defer func() { d.note(name, err) }()
 	if err := d.faults.Check(fault.NodedirWrite); err != nil {
 		return err
 	}
