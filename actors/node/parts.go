@@ -46,6 +46,7 @@ type parts struct {
 	asked    atomic.Pointer[asked]
 	replied  atomic.Pointer[time.Time] // when the registry answered last
 	peers    peerTable
+	disk     atomic.Pointer[string] // its problem; nil: none
 }
 
 // asked is when the registry answered last, or why it did not.

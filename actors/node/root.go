@@ -68,6 +68,7 @@ func (r *root) Start(ctx *system.Context[message]) error {
 	r.ports = neighbor.NewLinks()
 	r.late = ctx.NewTimer(registryLate{})
 	r.startStore()
+	r.startDisk()
 	r.startReloads()
 	if ctx.Number() > 1 {
 		r.rememberAgain()
@@ -223,6 +224,8 @@ func (r *root) Handle(_ *system.Context[message], m message) error {
 		r.pulse()
 	case reconfigured:
 		r.reconfigured()
+	case diskChanged:
+		r.diskChanged(m.problem)
 	case duplicated:
 		if m.Peer == r.member.Identity.ID {
 			return &system.Fault{Op: "certificate", Kind: system.BadConfig, Err: fmt.Errorf("%w%s", ErrDuplicate, whereabouts(m.From))}

@@ -65,6 +65,10 @@ func (n *parts) status() monitor.Status {
 			s.State = monitor.Degraded
 		}
 	}
+	if problem := n.disk.Load(); problem != nil {
+		s.Problems = append(s.Problems, *problem)
+		s.State = monitor.Degraded
+	}
 	return s
 }
 
