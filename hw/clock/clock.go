@@ -23,8 +23,14 @@ type Timer interface {
 // Real is the machine's clock: time.Now and the runtime's timers.
 type Real struct{}
 
-// Now is time.Now, with its monotonic reading.
-func (Real) Now() time.Time { return time.Now() }
+// Now is time.Now, with its monotonic reading, and off by Jump.
+func (Real) Now() time.Time {
+	t := time.Now()
+	if seconds := jumped.Load(); seconds != 0 {
+		t = shifted(t, seconds)
+	}
+	return t
+}
 
 // AfterFunc is time.AfterFunc: f runs on its own goroutine.
 func (Real) AfterFunc(d time.Duration, f func()) Timer { return time.AfterFunc(d, f) }

@@ -10,6 +10,9 @@
 // nodes, can own time and move it by hand. Real's times carry Go's monotonic reading: differences
 // between them are right even while NTP or PTP steps the wall clock.
 //
+// Wall is for certificates alone, whose dates are of the world: it says what time it is on a machine
+// without a clock, or with one that jumps. Nothing that waits looks at it.
+//
 // Duties of the caller:
 //  1. A function given to AfterFunc must only hand over (post a message, close a channel): Real runs it
 //     on its own goroutine, Virtual on the goroutine that advances, so a blocking one stops time.
