@@ -44,7 +44,8 @@ type Status struct {
 	Routes    int          `json:"routes"`
 	Params    uint64       `json:"params"` // the number of the network parameters in force
 	Registry  Registry     `json:"registry"`
-	NAT       string       `json:"nat"` // before this node, as peers see it: none, port-restricted, random or unknown
+	NAT       string       `json:"nat"`   // before this node, as peers see it: none, port-restricted, random or unknown
+	Clock     string       `json:"clock"` // synchronised, unsynchronised, or floor: counted from what must have passed
 	PID       int          `json:"pid"`
 	Build     Build        `json:"build"`
 }
@@ -273,6 +274,18 @@ type FaultRequest struct {
 type FaultAnswer struct {
 	Header
 	FaultRequest
+}
+
+// ClockRequest is the body of POST /v1/debug/clock: by how much the node's wall clock
+// is to jump.
+type ClockRequest struct {
+	Shift int64 `json:"shift_ms"`
+}
+
+// ClockAnswer says that it did.
+type ClockAnswer struct {
+	Header
+	ClockRequest
 }
 
 // Reloaded is the answer to POST /v1/reload: the keys that changed.

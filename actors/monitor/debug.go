@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"re6st/actors/system"
+	"re6st/hw/clock"
 	"re6st/hw/fault"
 )
 
@@ -57,6 +58,19 @@ func (s *server) clear(w http.ResponseWriter, _ *http.Request) {
 		s.cfg.Faults.Clear()
 	}
 	reply(w, http.StatusOK, s.debug())
+}
+
+// jump has the wall clock of this process jump.
+func (s *server) jump(w http.ResponseWriter, r *http.Request) {
+	if !s.mayBreak(w) {
+		return
+	}
+	var c ClockRequest
+	if !body(w, r, &c) {
+		return
+	}
+	clock.Jump(time.Duration(c.Shift) * time.Millisecond)
+	reply(w, http.StatusOK, ClockAnswer{s.header(), c})
 }
 
 // mayBreak refuses on the socket that is for reading.

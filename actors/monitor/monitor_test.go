@@ -166,6 +166,8 @@ func TestRefusalsSayWhy(t *testing.T) {
 		{monitor.SocketName, "POST", "/v1/debug/fault", `{"call":"sock.send","errno":"EGAD","count":1}`, 400, "EGAD"},
 		{monitor.SocketName, "POST", "/v1/debug/fault", `{"call":"sock.send","errno":"EIO"}`, 400, "how often"},
 		{monitor.ReadOnlySocketName, "POST", "/v1/debug/clear", "", 403, "read-only"},
+		{monitor.ReadOnlySocketName, "POST", "/v1/debug/clock", `{"shift_ms":1000}`, 403, "read-only"},
+		{monitor.SocketName, "POST", "/v1/debug/clock", `{"shift":1000}`, 400, "shift"},
 		{monitor.SocketName, "POST", "/v1/debug/fault", strings.Repeat(" ", 5000), 400, "too large"},
 		{monitor.ReadOnlySocketName, "POST", "/v1/debug/fault", `{"actor":"node","how":"panic"}`, 403, "read-only"},
 		{monitor.SocketName, "POST", "/v1/ping", `{"dest":"192.0.2.1"}`, 400, "IPv6"},

@@ -17,6 +17,7 @@ import (
 	"re6st/actors/registry"
 	"re6st/actors/system"
 	"re6st/actors/tunnel"
+	"re6st/hw/clock"
 	"re6st/hw/hwtest"
 	"re6st/hw/nodedir"
 	"re6st/protocols/addr"
@@ -125,7 +126,7 @@ func (m *mesh) start(i int, peers ...int) {
 	var boot [8]byte
 	_, _ = rand.Read(boot[:])
 	n.parts = &parts{
-		options: Options{Config: config, Logger: slog.New(slog.DiscardHandler), Version: "test"}, dir: n.dir, member: member,
+		options: Options{Config: config, Logger: slog.New(slog.DiscardHandler), Version: "test"}, dir: n.dir, wall: clock.NewWall(), member: member,
 		credentials: credentials(member, boot), state: state, started: time.Now(), unwatched: true,
 		host: &host{tun: n.tun, conn: conn, routes: new(hwtest.Routes), ranges: ranges, undo: func() error { return nil }},
 		sys:  system.New(system.Config{}),

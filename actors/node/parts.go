@@ -11,6 +11,7 @@ import (
 	"re6st/actors/neighbor"
 	"re6st/actors/registry"
 	"re6st/actors/system"
+	"re6st/hw/clock"
 	"re6st/hw/dataplane"
 	"re6st/hw/fault"
 	"re6st/hw/nodedir"
@@ -27,6 +28,7 @@ import (
 type parts struct {
 	options     Options
 	dir         nodedir.Dir
+	wall        *clock.Wall  // by which certificates are judged
 	faults      *fault.Table // nil: no system call fails on purpose
 	member      *registry.Member
 	credentials *fabric.Credentials

@@ -69,6 +69,7 @@ func (r *root) Start(ctx *system.Context[message]) error {
 	r.late = ctx.NewTimer(registryLate{})
 	r.startStore()
 	r.startDisk()
+	r.startClock()
 	r.startReloads()
 	if ctx.Number() > 1 {
 		r.rememberAgain()
@@ -115,7 +116,7 @@ func (r *root) rememberAgain() {
 func (r *root) spawnEnquirer() (err error) {
 	self := r.ctx.Self()
 	r.enquirer, err = registry.SpawnEnquirer(r.ctx, registry.EnquirerConfig{
-		Client: registry.NewClient(r.member, r.dial, time.Now), Port: r.host.conn.LocalAddr().Port(), BootID: r.credentials.BootID,
+		Client: registry.NewClient(r.member, r.dial, r.now), Port: r.host.conn.LocalAddr().Port(), BootID: r.credentials.BootID,
 		Emit: func(e registry.EnquirerEvent) { self.Tell(answered{e}) },
 	})
 	return err
@@ -224,6 +225,8 @@ func (r *root) Handle(_ *system.Context[message], m message) error {
 		r.pulse()
 	case reconfigured:
 		r.reconfigured()
+	case clockChanged:
+		r.clockChanged(m)
 	case diskChanged:
 		r.diskChanged(m.problem)
 	case duplicated:

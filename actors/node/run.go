@@ -59,10 +59,16 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	faults := o.faults()
 	dir = dir.WithFaults(faults)
-	member, err := registry.LoadMember(dir, time.Now())
+	wall, err := loadWall(dir)
+	if err != nil {
+		o.Logger.Warn("time of the last run not read", "error", err)
+	}
+	now, _ := wall.Now()
+	member, err := registry.LoadMember(dir, now)
 	if err != nil {
 		return err
 	}
+	wall.Raise(member.Identity.Certificate.NotBefore)
 	state, err := loadBabel(dir)
 	if err != nil {
 		return err
@@ -82,10 +88,11 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer func() { err = errors.Join(err, h.close()) }()
 	sys := system.New(system.Config{Logger: o.Logger, Restart: o.restart()})
 	n := &parts{
-		options: o, dir: dir, faults: faults, member: member, credentials: credentials(member, boot), state: state, host: h, sys: sys,
+		options: o, dir: dir, faults: faults, member: member, wall: wall, credentials: credentials(member, boot), state: state, host: h, sys: sys,
 		remembered: remembered, started: time.Now(), dial: dial(*o.Config.Mark),
 		settings: settings{config: o.Config, read: o.ReadConfig, level: o.LogLevel},
 	}
+	n.credentials.Verify = verifyBy(member.Authority, wall)
 	n.params.Store(member.Params)
 	if err := n.credentials.Check(); err != nil {
 		return err

@@ -65,6 +65,8 @@ func (n *parts) status() monitor.Status {
 			s.State = monitor.Degraded
 		}
 	}
+	_, clock := n.wall.Now()
+	s.Clock = string(clock)
 	if problem := n.disk.Load(); problem != nil {
 		s.Problems = append(s.Problems, *problem)
 		s.State = monitor.Degraded

@@ -22,7 +22,35 @@ func debugCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(faultCommand())
+	cmd.AddCommand(faultCommand(), jumpCommand())
+	return cmd
+}
+
+func jumpCommand() *cobra.Command {
+	var f nodeFlags
+	cmd := &cobra.Command{
+		Use:   "clock SHIFT",
+		Short: "Have the wall clock of the node's process jump, to see what becomes of it",
+		Long: `Have the wall clock of the node's process jump by SHIFT, as if somebody set that of the machine.
+The machine's own stays. The node must lose no link; re6st status says what it makes of its clock.`,
+		Example: "  re6st debug clock 1h\n  re6st debug clock -- -8760h",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			shift, err := time.ParseDuration(args[0])
+			if err != nil {
+				return usageError{fmt.Errorf("%q is no duration such as 1h or -30m", args[0])}
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), askTimeout)
+			defer cancel()
+			var answer monitor.ClockAnswer
+			if err := f.client().Post(ctx, "debug/clock", monitor.ClockRequest{Shift: shift.Milliseconds()}, &answer); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "the node's clock says %s\n", answer.Now.Format(time.RFC3339))
+			return err
+		},
+	}
+	f.add(cmd)
 	return cmd
 }
 

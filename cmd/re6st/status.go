@@ -44,6 +44,7 @@ func statusRows(s monitor.Status, _ bool) [][]any {
 		[]any{"parameters", fmt.Sprintf("number %d", s.Params)},
 		[]any{"registry", registryLine(s)},
 		[]any{"nat", s.NAT},
+		[]any{"clock", s.Clock},
 		[]any{"software", buildLine(s.Build)},
 	)
 	return rows

@@ -66,7 +66,7 @@ func status() monitor.Status {
 		State:     monitor.Running, Started: ago(26 * time.Hour),
 		Links:     monitor.Links{Opened: 1, ClientCount: 10, Accepted: 1, MaxClients: 20},
 		Reachable: 3, Routes: 4, Params: 7, PID: 4711,
-		Registry: monitor.Registry{URL: "http://registry.example:9080", Asked: ago(90 * time.Second)}, NAT: "random",
+		Registry: monitor.Registry{URL: "http://registry.example:9080", Asked: ago(90 * time.Second)}, NAT: "random", Clock: "synchronised",
 	}
 }
 
