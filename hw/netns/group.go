@@ -197,7 +197,26 @@ func takeDown(dir, id string) error {
 	if err := errors.Join(errs...); err != nil {
 		return err // with the folder left, the next sweep tries again
 	}
+	if err := unmountIn(dir); err != nil {
+		return err
+	}
 	return os.RemoveAll(dir)
+}
+
+// unmountIn unmounts the folders of a group that are disks of their own.
+func unmountIn(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("netns: %w", err)
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		if err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: nothing is mounted there
+			return fmt.Errorf("netns: unmount %s: %w", path, err)
+		}
+	}
+	return nil
 }
 
 // killInside kills every process whose main thread is in one of the namespaces, and
