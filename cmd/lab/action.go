@@ -17,6 +17,8 @@ type Action struct {
 	Share perMyriad     // loss
 	Rate  uint64        // rate, bit/s; 0 is no limit
 	Every time.Duration // ping
+	Disk  Disk          // disk
+	Shift time.Duration // clock: by how much it jumps
 }
 
 // The verbs.
@@ -31,6 +33,8 @@ const (
 	verbRestart = "restart"
 	verbForget  = "forget"
 	verbPing    = "ping"
+	verbDisk    = "disk"
+	verbClock   = "clock"
 )
 
 // Words in the place of a node's name.
@@ -45,6 +49,7 @@ const (
 	maxRateMbit  = 100_000
 	minPingEvery = time.Millisecond
 	maxPingEvery = time.Minute
+	maxShift     = 20 * year
 )
 
 // usages shows how each verb is written.
@@ -59,17 +64,19 @@ var usages = map[string]string{
 	verbRestart: "restart NODE|all",
 	verbForget:  "forget NODE|all",
 	verbPing:    "ping A B every DURATION",
+	verbDisk:    "disk NODE|all|registry full|readonly|ok",
+	verbClock:   "clock NODE|all +1h|-1y",
 }
 
 // parseAction reads the words of an action. Whether its nodes exist is not looked at.
 func parseAction(words []string) (Action, error) {
 	if len(words) == 0 {
-		return Action{}, fmt.Errorf("nothing to do; write one of: cut heal loss rate kill start restart forget ping")
+		return Action{}, fmt.Errorf("nothing to do; write one of: cut heal loss rate kill start restart forget disk clock ping")
 	}
 	a := Action{Verb: words[0]}
 	usage, ok := usages[a.Verb]
 	if !ok {
-		return Action{}, fmt.Errorf("unknown word %q; write one of: cut heal loss rate kill start restart forget ping", a.Verb)
+		return Action{}, fmt.Errorf("unknown word %q; write one of: cut heal loss rate kill start restart forget disk clock ping", a.Verb)
 	}
 	wrong := func(what string) (Action, error) {
 		return Action{}, fmt.Errorf("%s; write: %s", what, usage)
@@ -107,12 +114,12 @@ func parseAction(words []string) (Action, error) {
 var onPath = map[string]string{verbCut: wordPath, verbKill: wordRelay}
 
 // forAll are the actions that can be done to all.
-var forAll = map[string]bool{verbHeal: true, verbKill: true, verbStart: true, verbRestart: true, verbForget: true}
+var forAll = map[string]bool{verbHeal: true, verbKill: true, verbStart: true, verbRestart: true, verbForget: true, verbDisk: true, verbClock: true}
 
 // names is how many names begin the arguments.
 func (a *Action) names(args []string) int {
 	switch a.Verb {
-	case verbKill, verbStart, verbRestart, verbForget, verbRate:
+	case verbKill, verbStart, verbRestart, verbForget, verbRate, verbDisk, verbClock:
 		if !a.Path {
 			return 1
 		}
@@ -165,6 +172,16 @@ func (a *Action) parseRest(rest []string) (err error) {
 		if a.Every < minPingEvery || a.Every > maxPingEvery {
 			return fmt.Errorf("every %v: from %v to %v is possible", a.Every, minPingEvery, maxPingEvery)
 		}
+	case verbDisk:
+		a.Disk = Disk(strings.Join(rest, " "))
+		if a.Disk != DiskOK && a.Disk != DiskFull && a.Disk != DiskReadOnly {
+			return fmt.Errorf("%q is no state of a disk", a.Disk)
+		}
+	case verbClock:
+		if len(rest) != 1 {
+			return fmt.Errorf("by how much is needed")
+		}
+		a.Shift, err = parseShift(rest[0])
 	}
 	return err
 }
@@ -183,6 +200,23 @@ func parseDuration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 {
 		return 0, fmt.Errorf("%q is no duration such as 2s or 500ms", s)
+	}
+	return d, nil
+}
+
+// year is 365 days.
+const year = 365 * 24 * time.Hour
+
+// parseShift reads by how much a clock jumps: a duration with a sign, or whole years.
+func parseShift(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if years, whole := strings.CutSuffix(s, "y"); whole {
+		var n int
+		n, err = strconv.Atoi(years)
+		d = time.Duration(n) * year
+	}
+	if err != nil || d == 0 || d.Abs() > maxShift || !strings.ContainsAny(s[:1], "+-") {
+		return 0, fmt.Errorf("%q is no jump of a clock such as +1h or -1y, by %d years at most", s, maxShift/year)
 	}
 	return d, nil
 }
@@ -228,6 +262,13 @@ func (a Action) String() string {
 		return fmt.Sprintf("delay %s %s %v", a.A, a.B, a.Every)
 	case verbPing:
 		return fmt.Sprintf("ping %s %s every %v", a.A, a.B, a.Every)
+	case verbDisk:
+		return fmt.Sprintf("disk %s %s", a.A, a.Disk)
+	case verbClock:
+		if a.Shift%year == 0 {
+			return fmt.Sprintf("clock %s %+dy", a.A, a.Shift/year)
+		}
+		return fmt.Sprintf("clock %s %s%v", a.A, map[bool]string{true: "+"}[a.Shift > 0], a.Shift)
 	default: // some have no B
 		return strings.TrimRight(fmt.Sprintf("%s %s%s %s", a.Verb, part, a.A, a.B), " ")
 	}

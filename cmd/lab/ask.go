@@ -27,15 +27,18 @@ func askCommands(folder *string) []*cobra.Command {
 		verbStart:   "Start a node, all, or the registry, that was killed",
 		verbRestart: "Ask a node, all, or the registry, to end, and start it again",
 		verbForget:  "Take from a node, or all, that were killed, the peers that they remember",
+		verbDisk:    "Fill the disk of a node's folder, make it read-only, or well again (lab up --disks)",
+		verbClock:   "Have the clock of a node, or all, jump",
 		wordDown:    "Take a lab down",
 	}
 	example := map[string]string{
 		verbCut: "cut n1 n2\ncut path n1 n4 reject", verbHeal: "heal n1 n2\nheal all", verbLoss: "loss n1 n2 2.5%", verbRate: "rate n1 10",
 		verbDelay: "delay n1 n2 20ms", verbKill: "kill n3\nkill registry\nkill relay n1 n4", verbStart: "start n3\nstart all",
-		verbRestart: "restart n3\nrestart all", verbForget: "forget n3\nforget all", wordDown: "down\ndown --lab 4f2a1c",
+		verbRestart: "restart n3\nrestart all", verbForget: "forget n3\nforget all",
+		verbDisk: "disk n1 full\ndisk n1 ok", verbClock: "clock n1 +1h\nclock all -- -1y", wordDown: "down\ndown --lab 4f2a1c",
 	}
 	var commands []*cobra.Command
-	for _, verb := range []string{verbCut, verbHeal, verbLoss, verbRate, verbDelay, verbKill, verbStart, verbRestart, verbForget, wordDown} {
+	for _, verb := range []string{verbCut, verbHeal, verbLoss, verbRate, verbDelay, verbKill, verbStart, verbRestart, verbForget, verbDisk, verbClock, wordDown} {
 		use := usages[verb]
 		if verb == wordDown {
 			use = wordDown

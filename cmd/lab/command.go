@@ -43,6 +43,7 @@ func (o *Options) flags(cmd *cobra.Command) {
 	f.IntVar(&o.Nodes, "nodes", defaultNodes, "number of nodes")
 	f.StringVar((*string)(&o.Topology), "topology", string(Full), fmt.Sprintf("who reaches whom: one of %v", Topologies))
 	f.Var(&o.NATs, "nat", fmt.Sprintf("nodes behind a NAT each, of one of the kinds %v", NATKinds))
+	f.BoolVar(&o.Disks, "disks", false, "give each node's folder a disk of its own, that can be filled")
 	f.Uint64Var(&o.Seed, "seed", defaultSeed, "of the random topology")
 	f.StringVar(&o.Config, "config", "", "file handed to every node as its --config")
 	f.DurationVar(&o.Timeout, "timeout", defaultTimeout, "for all pairs to answer")

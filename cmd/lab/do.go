@@ -39,6 +39,10 @@ func (l *Lab) Do(ctx context.Context, a Action) error {
 		return l.power(a)
 	case verbForget:
 		return l.forget(a)
+	case verbDisk:
+		return l.setDisk(a)
+	case verbClock:
+		return l.setClock(ctx, a)
 	case verbDelay:
 		return fmt.Errorf("%w: this kernel has no netem, and the user-space bridge that delays is not written; loss and rate are there", ErrNotThereYet)
 	default:

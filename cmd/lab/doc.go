@@ -61,9 +61,15 @@
 //	at 9s kill relay n1 n5              # the node there; also: kill all, start all, restart all
 //	at 9s forget n4                     # it was killed, and loses the peers that it remembers; also: all
 //	expect ping n1 n5 lost < 3          # so far; also: outage < 1s
+//	at 20s disk n1 full                 # also: readonly, ok; of all, or the registry
+//	expect status n1 degraded within 8s # also: running
+//	expect join refused within 5s       # one more node asks the registry; also: works
+//	at 30s clock n1 +1h                 # its wall clock jumps; also: -1y
 //
 // After an `expect whole` each pair's longest outage is reported, counted from the
 // action to the next one. Outages are as fine as the echoes: 20 to 50 ms.
+//
+// Where a scenario acts on disks, or with --disks, each folder is a tmpfs of its own.
 //
 // What it does not do: delay (this kernel has no netem; see ErrNotThereYet).
 package lab

@@ -30,6 +30,8 @@ type Options struct {
 	NATs     NATs
 	Seed     uint64        // of the random topology
 	Config   string        // file handed to every node, or ""
+	Disks    bool          // each folder has a disk of its own
+	Spare    int           // join lines beside those of the nodes
 	Timeout  time.Duration // from the first process to the last echo
 	Folder   string        // of all labs
 	Logs     string        // folder for the logs, which stay there; "": the lab's own
@@ -54,6 +56,7 @@ type Lab struct {
 	background sync.WaitGroup
 	closed     chan struct{} // the lab is gone from the machine
 
+	spare   []string   // join lines that nobody has used; guarded by acting
 	acting  sync.Mutex // held during an Action: they are done one by one
 	closing bool       // guarded by acting
 	writing sync.Mutex // held while lab.json is written
@@ -127,6 +130,11 @@ func (l *Lab) makeMembers() error {
 			return fmt.Errorf("lab: %w", err)
 		}
 		l.members[name] = m
+		if l.options.Disks {
+			if err := mountDisk(m); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -218,15 +226,16 @@ func (l *Lab) startRegistry(ctx context.Context) ([]string, error) {
 	if err := l.awaitRegistry(ctx); err != nil {
 		return nil, err
 	}
-	text, err := l.output(ctx, m, l.program.registryTokens(m.dir, len(l.names)))
+	text, err := l.output(ctx, m, l.program.registryTokens(m.dir, len(l.names)+l.options.Spare))
 	if err != nil {
 		return nil, err
 	}
 	lines := strings.Fields(text)
-	if len(lines) != len(l.names) {
-		return nil, fmt.Errorf("lab: the registry printed %d join lines where %d were asked for", len(lines), len(l.names))
+	if len(lines) != len(l.names)+l.options.Spare {
+		return nil, fmt.Errorf("lab: the registry printed %d join lines where %d were asked for", len(lines), len(l.names)+l.options.Spare)
 	}
-	return lines, nil
+	l.spare = lines[len(l.names):]
+	return lines[:len(l.names)], nil
 }
 
 // startNodes joins and starts all nodes, some at a time. The first failure is handed

@@ -92,6 +92,8 @@ func (r *rehearsal) step(ctx context.Context, s Step) bool {
 		r.expectWhole(ctx, s.Expect.Whole, &report)
 	case s.Action == nil && s.Expect.For > 0:
 		err = r.expectWholeFor(ctx, s.Expect.For, &report)
+	case s.Action == nil && s.Expect.State != nil:
+		err = r.expectState(ctx, s.Expect.State, &report)
 	case s.Action == nil:
 		err = r.expectPing(ctx, s.Expect, &report)
 	case s.Action.Verb == verbPing:

@@ -139,6 +139,7 @@ type StepReport struct {
 	WholeS  *float64     `json:"whole_s,omitempty"` // expect whole: since the action
 	Missing []string     `json:"missing,omitempty"` // expect whole: pairs that did not answer
 	Outages []PairOutage `json:"outages,omitempty"` // expect whole: up to the next action, longest first
+	Saw     string       `json:"saw,omitempty"`     // expect status, expect join
 	Lost    *int         `json:"lost,omitempty"`    // expect ping
 	Outage  *float64     `json:"outage_s,omitempty"`
 }
@@ -181,6 +182,9 @@ func (s StepReport) result() string {
 	text := okText[s.OK]
 	if s.Error != "" {
 		text += ": " + s.Error
+	}
+	if s.Saw != "" {
+		text += ": " + s.Saw
 	}
 	if s.Lost != nil {
 		text += fmt.Sprintf(": %d lost, longest outage %.3f s", *s.Lost, *s.Outage)

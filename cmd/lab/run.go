@@ -130,6 +130,8 @@ func (r *run) readScenario() error {
 	if len(r.options.NATs) == 0 {
 		r.options.NATs = r.scenario.NATs
 	}
+	r.options.Disks = r.options.Disks || r.scenario.actsOnDisks()
+	r.options.Spare = r.scenario.joins()
 	return nil
 }
 

@@ -41,6 +41,14 @@ type Expect struct {
 	Pair   Pair          // of a ping that runs, if Whole and For are 0
 	Lost   int           // the ping has lost fewer echoes than that, so far; or 0
 	Outage time.Duration // the ping's longest outage is shorter than that, so far; or 0
+	State  *StateExpect  // or nil
+}
+
+// StateExpect is in what state a node, or the registry, must come to be.
+type StateExpect struct {
+	Of     string // a node, or wordJoin
+	Is     string // a node's: degraded or running; of joining: works or refused
+	Within time.Duration
 }
 
 // Limits of a scenario file.
@@ -57,7 +65,7 @@ const (
 )
 
 // Expectations as they are written.
-const expectUsage = "expect whole within DURATION, expect whole for DURATION, expect ping A B lost < N, or expect ping A B outage < DURATION"
+const expectUsage = "expect status NODE degraded|running within DURATION, expect join works|refused within DURATION, expect whole within DURATION, expect whole for DURATION, expect ping A B lost < N, or expect ping A B outage < DURATION"
 
 // ScenarioError says what is wrong in which line.
 type ScenarioError struct {
@@ -188,6 +196,10 @@ func parseExpect(words []string) (Expect, error) {
 		return e, nil
 	case len(words) == 6 && words[0] == "ping" && words[4] == "<" && isName(words[1]) && isName(words[2]):
 		e.Pair = Pair{words[1], words[2]}
+	case len(words) >= 4 && (words[0] == wordStatus || words[0] == wordJoin):
+		state, err := parseStateExpect(words)
+		e.State = &state
+		return e, err
 	default:
 		return e, fmt.Errorf("cannot expect %q; write: %s", strings.Join(words, " "), expectUsage)
 	}
@@ -238,7 +250,7 @@ func (b *scenarioBuilder) add(step Step) error {
 			return fmt.Errorf("%s is no node here; the lab has n1 to %s", name, b.names[len(b.names)-1])
 		}
 	}
-	if e := step.Expect; e != nil && !e.watchesWhole() && !b.pings[e.Pair] {
+	if e := step.Expect; e != nil && e.watchesPing() && !b.pings[e.Pair] {
 		return fmt.Errorf("no ping %s %s runs by then; write before it: ping %[1]s %[2]s every 10ms", e.Pair.From, e.Pair.To)
 	}
 	if a := step.Action; a != nil && a.Verb == verbPing {
@@ -257,8 +269,10 @@ func (s Step) names() []string {
 	var names []string
 	if s.Action != nil {
 		names = []string{s.Action.A, s.Action.B}
-	} else if !s.Expect.watchesWhole() {
+	} else if s.Expect.watchesPing() {
 		names = []string{s.Expect.Pair.From, s.Expect.Pair.To}
+	} else if e := s.Expect.State; e != nil && e.Of != wordJoin {
+		names = []string{e.Of}
 	}
 	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
 }
@@ -275,6 +289,8 @@ func (s *Scenario) watchesWhole() bool {
 
 func (e *Expect) watchesWhole() bool { return e.Whole > 0 || e.For > 0 }
 
+func (e *Expect) watchesPing() bool { return !e.watchesWhole() && e.State == nil }
+
 // String gives the line as it is written.
 func (s Step) String() string {
 	var text string
@@ -285,6 +301,8 @@ func (s Step) String() string {
 		text = fmt.Sprintf("expect whole within %v", e.Whole)
 	case e.For > 0:
 		text = fmt.Sprintf("expect whole for %v", e.For)
+	case e.State != nil:
+		text = e.State.String()
 	case e.Lost > 0:
 		text = fmt.Sprintf("expect ping %s %s lost < %d", e.Pair.From, e.Pair.To, e.Lost)
 	default:
