@@ -14,6 +14,7 @@ import (
 
 	"re6st/actors/discovery"
 	"re6st/actors/monitor/web"
+	"re6st/protocols/inbound"
 )
 
 // Defaults and bounds of the configuration.
@@ -57,6 +58,11 @@ type Config struct {
 	// DefaultRoute has this machine send what is for nowhere else into the mesh,
 	// unless it has a default route of its own.
 	DefaultRoute bool `toml:"default_route"`
+	// Inbound is what the mesh may send to this machine, and to what lies behind it:
+	// "all", what is "established" from here, or that and what a "list" says.
+	Inbound inbound.Policy `toml:"inbound"`
+	// InboundList are the rules of the list, such as "2001:db8:42::/48 tcp 22".
+	InboundList []inbound.Rule `toml:"inbound_list"`
 	// ClientCount overrides how many links this node opens; 0: the network's.
 	ClientCount int `toml:"client_count"`
 	// MaxClients overrides how many links it accepts; 0: the network's.
@@ -154,6 +160,7 @@ func (c Config) check() error {
 		{"route_protocol", c.RouteProtocol, 5, 255},
 		{"mark", int(min(*c.Mark, maxMark)), 0, maxMark - 1},
 		{"number of endpoints", len(c.Endpoints), 0, MaxEndpoints},
+		{"number of rules of inbound_list", len(c.InboundList), 0, inbound.MaxRules},
 		{"number of trusted interfaces", len(c.Trusted), 0, MaxTrusted},
 		{"number of lan_interfaces", len(c.LANInterfaces), 0, discovery.MaxInterfaces},
 		{"debug_restart_window_ms", c.DebugRestartWindow, 0, maxRestartWindow},
@@ -165,6 +172,9 @@ func (c Config) check() error {
 	}
 	if c.DebugRestartWindow > 0 && !c.DebugFaults {
 		return fmt.Errorf("%w: debug_restart_window_ms is for tests; it needs debug_faults = true", ErrConfig)
+	}
+	if len(c.InboundList) > 0 && c.Inbound != inbound.List {
+		return fmt.Errorf("%w: inbound_list is given and inbound is %q; write inbound = \"list\", or leave the list out", ErrConfig, c.Inbound)
 	}
 	if c.HTTP.IsValid() {
 		if err := web.CheckAddress(c.HTTP); err != nil {

@@ -59,10 +59,13 @@ func TestBadConfigurationsSayWhere(t *testing.T) {
 		"mark = 4294967295":                 "mark is 2147483647",
 		"mark = -1":                         "line 1",
 		"debug_restart_window_ms = 5":       "it needs debug_faults = true",
-		"log = \"loud\"":                    "line 1",
-		"port = ":                           "line 1",
-		"http = \"0.0.0.0:7327\"":           "it is served to this machine only",
-		"http = \"localhost:7327\"":         "line 1",
+		"inbound = \"some\"":                "write all, established or list",
+		"inbound_list = [\"::/0\"]":         "inbound is \"all\"",
+		"inbound = \"list\"\ninbound_list = [\"::/0 gre\"]": "line 2",
+		"log = \"loud\"":            "line 1",
+		"port = ":                   "line 1",
+		"http = \"0.0.0.0:7327\"":   "it is served to this machine only",
+		"http = \"localhost:7327\"": "line 1",
 	} {
 		_, err := node.ParseConfig([]byte(text))
 		if !errors.Is(err, node.ErrConfig) || !strings.Contains(err.Error(), want) {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"hash/maphash"
 	"net/netip"
 	"slices"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"re6st/protocols/addr"
 	"re6st/protocols/cert"
 	"re6st/protocols/fabric"
+	"re6st/protocols/inbound"
 	wire "re6st/protocols/registry"
 	"re6st/protocols/rib"
 	"re6st/protocols/tunnelplan"
@@ -79,9 +81,13 @@ func (n *parts) openPlane() error {
 	if err != nil {
 		return err
 	}
+	filter, err := inbound.New(n.options.Config.Inbound, n.options.Config.InboundList, maphash.MakeSeed())
+	if err != nil {
+		return err
+	}
 	n.plane, err = dataplane.New(dataplane.Config{
 		Self: n.member.Identity.ID, TUN: n.host.tun, Conn: n.host.conn, Classes: table, Accept: n.accept,
-		Address: n.host.ranges[0].Address,
+		Address: n.host.ranges[0].Address, Inbound: filter,
 	})
 	return err
 }

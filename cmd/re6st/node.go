@@ -44,6 +44,10 @@ Keys of the configuration, all optional (TOML):
                   to the mesh while it has one
   default_route   send what is for nowhere else into the   (false)
                   mesh, unless this machine has a way out
+  inbound         what the mesh may send here: "all",      ("all")
+                  "established" from here, or "list"
+  inbound_list    what else with "list", such as           ([])
+                  "2001:db8:42::/48 tcp 22", "::/0 icmp"
   client_count    links to open                            (the network's)
   max_clients     links to accept                          (the network's)
   route_protocol  number on the node's kernel routes       (206)

@@ -33,6 +33,9 @@
 //     once per egress and interval, while the old session stays.
 //   - Control and handshakes from a new address are handed up with that address.
 //     Nothing here moves a link: SetRemote does.
+//   - What leaves the mesh here is what Config.Inbound lets in: this machine, and what
+//     lies behind it, may take answers only (protocols/inbound). Refusals are counted by
+//     reason, and not answered.
 //   - ECN by RFC 6040: the inner field is copied outside, and congestion met on
 //     the way is written into the inner packet at the egress.
 //   - A frame that the next link cannot carry is split if the inner packet is of

@@ -16,6 +16,7 @@ import (
 	"re6st/hw/tun"
 	"re6st/protocols/addr"
 	"re6st/protocols/fabric"
+	"re6st/protocols/inbound"
 	"re6st/protocols/rib"
 	"re6st/tsn/class"
 )
@@ -56,6 +57,8 @@ type Config struct {
 	// Accept tells whether a peer may send from an inner source. It is called per
 	// packet, by the goroutine that reads the sockets.
 	Accept func(peer addr.NodeID, src netip.Addr) bool
+	// Inbound is what of the mesh's packets may leave it here; nil: all.
+	Inbound *inbound.Filter
 }
 
 // Plane is the packet path of one node. Its methods may be called by any
@@ -68,6 +71,7 @@ type Plane struct {
 	strict  map[class.ID]rib.Topology
 	address netip.Addr
 	accept  func(addr.NodeID, netip.Addr) bool
+	inbound *inbound.Filter
 	start   time.Time
 
 	change   sync.Mutex // who replaces a snapshot
@@ -122,7 +126,7 @@ func New(c Config) (*Plane, error) {
 		return nil, fmt.Errorf("%w: the TUN's MTU is %d, at most %d", ErrConfig, c.TUN.MTU(), room)
 	}
 	p := &Plane{
-		self: c.Self, tun: c.TUN, conn: c.Conn, strict: c.Strict, address: c.Address, accept: c.Accept, start: time.Now(),
+		self: c.Self, tun: c.TUN, conn: c.Conn, strict: c.Strict, address: c.Address, accept: c.Accept, inbound: c.Inbound, start: time.Now(),
 		waiting: newWaiting(), reassembly: fabric.NewReassembler(),
 		handshakes: make(chan Handshake, handshakeQueue), transits: make(chan Transit, transitQueue),
 		rendezvous: make(chan Transit, meetingQueue),

@@ -7,6 +7,7 @@ import (
 
 	"re6st/hw/sock"
 	"re6st/protocols/fabric"
+	"re6st/protocols/inbound"
 	"re6st/tsn/class"
 )
 
@@ -143,11 +144,11 @@ func (w *worker) deliver(frame []byte, hop fabric.HopHeader, now time.Time) {
 	case err != nil:
 		w.drop(DropForged)
 	default:
-		w.toTUN(session, packet, hop)
+		w.toTUN(session, packet, hop, now)
 	}
 }
 
-func (w *worker) toTUN(session *fabric.Session, packet []byte, hop fabric.HopHeader) {
+func (w *worker) toTUN(session *fabric.Session, packet []byte, hop fabric.HopHeader, now time.Time) {
 	h, why, ok := parseInner(packet)
 	if !ok {
 		w.drop(why)
@@ -159,6 +160,10 @@ func (w *worker) toTUN(session *fabric.Session, packet []byte, hop fabric.HopHea
 	}
 	if !w.accept(session.Peer(), h.src) {
 		w.drop(DropSpoofed)
+		return
+	}
+	if why, ok := w.letsIn(packet, h, now); !ok {
+		w.drop(why)
 		return
 	}
 	if hop.ECN == fabric.ECNCE { // RFC 6040 section 4.2
@@ -173,4 +178,25 @@ func (w *worker) toTUN(session *fabric.Session, packet []byte, hop fabric.HopHea
 		return
 	}
 	w.egress.add(len(packet))
+}
+
+// letsIn tells whether the inbound policy lets a packet in, and if not why. What only
+// leaves the mesh by this gateway is none of this machine's.
+func (w *worker) letsIn(packet []byte, h inner, now time.Time) (Reason, bool) {
+	if w.inbound == nil {
+		return 0, true
+	}
+	var why Reason
+	switch w.inbound.Admit(now.Sub(w.start), packet) {
+	case inbound.Admitted:
+		return 0, true
+	case inbound.NotEstablished:
+		why = DropNotEstablished
+	case inbound.NotListed:
+		why = DropNotListed
+	case inbound.Unreadable:
+		why = DropUnreadable
+	}
+	route, ok := w.view.Load().Lookup(h.src, h.dst)
+	return why, ok && route.Prefix.Bits() == 0 && route.Egress == w.self
 }

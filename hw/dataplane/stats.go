@@ -41,6 +41,9 @@ const (
 	DropTransit                      // a bad transit message
 	DropTransitRate                  // too many transit messages of one node
 	DropTransitFull                  // nobody reads Transits
+	DropNotEstablished               // the inbound policy: it answers nothing that began here
+	DropNotListed                    // the inbound policy: nor is it listed
+	DropUnreadable                   // the inbound policy: its headers do not tell what it is
 	DropTUN                          // the kernel did not take the packet
 	DropUnderlay                     // the kernel did not send the frame: Stats.Conn tells more
 	reasonCount
@@ -50,7 +53,7 @@ var reasonNames = [reasonCount]string{
 	"malformed", "ipv4", "not-unicast", "class-mismatch", "no-route", "loop", "too-big", "no-keys", "queue-full",
 	"queue-timeout", "keys-used-up", "unknown-type", "handshake-queue-full", "unknown-link", "forged-hop",
 	"replayed-hop", "hop-limit", "unknown-session", "forged", "replayed", "spoofed", "ecn", "fragment", "transit",
-	"transit-rate", "transit-queue-full", "tun", "underlay",
+	"transit-rate", "transit-queue-full", "inbound-not-established", "inbound-not-listed", "inbound-unreadable", "tun", "underlay",
 }
 
 // String is the reason as metrics and status show it.

@@ -52,6 +52,9 @@ func (w *worker) fromTUN(n int) {
 		// The kernel has the better route and would give the packet back.
 		w.drop(DropLoop)
 	default:
+		if w.inbound != nil {
+			w.inbound.Sent(time.Since(w.start), packet)
+		}
 		w.toEgress(packet, h, c, route.Egress, route.NextHop.Link)
 	}
 }
