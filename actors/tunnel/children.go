@@ -59,6 +59,7 @@ func (m *manager) spawn(snap LinkSnapshot, l *lease) *tunnelState {
 	snap.ID, snap.Since = m.lastLink, now
 	l.link, l.peer = snap.ID, snap.Peer
 	l.known, l.self, l.documents = m.known(now), m.endpoints(), m.kept.documents
+	l.credentials, l.pace = m.kept.credentials, m.kept.pace
 	cfg, manager := m.cfg, m.ctx.Self()
 	ref, err := system.Spawn(m.ctx, fmt.Sprintf("%s.%d", snap.Peer, snap.ID), system.Spec[tunnelMessage]{
 		Kind: "tunnel",
@@ -135,6 +136,9 @@ func (m *manager) forget(now time.Time, link rib.LinkID, down fabric.Down) {
 	if down.Remote && down.Reason == fabric.CloseDuplicate && !t.snap.Up {
 		m.disowned(now, t.snap.Peer)
 	}
+	if down.Remote && down.Reason == fabric.CloseRevoked {
+		m.cfg.Emit(Outcast{t.snap.Peer})
+	}
 	if t.next != nil {
 		m.open(*t.next)
 	}
@@ -149,7 +153,7 @@ func downReason(d fabric.Down) tunnelplan.DownReason {
 	switch {
 	case d.Remote && d.Reason == fabric.CloseIdle:
 		return tunnelplan.Drained
-	case d.Remote && (d.Reason == fabric.CloseShutdown || d.Reason == fabric.CloseDraining):
+	case d.Remote && (d.Reason == fabric.CloseShutdown || d.Reason == fabric.CloseDraining || d.Reason == fabric.CloseRevoked):
 		return tunnelplan.Leaving
 	case !d.Remote && (d.Reason == fabric.CloseIdle || d.Reason == fabric.CloseFull || d.Reason == fabric.CloseRevoked):
 		return tunnelplan.Closed

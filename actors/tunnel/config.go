@@ -16,6 +16,7 @@ import (
 // Config is what the manager and the tunnels work with. Of its functions only
 // Store may block.
 type Config struct {
+	// Credentials are those of the start; Renewed brings others.
 	Credentials *fabric.Credentials
 	Prefix      addr.Bits // this node's
 	Software    string    // what peers are told that this is
@@ -28,6 +29,8 @@ type Config struct {
 	Remembered []tunnelplan.Peer
 	// Documents are what the CA signed for all nodes, as this node has them.
 	Documents []Document
+	// Revoked are the nodes that no link is made with.
+	Revoked []addr.NodeID
 	// Pace is how often links are probed.
 	Pace fabric.Pace
 
@@ -65,7 +68,9 @@ type Plane interface {
 
 // Spawn starts the manager. A node without one makes no links: it escalates.
 func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
-	kept := &memory{limits: cfg.Limits, remembered: cfg.Remembered}
+	kept := &memory{
+		credentials: cfg.Credentials, limits: cfg.Limits, pace: cfg.Pace, revoked: cfg.Revoked, remembered: cfg.Remembered,
+	}
 	for _, d := range cfg.Documents {
 		kept.documents[d.Kind] = d
 	}

@@ -14,12 +14,15 @@ import (
 
 // memory is what outlives an incarnation of the manager. One at a time uses it.
 type memory struct {
-	started    time.Time // of the first incarnation
-	documents  [peer.Documents]Document
-	limits     tunnelplan.Limits
-	remembered []tunnelplan.Peer
-	observed   []netip.AddrPort // where others saw this node, the newest first
-	mapped     netip.AddrPort   // where a gateway maps a port to it
+	started     time.Time // of the first incarnation
+	credentials *fabric.Credentials
+	documents   [peer.Documents]Document
+	revoked     []addr.NodeID
+	limits      tunnelplan.Limits
+	pace        fabric.Pace
+	remembered  []tunnelplan.Peer
+	observed    []netip.AddrPort // where others saw this node, the newest first
+	mapped      netip.AddrPort   // where a gateway maps a port to it
 }
 
 // lease is what outlives an incarnation of a tunnel: what it has in the packet
@@ -45,6 +48,9 @@ type lease struct {
 	known     []peer.Peer      // of whom to tell the peer
 	self      []netip.AddrPort // where this node is reached
 	documents [peer.Documents]Document
+
+	credentials *fabric.Credentials
+	pace        fabric.Pace
 }
 
 // hold notes keys in the packet path, release that they are gone.

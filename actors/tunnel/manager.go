@@ -78,13 +78,14 @@ func (m *manager) Start(ctx *system.Context[Message]) error {
 	m.lastLink = rib.LinkID((ctx.Number() - 1) % (1 << 11) * linksPerLife)
 	m.planner = tunnelplan.New(now, m.self(), m.kept.limits, ctx.Rand())
 	m.acceptor = fabric.NewAcceptor(fabric.AcceptorConfig{
-		Credentials: m.cfg.Credentials, Rand: rand.Reader, NewIndex: m.cfg.Plane.NewIndex, Admit: m.admit,
+		Credentials: m.kept.credentials, Rand: rand.Reader, NewIndex: m.cfg.Plane.NewIndex, Admit: m.admit,
 	})
 	m.plan, m.accept, m.gossip = ctx.NewTimer(planTick{}), ctx.NewTimer(acceptTick{}), ctx.NewTimer(gossipTick{})
 	ctx.OnChild(func(e system.Event) Message { return childEvent{e} })
 	m.startPumps()
 	m.startMeetings()
 	m.planner.HandleNAT(now, m.reach())
+	m.planner.HandleRevoked(now, m.kept.revoked)
 	m.planner.HandlePeers(now, tunnelplan.Remembered, m.kept.remembered)
 	m.settle()
 	return nil
@@ -145,10 +146,8 @@ func (m *manager) Handle(ctx *system.Context[Message], message Message) error {
 		m.planner.HandleRegistryFailed(now)
 	case RoutingChanged:
 		m.routing(now, msg)
-	case ParamsChanged:
-		m.kept.limits = msg.Limits
-		m.planner.HandleLimits(now, msg.Limits)
-		m.document(msg.Params)
+	case ParamsChanged, Revoked, Renewed:
+		m.fromNetwork(now, message)
 	case ObservedAt:
 		m.observe(now, msg.Endpoint)
 	case PortMapped:
@@ -349,12 +348,6 @@ func (m *manager) tellAll(msg tunnelMessage) {
 	for _, id := range slices.Sorted(maps.Keys(m.tunnels)) {
 		m.tunnels[id].ref.Tell(msg)
 	}
-}
-
-// document has the peers offered a newer document.
-func (m *manager) document(d Document) {
-	m.kept.documents[d.Kind] = d
-	m.tellAll(newDocument{d})
 }
 
 // gossipSoon arms the timer that tells the peers what is known.

@@ -41,11 +41,22 @@ type LinkUse struct {
 	Sole   int // of these, that have no other feasible route
 }
 
-// ParamsChanged brings newer parameters, verified.
+// ParamsChanged brings newer parameters, verified, and what they mean for links.
 type ParamsChanged struct {
 	Params Document
 	Limits tunnelplan.Limits
+	Pace   fabric.Pace
 }
+
+// Revoked brings a newer revocation list, verified, and all nodes on it.
+type Revoked struct {
+	List  Document
+	Nodes []addr.NodeID
+}
+
+// Renewed brings another certificate of this node: later handshakes show it, and
+// links get new keys by one at once.
+type Renewed struct{ Credentials *fabric.Credentials }
 
 // ObservedAt is where somebody outside of the links sees this node.
 type ObservedAt struct{ Endpoint netip.AddrPort }
@@ -102,6 +113,8 @@ func (PeersLearned) managerMessage()   {}
 func (RegistryFailed) managerMessage() {}
 func (RoutingChanged) managerMessage() {}
 func (ParamsChanged) managerMessage()  {}
+func (Revoked) managerMessage()        {}
+func (Renewed) managerMessage()        {}
 func (ObservedAt) managerMessage()     {}
 func (PortMapped) managerMessage()     {}
 func (handshake) managerMessage()      {}
@@ -143,6 +156,8 @@ type (
 	sayGoodbye      struct{ reason peer.Reason }
 	knownPeers      struct{ peers []peer.Peer }
 	newDocument     struct{ Document }
+	newCredentials  struct{ *fabric.Credentials }
+	setPace         struct{ fabric.Pace }
 	newSelf         struct{ endpoints []netip.AddrPort }
 )
 
@@ -161,6 +176,8 @@ func (cancelDial) tunnelMessage()      {}
 func (sayGoodbye) tunnelMessage()      {}
 func (knownPeers) tunnelMessage()      {}
 func (newDocument) tunnelMessage()     {}
+func (newCredentials) tunnelMessage()  {}
+func (setPace) tunnelMessage()         {}
 func (newSelf) tunnelMessage()         {}
 
 // Event is what the manager tells the node.
@@ -193,6 +210,10 @@ type Duplicate struct {
 	From netip.AddrPort
 }
 
+// Outcast says that a peer refuses this node as revoked. It is the peer's word only.
+type Outcast struct{ By addr.NodeID }
+
+func (Outcast) event()          {}
 func (LinkChanged) event()      {}
 func (LinkDown) event()         {}
 func (RegistryWanted) event()   {}

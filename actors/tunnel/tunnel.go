@@ -38,8 +38,8 @@ func (t *tunnel) Start(ctx *system.Context[tunnelMessage]) error {
 	t.leftovers = slices.Clone(t.lease.indices)
 	t.linkTimer, t.peerTimer = ctx.NewTimer(linkTick{}), ctx.NewTimer(peerTick{})
 	t.link = fabric.NewLink(fabric.LinkConfig{
-		Credentials: t.cfg.Credentials, Rand: rand.Reader, NewIndex: t.cfg.Plane.NewIndex,
-		Peer: t.lease.peer, Static: t.lease.static, Pace: t.cfg.Pace,
+		Credentials: t.lease.credentials, Rand: rand.Reader, NewIndex: t.cfg.Plane.NewIndex,
+		Peer: t.lease.peer, Static: t.lease.static, Pace: t.lease.pace,
 	})
 	t.link.SetUse(ctx.Now(), t.lease.inUse)
 	t.keepOpen(ctx.Now())
@@ -127,6 +127,11 @@ func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) err
 		t.link.SetUse(now, m.inUse)
 	case verify:
 		t.link.Verify(now)
+	case setPace:
+		t.lease.pace = m.Pace
+		t.link.SetPace(now, m.Pace)
+	case newCredentials:
+		t.renewed(now, m.Credentials)
 	case keepOpen:
 		t.lease.mapped = m.on
 		t.keepOpen(now)
@@ -139,6 +144,16 @@ func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) err
 	}
 	t.settle()
 	return nil
+}
+
+// renewed shows the peer another certificate, and tells it of another static key.
+func (t *tunnel) renewed(now time.Time, c *fabric.Credentials) {
+	t.lease.credentials = c
+	t.link.SetCredentials(c)
+	t.link.Rekey(now)
+	if t.exchange != nil {
+		t.exchange.HandleSelf(now, t.hello())
+	}
 }
 
 // keepOpen probes often enough for what a NAT maps for the link.
@@ -317,7 +332,7 @@ func (t *tunnel) retire() {
 
 func (t *tunnel) hello() peer.Hello {
 	return peer.Hello{
-		Prefix: t.cfg.Prefix, Static: [32]byte(t.cfg.Credentials.Static.Public), Endpoints: t.lease.self, Software: t.cfg.Software,
+		Prefix: t.cfg.Prefix, Static: [32]byte(t.lease.credentials.Static.Public), Endpoints: t.lease.self, Software: t.cfg.Software,
 	}
 }
 

@@ -46,6 +46,7 @@ type testNode struct {
 	plane       *spy
 	ref         system.Ref[Message]
 	stop        func()
+	boot        fabric.BootID
 
 	mu     sync.Mutex
 	events []Event
@@ -152,6 +153,7 @@ func (n *testNode) start(l tunnelplan.Limits, remembers ...*testNode) {
 	n.t.Helper()
 	c := *n.credentials
 	_, _ = rand.Read(c.BootID[:])
+	n.boot = c.BootID
 	classes, err := class.NewTable([]class.Class{{Name: "general", Range: network}})
 	n.check(err)
 	conn, err := n.under.Listen(n.at)

@@ -1,0 +1,54 @@
+package tunnel
+
+import (
+	"slices"
+	"time"
+
+	"re6st/protocols/fabric"
+)
+
+// fromNetwork takes what changes while links are up, and has all of them take it.
+func (m *manager) fromNetwork(now time.Time, message Message) {
+	switch msg := message.(type) {
+	case ParamsChanged:
+		if m.kept.limits != msg.Limits {
+			m.kept.limits = msg.Limits
+			m.planner.HandleLimits(now, msg.Limits)
+		}
+		if m.kept.pace != msg.Pace {
+			m.kept.pace = msg.Pace
+			m.tellAll(setPace{msg.Pace})
+		}
+		m.document(msg.Params)
+	case Revoked:
+		m.revoked(now, msg)
+	case Renewed:
+		m.kept.credentials = msg.Credentials
+		m.acceptor.SetCredentials(msg.Credentials)
+		m.tellAll(newCredentials{msg.Credentials})
+	default: // Handle has the others
+	}
+}
+
+// revoked closes the links with revoked nodes, those too that are about to be.
+func (m *manager) revoked(now time.Time, r Revoked) {
+	m.kept.revoked = r.Nodes
+	m.planner.HandleRevoked(now, r.Nodes)
+	for _, id := range r.Nodes {
+		if t := m.byPeer[id]; t != nil {
+			t.next = nil
+			t.ref.Tell(closeLink{fabric.CloseRevoked})
+		}
+	}
+	m.document(r.List)
+	m.gossipSoon(now)
+	if slices.Contains(r.Nodes, m.self()) {
+		m.ctx.Event("revoked", "this node is out of the network: its links are closed")
+	}
+}
+
+// document has the peers offered a newer document.
+func (m *manager) document(d Document) {
+	m.kept.documents[d.Kind] = d
+	m.tellAll(newDocument{d})
+}
