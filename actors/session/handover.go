@@ -18,15 +18,17 @@ const (
 	handover = time.Minute
 )
 
-// keys are those in the packet path, whatever incarnation put them there. One
-// incarnation at a time uses it.
+// keys are those in the packet path, whatever incarnation put them there, and what
+// later ones are made with. One incarnation at a time uses it.
 type keys struct {
+	credentials *fabric.Credentials
+
 	held  map[uint32]*fabric.Session // by local index
 	peers map[addr.NodeID]int        // how many of each
 }
 
-func newKeys() *keys {
-	return &keys{held: map[uint32]*fabric.Session{}, peers: map[addr.NodeID]int{}}
+func newKeys(c *fabric.Credentials) *keys {
+	return &keys{credentials: c, held: map[uint32]*fabric.Session{}, peers: map[addr.NodeID]int{}}
 }
 
 func (k *keys) hold(s *fabric.Session) {
@@ -86,6 +88,22 @@ func (s *sessions) review(now time.Time) {
 		return
 	}
 	s.ctx.After(reviewEvery, review{})
+}
+
+// revoked ends all keys with some nodes, those of the incarnation before too.
+func (s *sessions) revoked(nodes []addr.NodeID) {
+	gone := make(map[addr.NodeID]bool, len(nodes))
+	for _, id := range nodes {
+		gone[id] = true
+		s.machine.Close(id)
+	}
+	s.leftovers = slices.DeleteFunc(s.leftovers, func(l leftover) bool {
+		if gone[l.session.Peer()] {
+			s.retire(l.session.LocalIndex())
+			return true
+		}
+		return false
+	})
 }
 
 // retire takes keys out of the packet path.

@@ -14,6 +14,7 @@ import (
 
 // Config is what the actor works with.
 type Config struct {
+	// Credentials are those of the start; Renewed brings others.
 	Credentials *fabric.Credentials
 	Plane       Plane
 	// Identified is told who a peer proved to be, before packets of it are
@@ -42,6 +43,12 @@ type Plane interface {
 //sumtype:decl
 type Message interface{ sessionMessage() }
 
+// Revoked says which nodes are revoked: all keys with them end.
+type Revoked struct{ Nodes []addr.NodeID }
+
+// Renewed brings another certificate of this node, for later handshakes.
+type Renewed struct{ Credentials *fabric.Credentials }
+
 type (
 	wanted  struct{ egress addr.NodeID }
 	unknown struct{ egress addr.NodeID }
@@ -50,6 +57,8 @@ type (
 	review  struct{}
 )
 
+func (Revoked) sessionMessage() {}
+func (Renewed) sessionMessage() {}
 func (wanted) sessionMessage()  {}
 func (transit) sessionMessage() {}
 func (unknown) sessionMessage() {}
@@ -64,7 +73,7 @@ type Snapshot struct {
 
 // Spawn starts the actor.
 func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
-	kept := newKeys()
+	kept := newKeys(cfg.Credentials)
 	return system.Spawn(parent, "session", system.Spec[Message]{
 		Kind:     "session",
 		New:      func() system.Handler[Message] { return &sessions{cfg: cfg, keys: kept} },
@@ -88,7 +97,7 @@ type sessions struct {
 func (s *sessions) Start(ctx *system.Context[Message]) error {
 	s.ctx = ctx
 	s.machine = fabric.NewSessions(fabric.SessionsConfig{
-		Credentials: s.cfg.Credentials, Rand: rand.Reader, NewIndex: s.cfg.Plane.NewIndex, Static: s.cfg.Static,
+		Credentials: s.keys.credentials, Rand: rand.Reader, NewIndex: s.cfg.Plane.NewIndex, Static: s.cfg.Static,
 	})
 	s.timer = ctx.NewTimer(tick{})
 	s.takeOver()
@@ -134,6 +143,11 @@ func (s *sessions) Handle(ctx *system.Context[Message], m Message) error {
 		s.machine.HandleTimeout(now)
 	case review:
 		s.review(now)
+	case Revoked:
+		s.revoked(m.Nodes)
+	case Renewed:
+		s.keys.credentials = m.Credentials
+		s.machine.SetCredentials(m.Credentials)
 	}
 	s.settle()
 	return nil

@@ -41,6 +41,7 @@ type end struct {
 	tun         *hwtest.TUN
 	plane       *spy
 	sys         *system.System
+	ref         system.Ref[Message]
 
 	mu    sync.Mutex
 	known map[addr.NodeID]bool
@@ -144,7 +145,7 @@ func (e *end) start(under *hwtest.Network) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- plane.Run(ctx) }()
-	_, err = Spawn(e.sys, Config{
+	e.ref, err = Spawn(e.sys, Config{
 		Credentials: e.credentials, Plane: e.plane,
 		Identified: func(id *cert.Identity) { e.mu.Lock(); defer e.mu.Unlock(); e.known[id.ID] = true },
 		Forgotten:  func(id addr.NodeID) { e.mu.Lock(); defer e.mu.Unlock(); delete(e.known, id) },
