@@ -50,7 +50,7 @@ func (r *router) syncLinks() {
 func (r *router) linkUp(now time.Time, p *linkPort) {
 	id := fabricInterface(p.link)
 	err := r.babel.AddInterface(now, id, babel.Interface{
-		Fabric: true, Link: p.link.ID, Local: r.cfg.Self.LinkLocal(), HelloInterval: r.cfg.HelloInterval,
+		Fabric: true, Link: p.link.ID, Local: r.cfg.Self.LinkLocal(), HelloInterval: r.kept.hello,
 	})
 	if err == nil {
 		err = r.babel.AddNeighbor(now, linkKey(p.link))

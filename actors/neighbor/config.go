@@ -22,9 +22,12 @@ type Config struct {
 	Locators netip.Prefix
 	// Own are the prefixes that this node originates: one for each class range.
 	Own []netip.Prefix
-	// HelloInterval is the network's; 0 is Babel's default.
+	// HelloInterval is the network's; 0 is Babel's default. HelloChanged brings
+	// another.
 	HelloInterval time.Duration
-	Links         *Links
+	// Revoked are the nodes that nothing is routed to; Revoked brings others.
+	Revoked []addr.NodeID
+	Links   *Links
 	// Send puts a packet into a control frame of the link.
 	Send func(rib.LinkID, []byte) error
 	// SetView hands the table to the packet path.
@@ -63,9 +66,16 @@ type Range struct {
 
 // Spawn starts the router. A router that cannot be kept up ends the node.
 func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
+	kept := &memory{hello: cfg.HelloInterval, revoked: cfg.Revoked}
 	return system.Spawn(parent, "router", system.Spec[Message]{
 		Kind:     "router",
-		New:      func() system.Handler[Message] { return &router{cfg: cfg} },
+		New:      func() system.Handler[Message] { return &router{cfg: cfg, kept: kept} },
 		OnBudget: system.Escalate,
 	})
+}
+
+// memory is what outlives an incarnation of the router. One at a time uses it.
+type memory struct {
+	hello   time.Duration
+	revoked []addr.NodeID
 }

@@ -30,6 +30,12 @@ type Withdraw struct {
 // KernelLost says that the kernel may have lost routes, as when an interface was down.
 type KernelLost struct{}
 
+// Revoked says which nodes are revoked: routes to them fall, and come no more.
+type Revoked struct{ Nodes []addr.NodeID }
+
+// HelloChanged brings the network's hello interval.
+type HelloChanged struct{ Interval time.Duration }
+
 type (
 	linksChanged struct{}
 	routerTick   struct{}
@@ -57,6 +63,8 @@ type (
 func (Offer) routerMessage()         {}
 func (Withdraw) routerMessage()      {}
 func (KernelLost) routerMessage()    {}
+func (Revoked) routerMessage()       {}
+func (HelloChanged) routerMessage()  {}
 func (linksChanged) routerMessage()  {}
 func (routerTick) routerMessage()    {}
 func (publishView) routerMessage()   {}

@@ -25,6 +25,7 @@ const relearn = 2500 * time.Millisecond
 // routing table.
 type router struct {
 	cfg      Config
+	kept     *memory
 	ctx      *system.Context[Message]
 	babel    *babel.Router
 	table    *rib.Table
@@ -64,6 +65,7 @@ func (r *router) Start(ctx *system.Context[Message]) error {
 	if err != nil {
 		return &system.Fault{Op: "router", Kind: system.BadConfig, Err: err}
 	}
+	r.babel.Revoke(ctx.Now(), r.kept.revoked)
 	ctx.OnChild(func(e system.Event) Message { return childEvent{e} })
 	if r.held = ctx.Number() > 1; r.held {
 		ctx.After(relearn, publishView{})
@@ -128,6 +130,12 @@ func (r *router) Handle(ctx *system.Context[Message], m Message) error {
 		r.babel.Withdraw(now, m.Key)
 	case KernelLost:
 		r.restoreKernel()
+	case Revoked:
+		r.kept.revoked = m.Nodes
+		r.babel.Revoke(now, m.Nodes)
+	case HelloChanged:
+		r.kept.hello = m.Interval
+		r.babel.SetHelloInterval(now, m.Interval)
 	case heardOnKernel:
 		r.heard(m)
 	case outside:
