@@ -43,6 +43,10 @@ type Config struct {
 	// Reload has the node read its configuration again and tells what changed. It is
 	// called from several goroutines. nil: the call is refused.
 	Reload func() ([]Change, error)
+	// Renew gets the node another certificate, with new keys where wanted. It is called
+	// from several goroutines, and takes as long as the registry does. nil: the call is
+	// refused.
+	Renew func(ctx context.Context, newKey bool) (Certificate, error)
 	// Faults are the system calls to fail on purpose; nil: none can.
 	Faults *fault.Table
 }

@@ -26,28 +26,39 @@ const (
 	Starting State = "starting" // no link is up yet
 	Running  State = "running"
 	Degraded State = "degraded" // it runs, and something in Status.Problems wants a person
+	Revoked  State = "revoked"  // it is out of the network for good
 	Stopping State = "stopping"
 )
 
 // Status is the node at a glance.
 type Status struct {
 	Header
-	Node      addr.NodeID  `json:"node"`
-	Prefix    addr.Bits    `json:"prefix"`
-	Network   netip.Prefix `json:"network"`
-	Addresses []Address    `json:"addresses"`
-	State     State        `json:"state"`
-	Problems  []string     `json:"problems,omitempty"` // why it is degraded
-	Started   time.Time    `json:"started"`
-	Links     Links        `json:"links"`
-	Reachable int          `json:"reachable"` // other nodes with a route
-	Routes    int          `json:"routes"`
-	Params    uint64       `json:"params"` // the number of the network parameters in force
-	Registry  Registry     `json:"registry"`
-	NAT       string       `json:"nat"`   // before this node, as peers see it: none, port-restricted, random or unknown
-	Clock     string       `json:"clock"` // synchronised, unsynchronised, or floor: counted from what must have passed
-	PID       int          `json:"pid"`
-	Build     Build        `json:"build"`
+	Node        addr.NodeID  `json:"node"`
+	Prefix      addr.Bits    `json:"prefix"`
+	Network     netip.Prefix `json:"network"`
+	Addresses   []Address    `json:"addresses"`
+	State       State        `json:"state"`
+	Problems    []string     `json:"problems,omitempty"` // why it is degraded
+	Notices     []string     `json:"notices,omitempty"`  // what waits for a person, and may wait
+	Started     time.Time    `json:"started"`
+	Links       Links        `json:"links"`
+	Reachable   int          `json:"reachable"` // other nodes with a route
+	Routes      int          `json:"routes"`
+	Params      uint64       `json:"params"` // the number of the network parameters in force
+	CRL         uint64       `json:"crl"`    // the number of the revocation list; 0: none was heard of
+	Certificate Certificate  `json:"certificate"`
+	Registry    Registry     `json:"registry"`
+	NAT         string       `json:"nat"`   // before this node, as peers see it: none, port-restricted, random or unknown
+	Clock       string       `json:"clock"` // synchronised, unsynchronised, or floor: counted from what must have passed
+	PID         int          `json:"pid"`
+	Build       Build        `json:"build"`
+}
+
+// Certificate is the one that the node shows.
+type Certificate struct {
+	Serial    string    `json:"serial"` // hexadecimal
+	NotBefore time.Time `json:"not_before"`
+	NotAfter  time.Time `json:"not_after"`
 }
 
 // Address is the node's own, in the range of one traffic class.
@@ -300,6 +311,17 @@ type Change struct {
 	Old     string `json:"old"`
 	New     string `json:"new"`
 	Applied bool   `json:"applied"` // it is in force; else it takes a restart
+}
+
+// RenewRequest is the body of POST /v1/renew.
+type RenewRequest struct {
+	NewKey bool `json:"new_key"` // to change the keys too
+}
+
+// Renewed is the answer: the certificate that the node shows from now on.
+type Renewed struct {
+	Header
+	Certificate
 }
 
 // Debug is the answer to GET /v1/debug: what can be made to fail, and what a leak would

@@ -2,7 +2,7 @@
 // in the node's folder and, where the configuration wants it, on the loopback.
 //
 //	re6st status ──> re6st.sock     0600  GET and POST /v1/...          ─┐
-//	others       ──> re6st-ro.sock  0660  the same without fault, reload ─┤
+//	others       ──> re6st-ro.sock  0660  the same without fault, reload, renew ─┤
 //	                                                                     v
 //	       Sources{Status, Peers, Tunnels, Routes, Vitals}: the last snapshots of the actors
 //	       system.System: actors, events, faults to cause on purpose
@@ -16,6 +16,7 @@
 //	POST /v1/debug/clear  ends the faults of system calls                     one JSON object
 //	POST /v1/debug/clock  ClockRequest                                        one JSON object
 //	POST /v1/reload       -                                                   one JSON object
+//	POST /v1/renew        RenewRequest                                        one JSON object
 //
 // The loopback has an actor of its own (HTTPSpec; package web says who may ask). What
 // fails there touches neither the sockets nor the node:

@@ -27,6 +27,7 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("POST /v1/debug/clear", s.clear)
 	mux.HandleFunc("POST /v1/debug/clock", s.jump)
 	mux.HandleFunc("POST /v1/reload", s.reload)
+	mux.HandleFunc("POST /v1/renew", s.renew)
 	mux.HandleFunc("/", noSuchCall)
 	return mux
 }
@@ -111,4 +112,25 @@ func (s *server) reload(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	reply(w, http.StatusOK, Reloaded{s.header(), list(changes)})
+}
+
+// renew answers with the new certificate, once there is one.
+func (s *server) renew(w http.ResponseWriter, r *http.Request) {
+	var q RenewRequest
+	switch {
+	case !s.writable:
+		refuse(w, http.StatusForbidden, "this socket is read-only; renewals are taken on "+SocketName)
+		return
+	case s.cfg.Renew == nil:
+		refuse(w, http.StatusNotFound, "this node has no certificate to renew")
+		return
+	case !body(w, r, &q):
+		return
+	}
+	c, err := s.cfg.Renew(r.Context(), q.NewKey)
+	if err != nil {
+		refuse(w, http.StatusBadGateway, err.Error())
+		return
+	}
+	reply(w, http.StatusOK, Renewed{s.header(), c})
 }

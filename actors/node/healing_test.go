@@ -56,7 +56,7 @@ func TestParametersReachANodeThatCannotReachTheRegistry(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		for i, n := range m.nodes {
-			if p := n.params.Load(); p.Number != newer.Number || n.limits().ClientCount != 7 {
+			if p := n.parameters.Load(); p.Number != newer.Number || n.limits().ClientCount != 7 {
 				t.Errorf("node %d has parameters %d, opens %d links", i, p.Number, n.limits().ClientCount)
 			}
 			if stored, err := n.dir.Read("params"); i > 0 && (err != nil || string(stored) != string(signed.Bytes)) {

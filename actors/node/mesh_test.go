@@ -110,6 +110,13 @@ func (m *mesh) parts(i int, dir string) *parts {
 // start runs node i, which remembers the nodes of peers and those of its last run.
 func (m *mesh) start(i int, peers ...int) {
 	m.t.Helper()
+	m.prepare(i, peers...)
+	m.launch(i)
+}
+
+// prepare makes what node i is to run with.
+func (m *mesh) prepare(i int, peers ...int) {
+	m.t.Helper()
 	n := m.nodes[i]
 	member := n.member
 	conn, err := m.under.Listen(n.under)
@@ -143,7 +150,12 @@ func (m *mesh) start(i int, peers ...int) {
 	if m.tune != nil {
 		m.tune(&n.options)
 	}
-	n.params.Store(member.Params)
+	n.parameters.Store(member.Params)
+}
+
+// launch runs node i as it was prepared.
+func (m *mesh) launch(i int) {
+	n := m.nodes[i]
 	ctx, stop := context.WithCancel(context.Background())
 	n.stop, n.ended = stop, make(chan error, 1)
 	go func() { n.ended <- n.run(ctx) }()

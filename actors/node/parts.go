@@ -44,7 +44,11 @@ type parts struct {
 	unwatched   bool          // no control sockets
 	settings    settings
 
-	params   atomic.Pointer[wire.SignedParams]
+	client      *registry.Client
+	parameters  atomic.Pointer[wire.SignedParams]
+	revocations atomic.Pointer[cert.RevocationList] // nil: none that this node has heard of
+	identity    identity
+
 	view     atomic.Pointer[rib.View]
 	gateways atomic.Pointer[[]addr.NodeID] // the nodes that offer a way out of the mesh, sorted
 	asked    atomic.Pointer[asked]
@@ -121,7 +125,7 @@ func (n *parts) setView(v *rib.View) {
 
 // limits are the network's, where the configuration does not say otherwise.
 func (n *parts) limits() tunnelplan.Limits {
-	p, c := n.params.Load(), n.settings.get()
+	p, c := n.parameters.Load(), n.settings.get()
 	l := tunnelplan.Limits{ClientCount: p.ClientCount, MaxClients: p.MaxClients, TunnelRefresh: time.Duration(p.TunnelRefresh)}
 	if c.ClientCount > 0 {
 		l.ClientCount = c.ClientCount

@@ -140,6 +140,6 @@ func (r *root) startReloads() {
 
 // reconfigured has the tunnels follow the limits in force.
 func (r *root) reconfigured() {
-	p := r.params.Load()
-	r.tunnels.Tell(tunnel.ParamsChanged{Params: paramsDocument(p), Limits: r.limits()})
+	p := r.parameters.Load()
+	r.tunnels.Tell(tunnel.ParamsChanged{Params: paramsDocument(p), Limits: r.limits(), Pace: pace(p.Params)})
 }

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"time"
@@ -14,9 +13,9 @@ import (
 	"re6st/actors/system"
 	"re6st/actors/tunnel"
 	"re6st/protocols/addr"
+	"re6st/protocols/cert"
 	beacon "re6st/protocols/discovery"
 	"re6st/protocols/fabric"
-	"re6st/protocols/peer"
 	wire "re6st/protocols/registry"
 	"re6st/protocols/rib"
 	"re6st/protocols/tunnelplan"
@@ -31,7 +30,7 @@ type message interface{ rootMessage() }
 type (
 	registryWanted struct{}
 	registryLate   struct{}
-	newParams      struct{ signed []byte }
+	fromPeer       struct{ tunnel.Document }
 	duplicated     struct{ tunnel.Duplicate }
 	answered       struct{ event registry.EnquirerEvent }
 	routed         struct{ neighbor.Reachable }
@@ -39,7 +38,7 @@ type (
 
 func (registryWanted) rootMessage() {}
 func (registryLate) rootMessage()   {}
-func (newParams) rootMessage()      {}
+func (fromPeer) rootMessage()       {}
 func (duplicated) rootMessage()     {}
 func (answered) rootMessage()       {}
 func (routed) rootMessage()         {}
@@ -56,9 +55,11 @@ type root struct {
 	enquirer system.Ref[registry.EnquirerMessage]
 	tunnels  system.Ref[tunnel.Message]
 	router   system.Ref[neighbor.Message]
+	sessions system.Ref[session.Message]
 	late     *system.Timer
-	beat     *system.Timer           // of the watchdog
-	newest   chan *wire.SignedParams // to be stored
+	beat     *system.Timer             // of the watchdog
+	params   chan *wire.SignedParams   // to be stored
+	crl      chan *cert.RevocationList // likewise
 }
 
 // Start spawns the children: routing before tunnels, so that a link that comes
@@ -75,7 +76,8 @@ func (r *root) Start(ctx *system.Context[message]) error {
 		r.rememberAgain()
 	}
 	for _, spawn := range []func() error{
-		r.spawnEnquirer, r.spawnRouter, r.spawnKeeper, r.spawnSession, r.spawnTunnels, r.spawnLAN, r.spawnMonitor, r.spawnHTTP,
+		r.spawnEnquirer, r.spawnRouter, r.spawnKeeper, r.spawnSession, r.spawnTunnels, r.spawnLAN, r.spawnWatcher, r.spawnMonitor,
+		r.spawnHTTP,
 	} {
 		if err := spawn(); err != nil {
 			return err
@@ -88,24 +90,6 @@ func (r *root) Start(ctx *system.Context[message]) error {
 	return nil
 }
 
-// startStore starts what writes newer parameters into the node's folder.
-func (r *root) startStore() {
-	r.newest = make(chan *wire.SignedParams, 1)
-	newest, dir, log := r.newest, r.dir, r.ctx.Log()
-	r.ctx.Pump("params", func(stop context.Context, _ *system.Pump[message]) error {
-		for {
-			select {
-			case <-stop.Done():
-				return nil
-			case p := <-newest:
-				if err := registry.SaveParams(dir, p); err != nil {
-					log.Warn("parameters not stored", "error", err)
-				}
-			}
-		}
-	})
-}
-
 // rememberAgain takes the peers of the run so far.
 func (r *root) rememberAgain() {
 	if peers, err := loadPeers(r.dir); err == nil && len(peers) > 0 {
@@ -116,7 +100,7 @@ func (r *root) rememberAgain() {
 func (r *root) spawnEnquirer() (err error) {
 	self := r.ctx.Self()
 	r.enquirer, err = registry.SpawnEnquirer(r.ctx, registry.EnquirerConfig{
-		Client: registry.NewClient(r.member, r.dial, r.now), Port: r.host.conn.LocalAddr().Port(), BootID: r.credentials.BootID,
+		Client: r.client, Port: r.host.conn.LocalAddr().Port(), BootID: r.credentials.BootID,
 		Emit: func(e registry.EnquirerEvent) { self.Tell(answered{e}) },
 	})
 	return err
@@ -129,15 +113,16 @@ func (r *root) spawnRouter() error {
 	}
 	r.router, err = neighbor.Spawn(r.ctx, neighbor.Config{
 		Self: r.member.Identity.ID, RouterID: r.state.RouterID, Seqno: r.state.Seqno, Persist: r.state.Persist,
-		Locators: r.member.Params.LocatorRange, Own: own, HelloInterval: time.Duration(r.params.Load().HelloInterval),
-		Links: r.ports, SetView: r.setView, SetGateways: func(ids []addr.NodeID) { r.gateways.Store(&ids) }, Emit: r.fromRouter, Kernel: r.kernel(),
+		Locators: r.member.Params.LocatorRange, Own: own, HelloInterval: time.Duration(r.parameters.Load().HelloInterval),
+		Revoked: r.revocations.Load().Nodes(),
+		Links:   r.ports, SetView: r.setView, SetGateways: func(ids []addr.NodeID) { r.gateways.Store(&ids) }, Emit: r.fromRouter, Kernel: r.kernel(),
 		Send: func(id rib.LinkID, packet []byte) error { return r.plane.SendControl(id, fabric.ControlBabel, packet) },
 	})
 	return err
 }
 
-func (r *root) spawnSession() error {
-	_, err := session.Spawn(r.ctx, session.Config{
+func (r *root) spawnSession() (err error) {
+	r.sessions, err = session.Spawn(r.ctx, session.Config{
 		Credentials: r.credentials, Plane: r.plane, Identified: r.peers.identified, Forgotten: r.peers.forgotten,
 	})
 	return err
@@ -148,11 +133,11 @@ func (r *root) spawnTunnels() error {
 	if err != nil {
 		return fmt.Errorf("addresses of this machine: %w", err)
 	}
-	params := r.params.Load()
+	params, revoked := r.parameters.Load(), r.revocations.Load()
 	r.tunnels, err = tunnel.Spawn(r.ctx, tunnel.Config{
 		Credentials: r.credentials, Prefix: r.member.Identity.Prefix, Software: r.options.Version, Limits: r.limits(),
-		Endpoints: at, Networks: r.networks(), Remembered: r.remembered, Documents: []tunnel.Document{paramsDocument(params)},
-		Pace:  pace(params.Params),
+		Endpoints: at, Networks: r.networks(), Remembered: r.remembered,
+		Documents: []tunnel.Document{paramsDocument(params), revocationsDocument(revoked)}, Revoked: revoked.Nodes(), Pace: pace(params.Params),
 		Plane: r.plane, Babel: r.ports.Deliver, Emit: r.fromTunnels,
 		Store: func(peers []tunnelplan.Peer) error { return storePeers(r.dir, peers) },
 	})
@@ -184,7 +169,8 @@ func (r *root) spawnMonitor() error {
 		return nil
 	}
 	_, err := system.Spawn(r.ctx, "monitor", monitor.Spec(monitor.Config{
-		Dir: r.options.Dir, ReadOnlyGroup: -1, System: r.sys, Sources: r.sources(), Reload: r.reload, Faults: r.faults,
+		Dir: r.options.Dir, ReadOnlyGroup: -1, System: r.sys, Sources: r.sources(), Reload: r.reload, Renew: r.renewByCommand,
+		Faults: r.faults,
 	}))
 	return err
 }
@@ -214,13 +200,14 @@ func (r *root) Handle(_ *system.Context[message], m message) error {
 			use[id] = tunnel.LinkUse(u)
 		}
 		r.tunnels.Tell(tunnel.RoutingChanged{Reachable: m.Nodes, ByLink: use})
-	case newParams:
-		signed, err := wire.VerifyParams(r.member.Authority, m.signed)
-		if err != nil {
-			r.ctx.Event("refused", "parameters from a peer: "+err.Error())
-			return nil
-		}
-		r.adopt(signed)
+	case fromPeer:
+		r.document(m.Document)
+	case fromRegistry:
+		r.fromRegistry(m.event)
+	case outcast:
+		r.outcast(m.by)
+	case renewed:
+		r.showRenewed(m.member)
 	case pulse:
 		r.pulse()
 	case reconfigured:
@@ -282,34 +269,6 @@ func (r *root) answered(e registry.EnquirerEvent) {
 	}
 }
 
-// adopt takes newer parameters: into the node's folder, and to the tunnels. What
-// else changed takes a restart.
-func (r *root) adopt(p *wire.SignedParams) {
-	if !p.Supersedes(r.params.Load()) {
-		return
-	}
-	r.params.Store(p)
-	select {
-	case <-r.newest: // older ones
-	default:
-	}
-	r.newest <- p
-	r.tunnels.Tell(tunnel.ParamsChanged{Params: paramsDocument(p), Limits: r.limits()})
-	r.ctx.Event("parameters", fmt.Sprintf("number %d", p.Number))
-}
-
-// pace is how often the network wants links probed.
-func pace(p wire.Params) fabric.Pace {
-	return fabric.Pace{
-		InUse: time.Duration(p.Liveness.InUse), IdleFirst: time.Duration(p.Liveness.IdleMin), IdleLast: time.Duration(p.Liveness.IdleMax),
-	}
-}
-
-// paramsDocument is the parameters as peers pass them on.
-func paramsDocument(p *wire.SignedParams) tunnel.Document {
-	return tunnel.Document{Kind: peer.Params, Number: p.Number, Signed: p.Bytes}
-}
-
 // fromTunnels translates what the tunnels emit; it runs on their goroutine.
 func (r *root) fromTunnels(e tunnel.Event) {
 	switch e := e.(type) {
@@ -320,7 +279,9 @@ func (r *root) fromTunnels(e tunnel.Event) {
 	case tunnel.RegistryWanted:
 		r.ctx.Self().Tell(registryWanted{})
 	case tunnel.DocumentReceived:
-		r.ctx.Self().Tell(newParams{e.Signed})
+		r.ctx.Self().Tell(fromPeer(e))
+	case tunnel.Outcast:
+		r.ctx.Self().Tell(outcast{e.By})
 	case tunnel.Duplicate:
 		r.ctx.Self().Tell(duplicated{e})
 	}

@@ -93,7 +93,12 @@ func Run(ctx context.Context, o Options) (err error) {
 		settings: settings{config: o.Config, read: o.ReadConfig, level: o.LogLevel},
 	}
 	n.credentials.Verify = verifyBy(member.Authority, wall)
-	n.params.Store(member.Params)
+	n.parameters.Store(member.Params)
+	revoked, err := registry.LoadCRL(dir, member.Authority)
+	if err != nil {
+		o.Logger.Warn("revocation list not read", "error", err)
+	}
+	n.revocations.Store(revoked)
 	if err := n.credentials.Check(); err != nil {
 		return err
 	}
@@ -103,6 +108,10 @@ func Run(ctx context.Context, o Options) (err error) {
 // run has the packet path and the actors at work, and takes them down in that
 // order turned round: tunnels say goodbye over a path that still works.
 func (n *parts) run(ctx context.Context) error {
+	n.credentials.Revoked = n.isRevoked
+	n.identity.start(n.member)
+	n.client = registry.NewClient(n.member, n.dial, n.now)
+	n.client.SetRegistries(n.parameters.Load().Registries)
 	if err := n.openPlane(); err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func (n *parts) sources() monitor.Sources {
 }
 
 func (n *parts) status() monitor.Status {
-	params, limits := n.params.Load(), n.limits()
+	params, limits := n.parameters.Load(), n.limits()
 	tunnels, _ := system.Read[tunnel.Snapshot](n.sys, tunnelPath)
 	view := n.view.Load()
 	s := monitor.Status{
@@ -65,11 +65,14 @@ func (n *parts) status() monitor.Status {
 			s.State = monitor.Degraded
 		}
 	}
+	n.identityStatus(&s)
 	_, clock := n.wall.Now()
 	s.Clock = string(clock)
 	if problem := n.disk.Load(); problem != nil {
 		s.Problems = append(s.Problems, *problem)
-		s.State = monitor.Degraded
+		if s.State != monitor.Revoked {
+			s.State = monitor.Degraded
+		}
 	}
 	return s
 }
