@@ -36,7 +36,7 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(registryCommand(), joinCommand(), nodeCommand(), lab.Command())
+	root.AddCommand(registryCommand(), joinCommand(), renewCommand(), nodeCommand(), lab.Command())
 	root.AddCommand(
 		statusCommand(), peersCommand(), tunnelsCommand(), routesCommand(), actorsCommand(), eventsCommand(),
 		pingCommand(), doctorCommand(), bugreportCommand(), reloadCommand(), debugCommand(), versionCommand(),

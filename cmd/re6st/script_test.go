@@ -58,6 +58,7 @@ var varying = []struct {
 	{regexp.MustCompile(`re6st://\S+/[\w-]{22}#[0-9a-f]{64}`), "JOINLINE"},
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "FINGERPRINT"},
 	{regexp.MustCompile(`\bfd[0-9a-f:]+::/64`), "LOCATORS"},
+	{regexp.MustCompile(`"serial": "[0-9a-f]+"`), `"serial": "SERIAL"`},
 	{regexp.MustCompile(`\b[0-9a-f]{16}\b`), "ID"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "TIME"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d`), "DATE"},

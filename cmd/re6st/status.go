@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,10 +14,11 @@ func statusCommand() *cobra.Command {
 		name:  "status",
 		short: "Show how the node is",
 		long: `Show how the node is: who it is, its links, what it reaches.
-The exit code is 0, 3 if no node answers, or 4 if it is degraded; then the problems are listed.`,
+The exit code is 0, 3 if no node answers, or 4 if it is degraded
+or its certificate was revoked; then the problems are listed. What a restart would change is noted.`,
 		rows: statusRows,
 		after: func(s monitor.Status) error {
-			if s.State == monitor.Degraded {
+			if s.State == monitor.Degraded || s.State == monitor.Revoked {
 				return silentExit(exitDegraded)
 			}
 			return nil
@@ -37,17 +39,36 @@ func statusRows(s monitor.Status, _ bool) [][]any {
 	for _, p := range s.Problems {
 		rows = append(rows, []any{"problem", p})
 	}
+	for _, n := range s.Notices {
+		rows = append(rows, []any{"notice", n})
+	}
 	rows = append(rows,
 		[]any{"links", fmt.Sprintf("%d opened of %d, %d accepted of %d, %d on the LAN",
 			s.Links.Opened, s.Links.ClientCount, s.Links.Accepted, s.Links.MaxClients, s.Links.LAN)},
 		[]any{"reaches", fmt.Sprintf("%d nodes by %d routes", s.Reachable, s.Routes)},
 		[]any{"parameters", fmt.Sprintf("number %d", s.Params)},
+		[]any{"revocations", revocationsLine(s)},
+		[]any{"certificate", certificateLine(s)},
 		[]any{"registry", registryLine(s)},
 		[]any{"nat", s.NAT},
 		[]any{"clock", s.Clock},
 		[]any{"software", buildLine(s.Build)},
 	)
 	return rows
+}
+
+func revocationsLine(s monitor.Status) string {
+	if s.CRL == 0 {
+		return "none heard of"
+	}
+	return fmt.Sprintf("list %d", s.CRL)
+}
+
+func certificateLine(s monitor.Status) string {
+	if left := s.Certificate.NotAfter.Sub(s.Now); left > 0 {
+		return fmt.Sprintf("until %s, %s left", s.Certificate.NotAfter.Format(time.DateOnly), span(left))
+	}
+	return "ended " + s.Certificate.NotAfter.Format(time.RFC3339)
 }
 
 func registryLine(s monitor.Status) string {
