@@ -61,7 +61,7 @@ type Lab struct {
 	closing bool       // guarded by acting
 	writing sync.Mutex // held while lab.json is written
 	mu      sync.Mutex // guards died and the states of members
-	died    func(error)
+	died    func(name string, err error)
 }
 
 // errDown: somebody said `re6st lab down`.
@@ -153,7 +153,7 @@ func (l *Lab) Done() <-chan struct{} { return l.ctx.Done() }
 
 func (l *Lab) say(format string, args ...any) { fmt.Fprintf(l.options.Say, format+"\n", args...) }
 
-func (l *Lab) sayDied(err error) { l.say("%v", err) }
+func (l *Lab) sayDied(_ string, err error) { l.say("%v", err) }
 
 // Close ends the processes and takes the lab from the machine. Once only.
 func (l *Lab) Close() error {
@@ -185,7 +185,7 @@ func (l *Lab) Start(ctx context.Context) (time.Duration, error) {
 	defer cancel(nil)
 	ctx, stop := context.WithTimeout(ctx, l.options.Timeout)
 	defer stop()
-	l.onDeath(func(err error) { cancel(err) })
+	l.onDeath(func(_ string, err error) { cancel(err) })
 	defer l.onDeath(l.sayDied)
 
 	began, last, missing := time.Time{}, time.Time{}, allPairs(l.names)
@@ -208,7 +208,7 @@ func (l *Lab) Start(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-func (l *Lab) onDeath(died func(error)) {
+func (l *Lab) onDeath(died func(name string, err error)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.died = died

@@ -129,7 +129,7 @@ func (l *Lab) attend(m *member, r *running) {
 		l.say("%v", err)
 	}
 	if !stopping {
-		died(fmt.Errorf("lab: %s ended by itself with status %d; it said:\n%s", m.name, r.child.Status(), tail(m.log, tailLines)))
+		died(m.name, fmt.Errorf("lab: %s ended by itself with status %d; it said:\n%s", m.name, r.child.Status(), tail(m.log, tailLines)))
 	}
 }
 

@@ -129,3 +129,18 @@ func isLocator(p netip.Prefix, id addr.NodeID) bool {
 	a := p.Addr().As16()
 	return p.IsSingleIP() && addr.NodeID(a[8:]) == id
 }
+
+// debug asks a running node what it is made of.
+func (p program) debug(ctx context.Context, dir string) (d monitor.Debug, err error) {
+	return d, monitor.NewClient(p.socket(dir)).Get(ctx, "debug", &d)
+}
+
+// fault has a running node fail on purpose.
+func (p program) fault(ctx context.Context, dir string, r monitor.FaultRequest) error {
+	return monitor.NewClient(p.socket(dir)).Post(ctx, "debug/fault", r, new(monitor.FaultAnswer))
+}
+
+// clearFaults has no system call of a running node fail any more.
+func (p program) clearFaults(ctx context.Context, dir string) error {
+	return monitor.NewClient(p.socket(dir)).Post(ctx, "debug/clear", struct{}{}, new(monitor.Debug))
+}

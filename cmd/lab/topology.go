@@ -182,6 +182,13 @@ func allPairs(names []string) []Pair {
 // connected returns the ordered pairs between which a path of the given edges leads
 // over nodes that are alive: what a mesh that is whole can reach.
 func connected(alive []string, edges []Edge) []Pair {
+	part := parts(alive, edges)
+	return slices.DeleteFunc(allPairs(alive), func(p Pair) bool { return part[p.From] != part[p.To] })
+}
+
+// parts numbers, from 1, the parts of the network that paths of the given edges over
+// nodes that are alive connect, and tells in which each of these nodes is.
+func parts(alive []string, edges []Edge) map[string]int {
 	living := map[string]bool{}
 	for _, name := range alive {
 		living[name] = true
@@ -193,7 +200,7 @@ func connected(alive []string, edges []Edge) []Pair {
 			next[e.B] = append(next[e.B], e.A)
 		}
 	}
-	part := map[string]int{} // which connected part a node is in, from 1
+	part := map[string]int{}
 	for i, name := range alive {
 		if part[name] != 0 {
 			continue
@@ -208,5 +215,5 @@ func connected(alive []string, edges []Edge) []Pair {
 			}
 		}
 	}
-	return slices.DeleteFunc(allPairs(alive), func(p Pair) bool { return part[p.From] != part[p.To] })
+	return part
 }
