@@ -11,6 +11,7 @@ import (
 
 	"re6st/actors/neighbor"
 	"re6st/actors/registry"
+	"re6st/actors/session"
 	"re6st/actors/system"
 	"re6st/hw/clock"
 	"re6st/hw/dataplane"
@@ -37,6 +38,7 @@ type parts struct {
 	state       *babelState
 	host        *host
 	plane       *dataplane.Plane
+	keys        *session.Keys // in the plane, end to end
 	sys         *system.System
 	remembered  []tunnelplan.Peer
 	started     time.Time
@@ -89,6 +91,7 @@ func (n *parts) openPlane() error {
 	if err != nil {
 		return err
 	}
+	n.keys = session.NewKeys()
 	n.plane, err = dataplane.New(dataplane.Config{
 		Self: n.member.Identity.ID, TUN: n.host.tun, Conn: n.host.conn, Classes: table, Accept: n.accept,
 		Address: n.host.ranges[0].Address, Inbound: filter,

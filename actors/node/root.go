@@ -123,7 +123,7 @@ func (r *root) spawnRouter() error {
 
 func (r *root) spawnSession() (err error) {
 	r.sessions, err = session.Spawn(r.ctx, session.Config{
-		Credentials: r.credentials, Plane: r.plane, Identified: r.peers.identified, Forgotten: r.peers.forgotten,
+		Credentials: r.credentials, Plane: r.plane, Keys: r.keys, Identified: r.peers.identified, Forgotten: r.peers.forgotten,
 	})
 	return err
 }

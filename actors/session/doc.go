@@ -9,6 +9,7 @@
 // makes those anew that are in use; then the old keys end.
 //
 // The driver's duties, that is actors/node's: spawn it with the node's
-// credentials and the plane, and keep what Identified says until Forgotten,
-// because the packet path asks which addresses a peer may send from.
+// credentials, the plane, and one set of Keys for the plane's whole life; and keep
+// what Identified says until Forgotten, because the packet path asks which
+// addresses a peer may send from.
 package session

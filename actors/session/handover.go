@@ -18,26 +18,27 @@ const (
 	handover = time.Minute
 )
 
-// keys are those in the packet path, whatever incarnation put them there, and what
+// Keys are those in the packet path, whatever incarnation put them there, and what
 // later ones are made with. One incarnation at a time uses it.
-type keys struct {
+type Keys struct {
 	credentials *fabric.Credentials
 
 	held  map[uint32]*fabric.Session // by local index
 	peers map[addr.NodeID]int        // how many of each
 }
 
-func newKeys(c *fabric.Credentials) *keys {
-	return &keys{credentials: c, held: map[uint32]*fabric.Session{}, peers: map[addr.NodeID]int{}}
+// NewKeys is without keys.
+func NewKeys() *Keys {
+	return &Keys{held: map[uint32]*fabric.Session{}, peers: map[addr.NodeID]int{}}
 }
 
-func (k *keys) hold(s *fabric.Session) {
+func (k *Keys) hold(s *fabric.Session) {
 	k.held[s.LocalIndex()] = s
 	k.peers[s.Peer()]++
 }
 
 // release tells with whom there are no keys any more; zero: with nobody less.
-func (k *keys) release(index uint32) (last addr.NodeID) {
+func (k *Keys) release(index uint32) (last addr.NodeID) {
 	s := k.held[index]
 	if s == nil {
 		return addr.NodeID{}
@@ -67,6 +68,15 @@ func (s *sessions) takeOver() {
 		s.handedOver = s.ctx.Now().Add(handover)
 		s.ctx.After(reviewEvery, review{})
 	}
+}
+
+// lost makes keys anew with a peer that does not know ours: those that the incarnation
+// before made are not the machine's.
+func (s *sessions) lost(now time.Time, egress addr.NodeID) {
+	if slices.ContainsFunc(s.leftovers, func(l leftover) bool { return l.session.Peer() == egress }) {
+		s.machine.Want(now, egress)
+	}
+	s.machine.HandleUnknownSession(now, egress)
 }
 
 // review makes keys anew with the peers that are talked to, and in the end takes

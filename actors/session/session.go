@@ -17,6 +17,9 @@ type Config struct {
 	// Credentials are those of the start; Renewed brings others.
 	Credentials *fabric.Credentials
 	Plane       Plane
+	// Keys are what the actor has in the packet path. They outlive the actor, and
+	// whoever spawns it, as long as the packet path does.
+	Keys *Keys
 	// Identified is told who a peer proved to be, before packets of it are
 	// accepted.
 	Identified func(*cert.Identity)
@@ -73,10 +76,10 @@ type Snapshot struct {
 
 // Spawn starts the actor.
 func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
-	kept := newKeys(cfg.Credentials)
+	cfg.Keys.credentials = cfg.Credentials
 	return system.Spawn(parent, "session", system.Spec[Message]{
 		Kind:     "session",
-		New:      func() system.Handler[Message] { return &sessions{cfg: cfg, keys: kept} },
+		New:      func() system.Handler[Message] { return &sessions{cfg: cfg, keys: cfg.Keys} },
 		OnBudget: system.Escalate,
 	})
 }
@@ -87,7 +90,7 @@ type sessions struct {
 	ctx     *system.Context[Message]
 	machine *fabric.Sessions
 	timer   *system.Timer
-	keys    *keys
+	keys    *Keys
 
 	leftovers  []leftover
 	handedOver time.Time // when they go
@@ -136,7 +139,7 @@ func (s *sessions) Handle(ctx *system.Context[Message], m Message) error {
 	case wanted:
 		s.machine.Want(now, m.egress)
 	case unknown:
-		s.machine.HandleUnknownSession(now, m.egress)
+		s.lost(now, m.egress)
 	case transit:
 		s.machine.HandleTransit(now, m.Ingress, m.Payload)
 	case tick:

@@ -41,6 +41,7 @@ type end struct {
 	tun         *hwtest.TUN
 	plane       *spy
 	sys         *system.System
+	keys        *Keys
 	ref         system.Ref[Message]
 
 	mu    sync.Mutex
@@ -145,18 +146,34 @@ func (e *end) start(under *hwtest.Network) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- plane.Run(ctx) }()
-	e.ref, err = Spawn(e.sys, Config{
-		Credentials: e.credentials, Plane: e.plane,
-		Identified: func(id *cert.Identity) { e.mu.Lock(); defer e.mu.Unlock(); e.known[id.ID] = true },
-		Forgotten:  func(id addr.NodeID) { e.mu.Lock(); defer e.mu.Unlock(); delete(e.known, id) },
-	})
-	e.check(err)
+	e.keys = NewKeys()
+	e.spawn()
 	return func() {
 		e.sys.Quit()
 		<-e.sys.Done()
 		cancel()
 		plane.Close()
 		<-ended
+	}
+}
+
+// spawn starts the actor, or one in place of one that was stopped.
+func (e *end) spawn() {
+	var err error
+	e.ref, err = Spawn(e.sys, Config{
+		Credentials: e.credentials, Plane: e.plane, Keys: e.keys,
+		Identified: func(id *cert.Identity) { e.mu.Lock(); defer e.mu.Unlock(); e.known[id.ID] = true },
+		Forgotten:  func(id addr.NodeID) { e.mu.Lock(); defer e.mu.Unlock(); delete(e.known, id) },
+	})
+	e.check(err)
+}
+
+// lose has a node forget all its keys, as if it had restarted.
+func (e *end) lose() {
+	e.plane.mu.Lock()
+	defer e.plane.mu.Unlock()
+	for index := range e.plane.keys {
+		e.plane.Plane.RetireSession(index)
 	}
 }
 
@@ -245,11 +262,7 @@ func TestASessionThatThePeerLostIsMadeAnew(t *testing.T) {
 		if !arrives(a, b, "x") {
 			t.Fatal("it did not come")
 		}
-		b.plane.mu.Lock()
-		for index := range b.plane.keys {
-			b.plane.Plane.RetireSession(index)
-		}
-		b.plane.mu.Unlock()
+		b.lose()
 		if arrives(a, b, "lost") {
 			t.Fatal("the peer still has its keys")
 		}
@@ -307,4 +320,31 @@ func TestKeysThatNobodyUsesEndAfterARestart(t *testing.T) {
 			t.Errorf("%d sets of keys are left, or who they were with", n)
 		}
 	})
+}
+
+// The keys that it lost are known to nobody's machine.
+func TestAPeerThatLosesItsKeysWhileThisEndRestartsIsHeardAtOnce(t *testing.T) {
+	for name, restart := range map[string]func(a *end){
+		"the actor restarts": func(a *end) { a.check(a.sys.Inject("session", system.InjectPanic)) },
+		"its parent spawns another": func(a *end) {
+			a.ref.Stop()
+			synctest.Wait()
+			a.spawn()
+		},
+	} {
+		ends(t, func(a, b *end) {
+			if !arrives(a, b, "x") {
+				t.Fatal("it did not come")
+			}
+			restart(a)
+			b.lose()
+			if arrives(a, b, "lost") {
+				t.Fatal("the peer still has its keys")
+			}
+			time.Sleep(reviewEvery / 2)
+			if !arrives(a, b, "found") {
+				t.Errorf("%s: no packet comes any more", name)
+			}
+		})
+	}
 }
