@@ -25,7 +25,7 @@ const (
 )
 
 // chaosConfig is the nodes' configuration.
-const chaosConfig = "debug_faults = true\nlog = \"warn\"\n"
+const chaosConfig = "debug_faults = true\nlog = \"info\"\n"
 
 // chaosRun is one `lab chaos`.
 type chaosRun struct {
