@@ -12,6 +12,8 @@ const (
 	relayErrorRate, relayErrorBurst = 4, 16   // relay errors per ingress
 	icmpRate, icmpBurst             = 10, 20  // ICMPv6 errors per source (RFC 4443 section 2.4 f)
 	unknownRate, unknownBurst       = 0.2, 1  // hints of unknown sessions per egress
+	traceRate, traceBurst           = 10, 40  // probes of traces answered per ingress
+	traceLinkRate, traceLinkBurst   = 50, 200 // and per link by which they come: an ingress is easily made up
 
 	// maxBuckets is how many keys a limiter tells apart.
 	maxBuckets = 4096

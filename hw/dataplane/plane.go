@@ -28,6 +28,7 @@ const (
 	meetingQueue   = 64
 	wantedQueue    = maxWaiting
 	unknownQueue   = 64
+	traceQueue     = 64
 )
 
 const (
@@ -87,13 +88,18 @@ type Plane struct {
 	handshakes chan Handshake
 	transits   chan Transit
 	rendezvous chan Transit
+	probes     chan Probed
+	answers    chan Traced
 	wanted     chan addr.NodeID
 	unknown    chan addr.NodeID
 
 	transitLimit *limiter[addr.NodeID]
 	errorLimit   *limiter[addr.NodeID]
 	unknownLimit *limiter[addr.NodeID]
-	icmpLimit    *limiter[netip.Addr]
+	traceLimit   *limiter[addr.NodeID]
+
+	traceLinkLimit *limiter[rib.LinkID]
+	icmpLimit      *limiter[netip.Addr]
 
 	drops                    [reasonCount]atomic.Uint64
 	ingress, egress, relayed counter
@@ -130,13 +136,15 @@ func New(c Config) (*Plane, error) {
 		waiting: newWaiting(), reassembly: fabric.NewReassembler(),
 		handshakes: make(chan Handshake, handshakeQueue), transits: make(chan Transit, transitQueue),
 		rendezvous: make(chan Transit, meetingQueue),
-		wanted:     make(chan addr.NodeID, wantedQueue), unknown: make(chan addr.NodeID, unknownQueue),
+		probes:     make(chan Probed, traceQueue), answers: make(chan Traced, traceQueue),
+		wanted: make(chan addr.NodeID, wantedQueue), unknown: make(chan addr.NodeID, unknownQueue),
 		transitLimit: newLimiter[addr.NodeID](transitRate, transitBurst),
 		errorLimit:   newLimiter[addr.NodeID](relayErrorRate, relayErrorBurst),
 		unknownLimit: newLimiter[addr.NodeID](unknownRate, unknownBurst),
-		icmpLimit:    newLimiter[netip.Addr](icmpRate, icmpBurst),
-		seed:         maphash.MakeSeed(),
-		stop:         make(chan struct{}),
+		traceLimit:   newLimiter[addr.NodeID](traceRate, traceBurst), traceLinkLimit: newLimiter[rib.LinkID](traceLinkRate, traceLinkBurst),
+		icmpLimit: newLimiter[netip.Addr](icmpRate, icmpBurst),
+		seed:      maphash.MakeSeed(),
+		stop:      make(chan struct{}),
 	}
 	p.workers.New = func() any { return p.newWorker() }
 	p.classes.Store(&c.Classes)

@@ -120,14 +120,18 @@ func (w *worker) transit(from rib.LinkID, body []byte, now time.Time) {
 		return
 	}
 	switch {
+	case t.Kind == fabric.TransitTrace && (t.Egress == w.self || t.HopLimit <= 1):
+		w.probed(from, t, t.Egress != w.self && w.linkTo(t.Topology, t.Egress) == nil, now)
 	case t.Egress != w.self:
-		w.forwardTransit(t)
+		w.forwardTransit(from, t, now)
 	case t.Kind == fabric.TransitHandshake:
 		w.handUp(w.transits, from, t, now)
 	case t.Kind == fabric.TransitRendezvous:
 		w.handUp(w.rendezvous, from, t, now)
 	case t.Kind == fabric.TransitRelayError:
 		w.hint(t, now)
+	case t.Kind == fabric.TransitTraceReply:
+		w.traced(from, t, now)
 	default:
 		w.drop(DropTransit)
 	}
@@ -141,13 +145,17 @@ func (w *worker) handUp(queue chan Transit, from rib.LinkID, t fabric.Transit, n
 	}
 }
 
-func (w *worker) forwardTransit(t fabric.Transit) {
+func (w *worker) forwardTransit(from rib.LinkID, t fabric.Transit, now time.Time) {
 	if t.HopLimit <= 1 {
 		w.drop(DropHopLimit)
 		return
 	}
 	t.HopLimit--
-	if w.sendTransit(t) != nil {
+	switch {
+	case w.sendTransit(t) == nil:
+	case t.Kind == fabric.TransitTrace:
+		w.probed(from, t, true, now)
+	default:
 		w.drop(DropNoRoute)
 	}
 }
