@@ -36,6 +36,23 @@ type Revoked struct{ Nodes []addr.NodeID }
 // HelloChanged brings the network's hello interval.
 type HelloChanged struct{ Interval time.Duration }
 
+// Explain asks why packets for a node go the way they go. Into is called with the
+// choices by the router's goroutine, and must not block.
+type Explain struct {
+	Topology rib.Topology
+	Egress   addr.NodeID
+	Into     func([]Choice)
+}
+
+// Choice is a way to a node by one neighbor on the fabric.
+type Choice struct {
+	Peer     addr.NodeID
+	Link     rib.LinkID
+	Metric   uint16 // babel.Infinity: retracted
+	Feasible bool   // RFC 8966 section 3.5.1
+	Selected bool
+}
+
 type (
 	linksChanged struct{}
 	routerTick   struct{}
@@ -62,6 +79,7 @@ type (
 
 func (Offer) routerMessage()         {}
 func (Withdraw) routerMessage()      {}
+func (Explain) routerMessage()       {}
 func (KernelLost) routerMessage()    {}
 func (Revoked) routerMessage()       {}
 func (HelloChanged) routerMessage()  {}

@@ -136,6 +136,9 @@ func (r *router) Handle(ctx *system.Context[Message], m Message) error {
 	case HelloChanged:
 		r.kept.hello = m.Interval
 		r.babel.SetHelloInterval(now, m.Interval)
+	case Explain:
+		m.Into(r.choicesTo(m.Topology, m.Egress))
+		return nil
 	case heardOnKernel:
 		r.heard(m)
 	case outside:

@@ -76,12 +76,26 @@ func (r *Router) Status() Status {
 		if d.originated {
 			s.Routes = append(s.Routes, RouteEntry{Key: d.key, RouterID: r.cfg.RouterID, Seqno: r.seqno, Metric: d.metric, Feasible: true, Selected: true})
 		}
-		for _, rt := range d.routes {
-			s.Routes = append(s.Routes, RouteEntry{
-				rt.neighbor.key, d.key, rt.routerID, rt.seqno, rt.refmetric, rt.metric,
-				r.feasible(d.key, rt.routerID, rt.seqno, rt.refmetric), d.selected == rt, rt.expires,
-			})
-		}
+		s.Routes = append(s.Routes, r.entries(d)...)
 	}
 	return s
+}
+
+// Choices are the routes to one destination, as in Status.
+func (r *Router) Choices(key rib.Key) []RouteEntry {
+	d := r.destinations[key]
+	if d == nil {
+		return nil
+	}
+	return r.entries(d)
+}
+
+func (r *Router) entries(d *destination) (all []RouteEntry) {
+	for _, rt := range d.routes {
+		all = append(all, RouteEntry{
+			rt.neighbor.key, d.key, rt.routerID, rt.seqno, rt.refmetric, rt.metric,
+			r.feasible(d.key, rt.routerID, rt.seqno, rt.refmetric), d.selected == rt, rt.expires,
+		})
+	}
+	return all
 }
