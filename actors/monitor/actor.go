@@ -47,6 +47,10 @@ type Config struct {
 	// from several goroutines, and takes as long as the registry does. nil: the call is
 	// refused.
 	Renew func(ctx context.Context, newKey bool) (Certificate, error)
+	// Trace finds the way to a destination: it hands a Start and the Hops to each, until
+	// the end, an error, or that of ctx. It is called from several goroutines. nil: the
+	// call is refused.
+	Trace func(ctx context.Context, q TraceQuery, each func(TraceLine)) (TraceEnd, error)
 	// Faults are the system calls to fail on purpose; nil: none can.
 	Faults *fault.Table
 }

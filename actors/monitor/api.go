@@ -154,8 +154,8 @@ type Route struct {
 	Prefix   netip.Prefix `json:"prefix"`
 	Source   netip.Prefix `json:"source,omitzero"` // of the packets that it is for; none: of all
 	Topology uint8        `json:"topology"`
-	Egress   addr.NodeID  `json:"egress"`
-	Via      string       `json:"via"` // the neighbor's node id, an interface, or "self"
+	Egress   addr.NodeID  `json:"egress,omitzero"` // none: unreachable
+	Via      string       `json:"via"`             // the neighbor's node id, an interface, or "self"
 	Metric   uint16       `json:"metric"`
 	Origin   string       `json:"origin"`
 	Since    time.Time    `json:"since"`

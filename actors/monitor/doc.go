@@ -11,6 +11,7 @@
 //	GET  /v1/status /v1/peers /v1/tunnels /v1/routes /v1/actors /v1/version   one JSON object
 //	GET  /v1/events[?follow=1]                                                JSON lines
 //	POST /v1/ping         PingRequest                                         JSON lines
+//	POST /v1/trace        TraceRequest                                        JSON lines
 //	GET  /v1/debug        what can be made to fail                            one JSON object
 //	POST /v1/debug/fault  FaultRequest                                        one JSON object
 //	POST /v1/debug/clear  ends the faults of system calls                     one JSON object

@@ -5,12 +5,14 @@
 //	         +-- tunnel     chooses peers; one child per link
 //	         +-- session    end-to-end handshakes
 //	         +-- router     Babel and the routing table; one child per neighbor
+//	         +-- trace      traces paths, and answers others' probes
 //	         +-- lan        finds nodes on this machine's LANs; one child per interface
 //	         +-- tun        keeps the TUN up, and its addresses
 //	         +-- monitor    control sockets
 //	         +-- http       metrics and events on the loopback, where configured
 //
 //	tunnel.LinkChanged, LinkDown -> neighbor.Links         neighbor.Reachable   -> tunnel.RoutingChanged
+//	trace.Config.Explain         -> neighbor.Explain
 //	discovery.Found              -> tunnel.PeersLearned
 //	tunnel.RegistryWanted        -> registry.Ask           registry.Answered    -> tunnel.PeersLearned
 //	tunnel.DocumentReceived      -> verified, stored       session.Identified   -> which sources a peer may use

@@ -13,6 +13,7 @@ import (
 	"re6st/actors/registry"
 	"re6st/actors/session"
 	"re6st/actors/system"
+	"re6st/actors/trace"
 	"re6st/hw/clock"
 	"re6st/hw/dataplane"
 	"re6st/hw/fault"
@@ -56,6 +57,7 @@ type parts struct {
 	asked    atomic.Pointer[asked]
 	replied  atomic.Pointer[time.Time] // when the registry answered last
 	peers    peerTable
+	tracer   atomic.Pointer[system.Ref[trace.Message]]
 	disk     atomic.Pointer[string] // its problem; nil: none
 }
 

@@ -76,7 +76,7 @@ func (r *root) Start(ctx *system.Context[message]) error {
 		r.rememberAgain()
 	}
 	for _, spawn := range []func() error{
-		r.spawnEnquirer, r.spawnRouter, r.spawnKeeper, r.spawnSession, r.spawnTunnels, r.spawnLAN, r.spawnWatcher, r.spawnMonitor,
+		r.spawnEnquirer, r.spawnRouter, r.spawnKeeper, r.spawnSession, r.spawnTunnels, r.spawnTracer, r.spawnLAN, r.spawnWatcher, r.spawnMonitor,
 		r.spawnHTTP,
 	} {
 		if err := spawn(); err != nil {
@@ -170,7 +170,7 @@ func (r *root) spawnMonitor() error {
 	}
 	_, err := system.Spawn(r.ctx, "monitor", monitor.Spec(monitor.Config{
 		Dir: r.options.Dir, ReadOnlyGroup: -1, System: r.sys, Sources: r.sources(), Reload: r.reload, Renew: r.renewByCommand,
-		Faults: r.faults,
+		Trace: r.trace, Faults: r.faults,
 	}))
 	return err
 }

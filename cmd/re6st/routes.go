@@ -23,7 +23,11 @@ func routeRows(a monitor.Routes, _ bool) [][]any {
 		if r.Source.IsValid() {
 			from = r.Source.String()
 		}
-		rows = append(rows, []any{r.Prefix, from, r.Topology, r.Egress, r.Via, r.Metric, r.Origin, age(a.Now, r.Since)})
+		egress := "-"
+		if !r.Egress.IsZero() {
+			egress = r.Egress.String()
+		}
+		rows = append(rows, []any{r.Prefix, from, r.Topology, egress, r.Via, r.Metric, r.Origin, age(a.Now, r.Since)})
 	}
 	return rows
 }

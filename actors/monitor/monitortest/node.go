@@ -149,7 +149,7 @@ func Start(dir string, sources monitor.Sources) (stop func() error, err error) {
 	}
 	if err == nil {
 		cfg := monitor.Config{
-			Dir: dir, ReadOnlyGroup: -1, System: sys, Sources: sources, Build: Build, Reload: reload, Faults: fault.New(virtual.Now),
+			Dir: dir, ReadOnlyGroup: -1, System: sys, Sources: sources, Build: Build, Reload: reload, Trace: trace, Faults: fault.New(virtual.Now),
 		}
 		_, err = system.Spawn(sys, "monitor", monitor.Spec(cfg))
 	}
