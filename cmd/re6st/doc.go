@@ -3,7 +3,7 @@
 // into a configuration and hands it to the actors, and holds no logic.
 //
 //	re6st registry | join | node                      run a network
-//	re6st status | peers | tunnels | routes | ...     look at a node, over its socket
+//	re6st status | peers | tunnels | trace | ...      look at a node, over its socket
 //	re6st lab                                         a whole network on this machine
 //
 // Exit codes: 0 ok, 1 failed, 2 usage, 3 not running, 4 degraded, 5 denied.

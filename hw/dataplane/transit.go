@@ -96,7 +96,10 @@ func (w *worker) linkTo(topology uint8, egress addr.NodeID) *link {
 	if id, ok := w.view.Load().Relay(rib.Topology(topology), egress); ok && table.byID[id] != nil {
 		return table.byID[id]
 	}
-	return table.byPeer[egress]
+	if l := table.byPeer[egress]; l != nil && l.session.Load() != nil { // not one that is only dialled
+		return l
+	}
+	return nil
 }
 
 func (w *worker) sendTransit(t fabric.Transit) error {
