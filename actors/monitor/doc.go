@@ -22,6 +22,7 @@
 // The loopback has an actor of its own (HTTPSpec; package web says who may ask). What
 // fails there touches neither the sockets nor the node:
 //
+//	GET  /         the live page
 //	GET  /v1/...   the calls above that answer one object
 //	GET  /metrics  the text format of Prometheus, version 0.0.4: see metrics.go
 //	GET  /events   server-sent events, each with the JSON of a line of /v1/events.

@@ -24,8 +24,8 @@ const (
 )
 
 // HTTPSpec makes the actor that serves the loopback at an address which
-// web.CheckAddress accepts: metrics, events and what may be read of the
-// sockets' calls. What fails in it ends nothing else; while the address is not
+// web.CheckAddress accepts: the live page, metrics, events and what may be read of
+// the sockets' calls. What fails in it ends nothing else; while the address is not
 // to be had the node runs on without.
 func HTTPSpec(cfg Config, at netip.AddrPort) system.Spec[Message] {
 	if cfg.Build == (Build{}) {
@@ -94,7 +94,7 @@ func newSite(s *server) http.Handler {
 	mux.HandleFunc("GET /v1/", noSuchCall)
 	mux.Handle("GET /metrics", metrics(s))
 	mux.Handle("GET /events", &feed{server: s})
-	mux.HandleFunc("GET /", http.NotFound)
+	mux.Handle("GET /", web.Page(web.Node))
 	return mux
 }
 

@@ -9,7 +9,7 @@
 //	         +-- lan        finds nodes on this machine's LANs; one child per interface
 //	         +-- tun        keeps the TUN up, and its addresses
 //	         +-- monitor    control sockets
-//	         +-- http       metrics and events on the loopback, where configured
+//	         +-- http       live page, metrics and events on the loopback, where configured
 //
 //	tunnel.LinkChanged, LinkDown -> neighbor.Links         neighbor.Reachable   -> tunnel.RoutingChanged
 //	trace.Config.Explain         -> neighbor.Explain

@@ -52,8 +52,8 @@ Keys of the configuration, all optional (TOML):
   max_clients     links to accept                          (the network's)
   route_protocol  number on the node's kernel routes       (206)
   mark            on packets that carry the mesh, 0: none  (0x72000000 + route_protocol)
-  http            address of the loopback that serves
-                  /metrics and /events, such as
+  http            address of the loopback that serves a
+                  live page, /metrics and /events, such as
                   "127.0.0.1:7327"                         (none)
   log             debug, info, warn or error               ("info")
   debug_faults    re6st debug fault may fail system calls  (false)
