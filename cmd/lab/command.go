@@ -47,6 +47,7 @@ func (o *Options) flags(cmd *cobra.Command) {
 	f.Uint64Var(&o.Seed, "seed", defaultSeed, "of the random topology")
 	f.StringVar(&o.Config, "config", "", "file handed to every node as its --config")
 	f.DurationVar(&o.Timeout, "timeout", defaultTimeout, "for all pairs to answer")
+	f.Var(addressFlag{&o.HTTP}, "http", "serve the live page at an address of the loopback, such as 127.0.0.1:8080")
 	f.StringVar(&o.Logs, "logs", "", "folder for the logs, kept when the lab ends")
 }
 
@@ -88,7 +89,7 @@ func upCommand(folder *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "up [flags]",
 		Short:   "Make a lab and keep it in the foreground until ^C",
-		Example: "  re6st lab up --nodes 8 --topology ring --logs /tmp/re6st-logs",
+		Example: "  re6st lab up --nodes 8 --topology ring --http 127.0.0.1:8080 --logs /tmp/re6st-logs",
 		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r.options.Folder = *folder

@@ -21,6 +21,14 @@ func (l *Lab) Do(ctx context.Context, a Action) error {
 	if err := l.check(a); err != nil {
 		return err
 	}
+	err := l.act(ctx, a)
+	if err == nil {
+		l.note("did", a.String())
+	}
+	return err
+}
+
+func (l *Lab) act(ctx context.Context, a Action) error {
 	edge := newEdge(a.A, a.B)
 	switch a.Verb {
 	case verbCut:

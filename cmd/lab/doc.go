@@ -71,5 +71,9 @@
 //
 // Where a scenario acts on disks, or with --disks, each folder is a tmpfs of its own.
 //
+// With --http the lab serves its live page on the loopback (actors/monitor/web), and as
+// JSON what the page shows: GET /v1/lab answers a View, made of what the nodes say on
+// their control sockets when somebody asks, at most every 250 ms.
+//
 // What it does not do: delay (this kernel has no netem; see ErrNotThereYet).
 package lab

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,14 +29,15 @@ type Options struct {
 	Nodes    int
 	Topology Topology
 	NATs     NATs
-	Seed     uint64        // of the random topology
-	Config   string        // file handed to every node, or ""
-	Disks    bool          // each folder has a disk of its own
-	Spare    int           // join lines beside those of the nodes
-	Timeout  time.Duration // from the first process to the last echo
-	Folder   string        // of all labs
-	Logs     string        // folder for the logs, which stay there; "": the lab's own
-	Say      io.Writer     // what happens, a line each
+	Seed     uint64         // of the random topology
+	Config   string         // file handed to every node, or ""
+	Disks    bool           // each folder has a disk of its own
+	Spare    int            // join lines beside those of the nodes
+	Timeout  time.Duration  // from the first process to the last echo
+	Folder   string         // of all labs
+	Logs     string         // folder for the logs, which stay there; "": the lab's own
+	HTTP     netip.AddrPort // of the loopback, where the live page is served; zero: nowhere
+	Say      io.Writer      // what happens, a line each
 }
 
 // Lab is a network in namespaces. Its methods may be called from any goroutine.
@@ -50,6 +52,7 @@ type Lab struct {
 	prober  *prober
 	members map[string]*member // the registry and the nodes; not changed after Open
 	control *control
+	history history
 
 	ctx        context.Context // ends with Close, or by Down
 	cancel     context.CancelCauseFunc
@@ -113,6 +116,9 @@ func Open(ctx context.Context, o Options) (l *Lab, err error) {
 		return nil, err
 	}
 	if l.control, err = openControl(l); err != nil {
+		return nil, err
+	}
+	if err := l.openPage(); err != nil {
 		return nil, err
 	}
 	return l, l.writeJSON()

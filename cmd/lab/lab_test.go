@@ -179,6 +179,7 @@ func TestUsageErrorsExitWithTwo(t *testing.T) {
 		{"run", "--scenario", "/no/such/file"},
 		{"run", "--config", "/no/such/file"},
 		{"up", "x"},
+		{"up", "--http", "0.0.0.0:8080"},
 		{"cut", "n1"},
 		{"loss", "n1", "n2", "200"},
 		{"exec", "n1"},

@@ -114,6 +114,7 @@ func (l *Lab) launch(m *member) error {
 	r := &running{child: child, gone: make(chan struct{})}
 	m.running = r
 	l.background.Go(func() { l.attend(m, r) })
+	l.note("started", m.name)
 	return nil
 }
 
@@ -128,6 +129,7 @@ func (l *Lab) attend(m *member, r *running) {
 	if err := l.writeJSON(); err != nil {
 		l.say("%v", err)
 	}
+	l.note("ended", m.name)
 	if !stopping {
 		died(m.name, fmt.Errorf("lab: %s ended by itself with status %d; it said:\n%s", m.name, r.child.Status(), tail(m.log, tailLines)))
 	}

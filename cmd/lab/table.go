@@ -18,7 +18,7 @@ func (l *Lab) table(ctx context.Context) string {
 	for _, s := range l.snapshot() {
 		pid, rss, links, prefix, address := "-", "-", "-", "-", "-"
 		if s.pid != 0 {
-			pid, rss = fmt.Sprint(s.pid), residentMemory(s.pid)
+			pid, rss = fmt.Sprint(s.pid), megabytes(s.pid)
 			if n, err := l.program.links(ctx, s.dir); err == nil {
 				links = fmt.Sprint(n)
 			}
@@ -33,18 +33,27 @@ func (l *Lab) table(ctx context.Context) string {
 	return b.String()
 }
 
-// residentMemory is how much memory a process holds, in MB of 10^6 bytes; "-" where
-// the kernel does not tell.
-func residentMemory(pid int) string {
+// megabytes shows how much memory a process holds; "-" where the kernel does not tell.
+func megabytes(pid int) string {
+	n, ok := residentMemory(pid)
+	if !ok {
+		return "-"
+	}
+	return fmt.Sprintf("%.1fMB", float64(n)/1e6)
+}
+
+// residentMemory is how much memory a process holds, in bytes; false where the kernel
+// does not tell.
+func residentMemory(pid int) (uint64, bool) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return "-"
+		return 0, false
 	}
 	for line := range bytes.Lines(text) {
 		var kib uint64
 		if _, err := fmt.Sscanf(string(line), "VmRSS: %d kB", &kib); err == nil {
-			return fmt.Sprintf("%.1fMB", float64(kib)*1024/1e6)
+			return kib * 1024, true
 		}
 	}
-	return "-"
+	return 0, false
 }

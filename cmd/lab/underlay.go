@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
+	"sync/atomic"
 
 	"re6st/hw/netlink"
 	"re6st/hw/netns"
@@ -79,6 +80,7 @@ type underlay struct {
 	places   map[string]place
 	nats     map[string]nat // by the node behind it
 	rules    *firewall
+	shown    atomic.Pointer[[]EdgeView] // the edges as the kernel has them
 }
 
 // newUnderlay makes the namespaces in group, joins them and loads the rules.
@@ -195,7 +197,12 @@ func setDefault(conn *netlink.Conn, p place) error {
 
 // load gives the rules to the kernel.
 func (u *underlay) load(ctx context.Context) error {
-	return loadRules(ctx, u.router, u.rules.rules())
+	if err := loadRules(ctx, u.router, u.rules.rules()); err != nil {
+		return err
+	}
+	edges := u.rules.views()
+	u.shown.Store(&edges)
+	return nil
 }
 
 // loadRules gives a rule set to the kernel, for one namespace.
