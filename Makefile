@@ -13,7 +13,7 @@ TESTFLAGS ?=
 # netlink and TUN need a kernel, the lab needs these two from Debian
 TOOLS    := ip:iproute2 nft:nftables
 
-.PHONY: help build demo lab test race test386 lint fuzz bench cross size tools clean
+.PHONY: help build demo lab page test race test386 lint fuzz bench cross size tools clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ demo: build tools ## 8 nodes in namespaces: converge, cut a link under a ping, h
 
 lab: build tools ## measure the mesh in the lab: faults, restarts, memory; fails where it is too slow
 	.ci/lab
+
+page: build tools ## the live page in Chromium: tests it, and leaves bin/page/*.png
+	RE6ST_PAGE=$(CURDIR)/bin/page $(GO) test -count 1 -v -run '^TestThePage' ./cmd/re6st
 
 test: tools ## all tests; those that need root or a peer say so when they skip
 	$(GO) vet ./...

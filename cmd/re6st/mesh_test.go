@@ -31,6 +31,7 @@ const patience = 30 * time.Second
 
 // mesh is a running `re6st lab up`, of this very build.
 type mesh struct {
+	ID    string     `json:"id"`
 	Nodes []meshNode `json:"nodes"`
 }
 
