@@ -48,8 +48,9 @@ type Status struct {
 	CRL         uint64       `json:"crl"`    // the number of the revocation list; 0: none was heard of
 	Certificate Certificate  `json:"certificate"`
 	Registry    Registry     `json:"registry"`
-	NAT         string       `json:"nat"`   // before this node, as peers see it: none, port-restricted, random or unknown
-	Clock       string       `json:"clock"` // synchronised, unsynchronised, or floor: counted from what must have passed
+	NAT         string       `json:"nat"`               // before this node, as peers see it: none, port-restricted, random or unknown
+	Clock       string       `json:"clock"`             // synchronised, unsynchronised, or floor: counted from what must have passed
+	Mapping     *Mapping     `json:"mapping,omitempty"` // of this node's port, by its gateway
 	PID         int          `json:"pid"`
 	Build       Build        `json:"build"`
 }
@@ -65,6 +66,13 @@ type Certificate struct {
 type Address struct {
 	Class   string     `json:"class"`
 	Address netip.Addr `json:"address"`
+}
+
+// Mapping is a port of a gateway that reaches the node.
+type Mapping struct {
+	External netip.AddrPort `json:"external"`
+	Protocol string         `json:"protocol"` // PCP, NAT-PMP or UPnP IGD
+	Gateway  netip.Addr     `json:"gateway"`
 }
 
 // Links counts links, beside their limits.

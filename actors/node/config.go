@@ -63,6 +63,9 @@ type Config struct {
 	Inbound inbound.Policy `toml:"inbound"`
 	// InboundList are the rules of the list, such as "2001:db8:42::/48 tcp 22".
 	InboundList []inbound.Rule `toml:"inbound_list"`
+	// PortMapping has the default route's gateway map the node's port, by PCP, NAT-PMP
+	// or UPnP IGD; true unless said.
+	PortMapping *bool `toml:"port_mapping"`
 	// ClientCount overrides how many links this node opens; 0: the network's.
 	ClientCount int `toml:"client_count"`
 	// MaxClients overrides how many links it accepts; 0: the network's.
@@ -131,6 +134,10 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Interface == "" {
 		c.Interface = DefaultInterface
+	}
+	if c.PortMapping == nil {
+		wanted := true
+		c.PortMapping = &wanted
 	}
 	if c.LAN == nil {
 		lan := true

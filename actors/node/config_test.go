@@ -82,3 +82,11 @@ func FuzzParseConfig(f *testing.F) {
 		}
 	})
 }
+
+func TestPortsAreMappedUnlessSaid(t *testing.T) {
+	for text, want := range map[string]bool{"": true, "port_mapping = true": true, "port_mapping = false": false} {
+		if c, err := node.ParseConfig([]byte(text)); err != nil || *c.PortMapping != want {
+			t.Errorf("%q: %v, %v", text, *c.PortMapping, err)
+		}
+	}
+}

@@ -6,6 +6,7 @@
 //	         +-- session    end-to-end handshakes
 //	         +-- router     Babel and the routing table; one child per neighbor
 //	         +-- trace      traces paths, and answers others' probes
+//	         +-- portmap    has the gateway map the node's port
 //	         +-- lan        finds nodes on this machine's LANs; one child per interface
 //	         +-- tun        keeps the TUN up, and its addresses
 //	         +-- monitor    control sockets
@@ -14,6 +15,7 @@
 //	tunnel.LinkChanged, LinkDown -> neighbor.Links         neighbor.Reachable   -> tunnel.RoutingChanged
 //	trace.Config.Explain         -> neighbor.Explain
 //	discovery.Found              -> tunnel.PeersLearned
+//	portmap.Changed              -> tunnel.PortMapped, registry.Ask
 //	tunnel.RegistryWanted        -> registry.Ask           registry.Answered    -> tunnel.PeersLearned
 //	tunnel.DocumentReceived      -> verified, stored       session.Identified   -> which sources a peer may use
 //

@@ -53,7 +53,8 @@ type parts struct {
 	identity    identity
 
 	view     atomic.Pointer[rib.View]
-	gateways atomic.Pointer[[]addr.NodeID] // the nodes that offer a way out of the mesh, sorted
+	gateways atomic.Pointer[[]addr.NodeID]  // the nodes that offer a way out of the mesh, sorted
+	mappedAt atomic.Pointer[netip.AddrPort] // where a gateway maps the port; not valid: nowhere
 	asked    atomic.Pointer[asked]
 	replied  atomic.Pointer[time.Time] // when the registry answered last
 	peers    peerTable

@@ -76,8 +76,8 @@ func (r *root) Start(ctx *system.Context[message]) error {
 		r.rememberAgain()
 	}
 	for _, spawn := range []func() error{
-		r.spawnEnquirer, r.spawnRouter, r.spawnKeeper, r.spawnSession, r.spawnTunnels, r.spawnTracer, r.spawnLAN, r.spawnWatcher, r.spawnMonitor,
-		r.spawnHTTP,
+		r.spawnEnquirer, r.spawnRouter, r.spawnKeeper, r.spawnSession, r.spawnTunnels, r.spawnTracer, r.spawnPortmap, r.spawnLAN,
+		r.spawnWatcher, r.spawnMonitor, r.spawnHTTP,
 	} {
 		if err := spawn(); err != nil {
 			return err
@@ -208,6 +208,8 @@ func (r *root) Handle(_ *system.Context[message], m message) error {
 		r.outcast(m.by)
 	case renewed:
 		r.showRenewed(m.member)
+	case mapped:
+		r.remapped(m)
 	case pulse:
 		r.pulse()
 	case reconfigured:
@@ -230,7 +232,7 @@ func (r *root) Stop(*system.Context[message]) {}
 
 // ask wants peers of the registry.
 func (r *root) ask() {
-	at, err := endpoints(r.options.Config, r.host)
+	at, err := r.reachedAt()
 	if err != nil {
 		r.ctx.Event("registry", "not asked: addresses of this machine: "+err.Error())
 		r.tunnels.Tell(tunnel.RegistryFailed{})

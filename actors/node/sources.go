@@ -8,6 +8,7 @@ import (
 
 	"re6st/actors/monitor"
 	"re6st/actors/neighbor"
+	"re6st/actors/portmap"
 	"re6st/actors/session"
 	"re6st/actors/system"
 	"re6st/actors/tunnel"
@@ -20,6 +21,7 @@ import (
 const (
 	routerPath  = "node/router"
 	tunnelPath  = "node/tunnel"
+	portmapPath = "node/portmap"
 	sessionPath = "node/session"
 )
 
@@ -40,6 +42,9 @@ func (n *parts) status() monitor.Status {
 	}
 	if asked := n.asked.Load(); asked != nil {
 		s.Registry.Asked, s.Registry.Error = asked.at, asked.err
+	}
+	if m, ok := system.Read[portmap.Snapshot](n.sys, portmapPath); ok && m.External.IsValid() {
+		s.Mapping = &monitor.Mapping{External: m.External, Protocol: m.Protocol, Gateway: m.Gateway}
 	}
 	for i, c := range n.member.Params.Classes { // those of the start: newer ones take a restart
 		s.Addresses = append(s.Addresses, monitor.Address{Class: c.Name, Address: n.host.ranges[i].Address})

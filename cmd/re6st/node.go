@@ -48,6 +48,8 @@ Keys of the configuration, all optional (TOML):
                   "established" from here, or "list"
   inbound_list    what else with "list", such as           ([])
                   "2001:db8:42::/48 tcp 22", "::/0 icmp"
+  port_mapping    have the gateway map the port, by PCP,   (true)
+                  NAT-PMP or UPnP
   client_count    links to open                            (the network's)
   max_clients     links to accept                          (the network's)
   route_protocol  number on the node's kernel routes       (206)

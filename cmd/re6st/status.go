@@ -50,7 +50,7 @@ func statusRows(s monitor.Status, _ bool) [][]any {
 		[]any{"revocations", revocationsLine(s)},
 		[]any{"certificate", certificateLine(s)},
 		[]any{"registry", registryLine(s)},
-		[]any{"nat", s.NAT},
+		[]any{"nat", natLine(s)},
 		[]any{"clock", s.Clock},
 		[]any{"software", buildLine(s.Build)},
 	)
@@ -69,6 +69,13 @@ func certificateLine(s monitor.Status) string {
 		return fmt.Sprintf("until %s, %s left", s.Certificate.NotAfter.Format(time.DateOnly), span(left))
 	}
 	return "ended " + s.Certificate.NotAfter.Format(time.RFC3339)
+}
+
+func natLine(s monitor.Status) string {
+	if m := s.Mapping; m != nil {
+		return fmt.Sprintf("%s; %s reaches this node, by %s of %s", s.NAT, m.External, m.Protocol, m.Gateway)
+	}
+	return s.NAT
 }
 
 func registryLine(s monitor.Status) string {

@@ -67,7 +67,8 @@ func status() monitor.Status {
 		Links:     monitor.Links{Opened: 1, ClientCount: 10, Accepted: 1, MaxClients: 20},
 		Reachable: 3, Routes: 4, Params: 7, CRL: 3, PID: 4711,
 		Certificate: monitor.Certificate{Serial: "1f", NotBefore: Now.AddDate(0, -1, 0), NotAfter: Now.AddDate(0, 11, 0)},
-		Registry:    monitor.Registry{URL: "http://registry.example:9080", Asked: ago(90 * time.Second)}, NAT: "random", Clock: "synchronised",
+		Registry:    monitor.Registry{URL: "http://registry.example:9080", Asked: ago(90 * time.Second)}, NAT: "random",
+		Mapping: &monitor.Mapping{External: netip.MustParseAddrPort("203.0.113.1:7326"), Protocol: "PCP", Gateway: netip.MustParseAddr("192.168.1.1")}, Clock: "synchronised",
 	}
 }
 
