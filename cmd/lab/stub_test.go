@@ -163,7 +163,7 @@ func stubNode(dir, config string) error {
 	if err := stubStatus(dir, number); err != nil {
 		return err
 	}
-	f := &flood{self: number, tun: tun, sock: sock, seen: map[[32]byte]bool{}, mute: behaviour == "mute"}
+	f := &flooding{self: number, tun: tun, sock: sock, seen: map[[32]byte]bool{}, mute: behaviour == "mute"}
 	go f.fromTUN()
 	return f.fromMesh()
 }
@@ -217,8 +217,8 @@ func stubStatus(dir string, number int) error {
 	return err
 }
 
-// flood passes each packet on once.
-type flood struct {
+// deluge passes each packet on once.
+type flooding struct {
 	self int
 	tun  *os.File
 	sock *net.UDPConn
@@ -228,7 +228,7 @@ type flood struct {
 	seen map[[32]byte]bool
 }
 
-func (f *flood) fromTUN() {
+func (f *flooding) fromTUN() {
 	packet := make([]byte, 2048)
 	for {
 		n, err := f.tun.Read(packet)
@@ -239,7 +239,7 @@ func (f *flood) fromTUN() {
 	}
 }
 
-func (f *flood) fromMesh() error {
+func (f *flooding) fromMesh() error {
 	packet := make([]byte, 2048)
 	for {
 		n, _, err := f.sock.ReadFromUDP(packet)
@@ -250,7 +250,7 @@ func (f *flood) fromMesh() error {
 	}
 }
 
-func (f *flood) pass(packet []byte) {
+func (f *flooding) pass(packet []byte) {
 	if f.mute || len(packet) < 40 {
 		return
 	}
