@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"re6st/protocols/addr"
 	"re6st/protocols/rib"
 )
@@ -16,6 +18,14 @@ import (
 // inboxSize is how many Babel packets of one neighbor may wait; what comes
 // beyond is dropped, as a full socket would.
 const inboxSize = 64
+
+// How many bytes of Babel packets one neighbor may send per second, and at once: a
+// full table of babel.MaxRoutesPerNeighbor, and four times what it takes to refresh
+// it. What comes beyond is dropped, as a router must have time for the others.
+const (
+	NeighborRate  = 128 << 10
+	NeighborBurst = 1 << 20
+)
 
 // maxEarly bounds the links of which Babel speaks before they are Set: the other
 // end may be up a moment earlier, and what it says first must not be lost.
@@ -56,7 +66,12 @@ type Links struct {
 type linkPort struct {
 	link  Link // without a peer before Set
 	inbox chan packet
-	since time.Time // of its first packet, before Set
+	rate  *rate.Limiter // of bytes
+	since time.Time     // of its first packet, before Set
+}
+
+func newPort(link Link) *linkPort {
+	return &linkPort{link: link, inbox: make(chan packet, inboxSize), rate: rate.NewLimiter(NeighborRate, NeighborBurst)}
 }
 
 // packet is a Babel packet that came.
@@ -72,14 +87,14 @@ func NewLinks() *Links { return &Links{links: map[rib.LinkID]*linkPort{}} }
 // Set says that a link is up, or that its round trip has another length.
 func (l *Links) Set(link Link) {
 	l.mu.Lock()
-	inbox := make(chan packet, inboxSize)
+	port := newPort(link)
 	if p := l.links[link.ID]; p != nil {
-		inbox = p.inbox
+		port.inbox, port.rate = p.inbox, p.rate
 		if p.isEarly() {
 			l.early--
 		}
 	}
-	l.links[link.ID] = &linkPort{link: link, inbox: inbox}
+	l.links[link.ID] = port
 	changed := l.changed
 	l.mu.Unlock()
 	notify(changed)
@@ -98,7 +113,7 @@ func (l *Links) Remove(id rib.LinkID) {
 }
 
 // Deliver queues a Babel packet that came by a link, which may be about to be
-// Set. It copies body and never waits; false where there is no room.
+// Set. It copies body and never waits; false where there is no room, or too much has come.
 func (l *Links) Deliver(id rib.LinkID, at time.Time, body []byte) bool {
 	l.mu.RLock()
 	p := l.links[id]
@@ -106,13 +121,15 @@ func (l *Links) Deliver(id rib.LinkID, at time.Time, body []byte) bool {
 	if p == nil {
 		p = l.arrived(id, at)
 	}
-	select {
-	case p.inbox <- packet{at: at, body: bytes.Clone(body)}:
-		return true
-	default:
-		l.dropped.Add(1)
-		return false
+	if p.rate.AllowN(at, len(body)) {
+		select {
+		case p.inbox <- packet{at: at, body: bytes.Clone(body)}:
+			return true
+		default: // the neighbor's actor is behind
+		}
 	}
+	l.dropped.Add(1)
+	return false
 }
 
 // arrived makes room for what comes by a link before it is Set. Where there are
@@ -128,7 +145,8 @@ func (l *Links) arrived(id rib.LinkID, at time.Time) *linkPort {
 		l.forgetOldest()
 	}
 	l.early++
-	p := &linkPort{link: Link{ID: id}, inbox: make(chan packet, inboxSize), since: at}
+	p := newPort(Link{ID: id})
+	p.since = at
 	l.links[id] = p
 	return p
 }
@@ -158,7 +176,7 @@ func (l *Links) rtt(id rib.LinkID) time.Duration {
 	return 0
 }
 
-// Dropped counts the packets for which there was no room.
+// Dropped counts the packets for which there was no room, or that were too many.
 func (l *Links) Dropped() uint64 { return l.dropped.Load() }
 
 // observe has f called after each change, on the goroutine that made it.

@@ -40,6 +40,41 @@ func TestTheQueueOfALinkIsBounded(t *testing.T) {
 	}
 }
 
+func TestANeighborThatFloodsStarvesNoOther(t *testing.T) {
+	l := NewLinks()
+	l.Set(Link{ID: 1, Peer: someone})
+	l.Set(Link{ID: 2, Peer: addr.NodeIDFromUint64(10)})
+	packet := make([]byte, 1<<10)
+	start, taken := time.Now(), 0
+	deliver := func(at time.Time, id rib.LinkID) {
+		if l.Deliver(id, at, packet) {
+			taken++
+			for _, p := range l.ports() {
+				for len(p.inbox) > 0 {
+					<-p.inbox
+				}
+			}
+		}
+	}
+	for range 4 * NeighborBurst / len(packet) {
+		deliver(start, 1)
+	}
+	if taken != NeighborBurst/len(packet) || int(l.Dropped()) != 3*taken {
+		t.Errorf("%d packets taken at once, %d dropped; want a burst", taken, l.Dropped())
+	}
+	l.Set(Link{ID: 1, Peer: someone, RTT: time.Second}) // gives it no new one
+	taken = 0
+	for ms := range 10_000 {
+		deliver(start.Add(time.Duration(ms)*time.Millisecond), 1)
+	}
+	if want := 10 * NeighborRate / len(packet); taken < want-2 || taken > want+2 {
+		t.Errorf("%d packets taken in 10 s, want %d", taken, want)
+	}
+	if !l.Deliver(2, start, packet) {
+		t.Error("the other one is refused")
+	}
+}
+
 // What was under way when a link was removed makes it early again, for ever: it
 // must not take the place of those that will be set.
 func TestLinksThatAreNeverSetMakeRoomForOthers(t *testing.T) {
