@@ -97,7 +97,7 @@ func (n *parts) openPlane() error {
 	n.keys = session.NewKeys()
 	n.plane, err = dataplane.New(dataplane.Config{
 		Self: n.member.Identity.ID, TUN: n.host.tun, Conn: n.host.conn, Classes: table, Accept: n.accept,
-		Address: n.host.ranges[0].Address, Inbound: filter,
+		Address: n.host.ranges[0].Address, Inbound: filter, Marked: fabric.Marked(n.member.Authority.Fingerprint),
 	})
 	return err
 }

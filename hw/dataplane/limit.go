@@ -15,6 +15,11 @@ const (
 	traceRate, traceBurst           = 10, 40  // probes of traces answered per ingress
 	traceLinkRate, traceLinkBurst   = 50, 200 // and per link by which they come: an ingress is easily made up
 
+	// Handshake datagrams of all sources: those that begin one, and the others, which
+	// this node's own may wait for. Far more than it computes (fabric.HandshakeRate).
+	callRate, callBurst     = 2000, 1000
+	answerRate, answerBurst = 5000, 2000
+
 	// maxBuckets is how many keys a limiter tells apart.
 	maxBuckets = 4096
 )

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"re6st/hw/hwtest"
+	"re6st/hw/sock"
 	"re6st/protocols/addr"
 	"re6st/protocols/fabric"
 	"re6st/protocols/rib"
@@ -44,6 +45,38 @@ func TestNarrowLinksSplitSmallPacketsAndRefuseLargeOnes(t *testing.T) {
 	a.tun.Inject(large)
 	dropped(t, relay, DropTooBig, 1)
 	eventually(t, "the ingress was told", func() bool { return a.Stats().RelayErrors == 1 })
+}
+
+func TestHandshakesOfStrangersAreBoundedBeforeTheyCostAnything(t *testing.T) {
+	net := hwtest.NewNetwork(1)
+	a, relay, _ := line(t, net)
+	relay.marked = func(datagram []byte) bool { return datagram[1] == 'm' }
+	w := relay.newWorker()
+	now := time.Now()
+	take := func(kind fabric.Type, mark byte, times int) (taken int) {
+		for range times {
+			w.fromConn(&sock.Packet{Data: []byte{fabric.FirstByte(kind), mark}, Addr: a.at, At: now})
+			for len(relay.Handshakes()) > 0 {
+				<-relay.Handshakes()
+				taken++
+			}
+		}
+		return taken
+	}
+	if n := take(fabric.TypeInitiation, 'x', 2*callBurst); n != 0 || relay.Stats().Drops[DropHandshakeMAC] != 2*callBurst {
+		t.Errorf("%d without the network's mark were taken, dropped %v", n, relay.Stats().Drops)
+	}
+	if n := take(fabric.TypeInitiation, 'm', callBurst+7); n != callBurst || relay.Stats().Drops[DropHandshakeRate] != 7 {
+		t.Errorf("%d were taken at once, want %d; dropped %v", n, callBurst, relay.Stats().Drops)
+	}
+	// What this node's own handshakes wait for has an allowance apart.
+	if n := take(fabric.TypeResponse, 'x', answerBurst+7); n != answerBurst || relay.Stats().Drops[DropHandshakeRate] != 14 {
+		t.Errorf("%d answers were taken at once, want %d; dropped %v", n, answerBurst, relay.Stats().Drops)
+	}
+	now = now.Add(time.Second)
+	if n := take(fabric.TypeInitiation, 'm', 2*callRate); n != min(callRate, callBurst) {
+		t.Errorf("%d were taken a second later, want %d", n, min(callRate, callBurst))
+	}
 }
 
 func TestWhatWaitsInVainIsAnsweredAndForgotten(t *testing.T) {

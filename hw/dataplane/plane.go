@@ -60,6 +60,9 @@ type Config struct {
 	Accept func(peer addr.NodeID, src netip.Addr) bool
 	// Inbound is what of the mesh's packets may leave it here; nil: all.
 	Inbound *inbound.Filter
+	// Marked tells whether the first datagram of a handshake is of this network
+	// (fabric.Marked); nil: all are taken for it.
+	Marked func(datagram []byte) bool
 }
 
 // Plane is the packet path of one node. Its methods may be called by any
@@ -73,6 +76,7 @@ type Plane struct {
 	address netip.Addr
 	accept  func(addr.NodeID, netip.Addr) bool
 	inbound *inbound.Filter
+	marked  func([]byte) bool
 	start   time.Time
 
 	change   sync.Mutex // who replaces a snapshot
@@ -100,6 +104,8 @@ type Plane struct {
 
 	traceLinkLimit *limiter[rib.LinkID]
 	icmpLimit      *limiter[netip.Addr]
+	callLimit      *limiter[struct{}]
+	answerLimit    *limiter[struct{}]
 
 	drops                    [reasonCount]atomic.Uint64
 	ingress, egress, relayed counter
@@ -132,7 +138,8 @@ func New(c Config) (*Plane, error) {
 		return nil, fmt.Errorf("%w: the TUN's MTU is %d, at most %d", ErrConfig, c.TUN.MTU(), room)
 	}
 	p := &Plane{
-		self: c.Self, tun: c.TUN, conn: c.Conn, strict: c.Strict, address: c.Address, accept: c.Accept, inbound: c.Inbound, start: time.Now(),
+		self: c.Self, tun: c.TUN, conn: c.Conn, strict: c.Strict, address: c.Address, accept: c.Accept, marked: c.Marked,
+		inbound: c.Inbound, start: time.Now(),
 		waiting: newWaiting(), reassembly: fabric.NewReassembler(),
 		handshakes: make(chan Handshake, handshakeQueue), transits: make(chan Transit, transitQueue),
 		rendezvous: make(chan Transit, meetingQueue),
@@ -142,9 +149,11 @@ func New(c Config) (*Plane, error) {
 		errorLimit:   newLimiter[addr.NodeID](relayErrorRate, relayErrorBurst),
 		unknownLimit: newLimiter[addr.NodeID](unknownRate, unknownBurst),
 		traceLimit:   newLimiter[addr.NodeID](traceRate, traceBurst), traceLinkLimit: newLimiter[rib.LinkID](traceLinkRate, traceLinkBurst),
-		icmpLimit: newLimiter[netip.Addr](icmpRate, icmpBurst),
-		seed:      maphash.MakeSeed(),
-		stop:      make(chan struct{}),
+		icmpLimit:   newLimiter[netip.Addr](icmpRate, icmpBurst),
+		callLimit:   newLimiter[struct{}](callRate, callBurst),
+		answerLimit: newLimiter[struct{}](answerRate, answerBurst),
+		seed:        maphash.MakeSeed(),
+		stop:        make(chan struct{}),
 	}
 	p.workers.New = func() any { return p.newWorker() }
 	p.classes.Store(&c.Classes)

@@ -22,11 +22,29 @@ func (w *worker) fromConn(packet *sock.Packet) {
 	case t == fabric.TypeControl:
 		w.controlFrame(packet)
 	default:
-		select {
-		case w.handshakes <- Handshake{packet.Addr, packet.Local, slices.Clone(packet.Data), packet.At}:
-		default:
-			w.drop(DropHandshakeFull)
+		w.handshake(packet, t)
+	}
+}
+
+// handshake hands a datagram up, unless it is a stranger's, or one too many: what
+// links and packets need of this processor comes first.
+func (w *worker) handshake(packet *sock.Packet, t fabric.Type) {
+	limit := w.answerLimit
+	if t == fabric.TypeInitiation {
+		if w.marked != nil && !w.marked(packet.Data) {
+			w.drop(DropHandshakeMAC)
+			return
 		}
+		limit = w.callLimit
+	}
+	if !limit.allow(packet.At, struct{}{}) {
+		w.drop(DropHandshakeRate)
+		return
+	}
+	select {
+	case w.handshakes <- Handshake{packet.Addr, packet.Local, slices.Clone(packet.Data), packet.At}:
+	default:
+		w.drop(DropHandshakeFull)
 	}
 }
 

@@ -27,6 +27,8 @@ const (
 	DropQueueTimeout                 // waited for a session in vain
 	DropKeysUsedUp                   // the counter of a link or session came to its end
 	DropUnknownType                  // a datagram that is not of the fabric
+	DropHandshakeMAC                 // the first datagram of a handshake, not of this network
+	DropHandshakeRate                // too many datagrams of handshakes
 	DropHandshakeFull                // nobody reads Handshakes
 	DropUnknownLink                  // a link index that is not ours
 	DropForgedHop                    // the link's authentication failed
@@ -51,7 +53,7 @@ const (
 
 var reasonNames = [reasonCount]string{
 	"malformed", "ipv4", "not-unicast", "class-mismatch", "no-route", "loop", "too-big", "no-keys", "queue-full",
-	"queue-timeout", "keys-used-up", "unknown-type", "handshake-queue-full", "unknown-link", "forged-hop",
+	"queue-timeout", "keys-used-up", "unknown-type", "handshake-mac", "handshake-rate", "handshake-queue-full", "unknown-link", "forged-hop",
 	"replayed-hop", "hop-limit", "unknown-session", "forged", "replayed", "spoofed", "ecn", "fragment", "transit",
 	"transit-rate", "transit-queue-full", "inbound-not-established", "inbound-not-listed", "inbound-unreadable", "tun", "underlay",
 }

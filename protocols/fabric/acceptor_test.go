@@ -562,3 +562,28 @@ func TestManyNodesOfOneSourceAreAnsweredInFiveSeconds(t *testing.T) {
 		return !slices.ContainsFunc(all, func(l *siteLink) bool { return !l.IsUp() })
 	})
 }
+
+func TestMarkedTellsRequestsOfTheNetwork(t *testing.T) {
+	w, a, b := pair(t, 81)
+	ours, others := fabric.Marked(a.credentials.Authority.Fingerprint), fabric.Marked([32]byte{1})
+	seen := 0
+	w.tap = func(_, _ netip.AddrPort, d []byte) bool {
+		if d[0] != fabric.FirstByte(fabric.TypeInitiation) {
+			return false
+		}
+		seen++
+		if !ours(d) || others(d) {
+			t.Errorf("an initiation of %d bytes: %v by its own network, %v by another", len(d), ours(d), others(d))
+		}
+		d[len(d)-1] ^= 1
+		if ours(d) || ours(d[:3]) || ours(nil) {
+			t.Error("a spoilt one is taken")
+		}
+		return false
+	}
+	a.dial(b.id(), nil, b.addr)
+	w.run(time.Second)
+	if seen < 2 {
+		t.Errorf("%d initiations seen", seen)
+	}
+}

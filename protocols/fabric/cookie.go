@@ -78,6 +78,13 @@ func (k macKey) isMarked(m []byte, more ...[]byte) bool {
 	return subtle.ConstantTimeCompare(mac[:], m[end:]) == 1
 }
 
+// Marked returns what tells whether a TypeInitiation carries the MAC of the network
+// with that CA: a check to make before a datagram costs anything else.
+func Marked(fingerprint [32]byte) func(datagram []byte) bool {
+	key := newMACKey(fingerprint)
+	return func(datagram []byte) bool { return key.isMarked(datagram) }
+}
+
 // jar makes cookies and checks them without state per address, and remembers the
 // initiations of the time in which a cookie is good.
 type jar struct {
