@@ -25,6 +25,8 @@ const (
 	gossipDelay = 200 * time.Millisecond
 	// maxObserved is how many addresses at which others saw this node it tells on.
 	maxObserved = 4
+	// showEvery is how often what strangers' handshakes come to is shown at most.
+	showEvery = 100 * time.Millisecond
 	// linksPerLife is how many link ids one incarnation has: an id must not come
 	// back while the packet path may still know it.
 	linksPerLife = 1 << 20
@@ -40,9 +42,10 @@ type manager struct {
 	plan     *system.Timer
 	accept   *system.Timer
 	gossip   *system.Timer
-	told     bool   // the gossip timer is armed
-	moved    bool   // this node has another address to tell of
-	taken    uint64 // handshakes of peers that succeeded
+	told     bool      // the gossip timer is armed
+	moved    bool      // this node has another address to tell of
+	shown    time.Time // the last snapshot
+	taken    uint64    // handshakes of peers that succeeded
 
 	lastLink rib.LinkID
 	tunnels  map[rib.LinkID]*tunnelState
@@ -131,7 +134,12 @@ func (m *manager) Handle(ctx *system.Context[Message], message Message) error {
 	now := ctx.Now()
 	switch msg := message.(type) {
 	case handshake:
+		taken := m.taken
 		m.handshake(now, msg)
+		m.carryOutAll()
+		if m.taken == taken && now.Sub(m.shown) < showEvery {
+			return nil // of most nothing comes, and there may be many
+		}
 	case planTick:
 		m.planner.HandleTimeout(now)
 	case acceptTick:
@@ -243,8 +251,15 @@ func (m *manager) admit(p *cert.Identity) fabric.CloseReason {
 	}
 }
 
-// settle carries out what the machines want.
+// settle carries out what the machines want, and shows what came of it.
 func (m *manager) settle() {
+	m.carryOutAll()
+	m.shown = m.ctx.Now()
+	m.ctx.Publish(m.snapshot())
+}
+
+// carryOutAll does what the machines want.
+func (m *manager) carryOutAll() {
 	now := m.ctx.Now()
 	m.acceptor.Drain(func(e fabric.Event) {
 		switch e := e.(type) {
@@ -270,7 +285,6 @@ func (m *manager) settle() {
 	}
 	m.plan.Rearm(m.planner.NextTimeout())
 	m.accept.Rearm(m.acceptor.NextTimeout())
-	m.ctx.Publish(m.snapshot())
 }
 
 // carryOut does what the planner wants.
