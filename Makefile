@@ -13,7 +13,7 @@ TESTFLAGS ?=
 # netlink and TUN need a kernel, the lab needs these two from Debian
 TOOLS    := ip:iproute2 nft:nftables
 
-.PHONY: help build demo lab page test race test386 lint fuzz bench cross size tools clean
+.PHONY: help build demo lab page test race test386 lint fuzz bench cross size tools clean bench-flood
 
 help: ## show this list
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -57,6 +57,9 @@ lint: ## gofmt, modules, golangci-lint
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	.ci/fuzz $(FUZZTIME)
+
+bench-flood: build tools ## what is left of traffic under floods of handshakes, joins and routes; fails below 95 %
+	bin/re6st lab flood
 
 bench: ## benchmarks with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./...
