@@ -24,6 +24,9 @@ import (
 	"re6st/tsn/class"
 )
 
+// runtimeDir is where the nodes of this machine meet, until it is switched off.
+const runtimeDir = "/run/re6st"
+
 // host is what the node has of this machine.
 type host struct {
 	tun     tun.Device
@@ -78,7 +81,7 @@ func openHost(c Config, m *registry.Member, faults *fault.Table, log *slog.Logge
 	if err := h.setMark(*c.Mark, uint8(c.RouteProtocol)); err != nil {
 		log.Warn("links end where a route of the mesh covers their endpoints", "error", err)
 	}
-	if h.undo, err = netlink.Forward(); err != nil {
+	if h.undo, err = netlink.Forward(runtimeDir); err != nil {
 		log.Warn("only this machine is reached, not what lies behind it", "error", err)
 	}
 	conn, err := sock.Listen(sock.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), *c.Port), Mark: *c.Mark, Faults: faults})

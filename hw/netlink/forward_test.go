@@ -1,7 +1,11 @@
 package netlink_test
 
 import (
+	"bufio"
+	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -9,41 +13,161 @@ import (
 	"re6st/hw/netns"
 )
 
-func TestForwardingKeepsRouterAdvertisements(t *testing.T) {
+// forwardEnv makes this test binary a process that forwards, with that folder, until
+// its input ends.
+const forwardEnv = "FORWARD_TEST_DIR"
+
+func beForwarder(dir string) {
+	undo, err := netlink.Forward(dir)
+	fmt.Println("forwarding", err)
+	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+	if err := undo(); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// forwarding is a namespace with settings, and the processes that forward in it.
+type forwarding struct {
+	t   *testing.T
+	ns  *netns.NS
+	dir string
+}
+
+func newForwarding(t *testing.T) *forwarding {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root for a network namespace")
 	}
-	ns, err := netns.Create("re6st-forward-test")
+	group, err := netns.NewGroup(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { ns.Close(); _ = netns.Delete("re6st-forward-test") }()
-	err = ns.Do(func() error {
-		conf := "/proc/sys/net/ipv6/conf/"
-		for file, value := range map[string]string{"all/forwarding": "0", "lo/accept_ra": "1", "default/accept_ra": "0"} {
-			if err := os.WriteFile(conf+file, []byte(value), 0); err != nil {
-				return err
-			}
+	t.Cleanup(func() {
+		if err := group.Close(); err != nil {
+			t.Error(err)
 		}
-		want := func(when string, values map[string]string) {
-			for file, value := range values {
-				if raw, err := os.ReadFile(conf + file); err != nil || strings.TrimSpace(string(raw)) != value {
-					t.Errorf("%s: %s is %q, %v; want %s", when, file, raw, err, value)
-				}
-			}
-		}
-		undo, err := netlink.Forward()
-		if err != nil {
-			return err
-		}
-		want("forwarding", map[string]string{"all/forwarding": "1", "lo/accept_ra": "2", "default/accept_ra": "0"})
-		if err := undo(); err != nil {
-			return err
-		}
-		want("after undo", map[string]string{"all/forwarding": "0", "lo/accept_ra": "1", "default/accept_ra": "0"})
-		return nil
 	})
-	if err != nil {
+	f := &forwarding{t: t, dir: t.TempDir()}
+	if f.ns, err = group.Create("n1"); err != nil {
 		t.Fatal(err)
 	}
+	for key, value := range map[string]string{"all/forwarding": "0", "lo/accept_ra": "1", "default/accept_ra": "0"} {
+		if err := f.ns.Sysctl("net/ipv6/conf/"+key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f
+}
+
+// want compares forwarding, and lo's and default's accept_ra.
+func (f *forwarding) want(when string, values ...string) {
+	f.t.Helper()
+	for i, key := range []string{"all/forwarding", "lo/accept_ra", "default/accept_ra"} {
+		out, err := exec.Command("ip", "netns", "exec", f.ns.Name(), "cat", "/proc/sys/net/ipv6/conf/"+key).Output()
+		if got := strings.TrimSpace(string(out)); err != nil || got != values[i] {
+			f.t.Errorf("%s: %s is %q, %v; want %s", when, key, got, err, values[i])
+		}
+	}
+}
+
+// start runs a process that forwards; end asks it to end, crash does not ask.
+func (f *forwarding) start() (end, crash func()) {
+	f.t.Helper()
+	cmd := exec.Command("ip", "netns", "exec", f.ns.Name(), os.Args[0])
+	cmd.Env = append(os.Environ(), forwardEnv+"="+f.dir)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		f.t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || line != "forwarding <nil>\n" {
+		f.t.Fatalf("it said %q, %v", line, err)
+	}
+	return func() {
+			_ = in.Close()
+			if err := cmd.Wait(); err != nil {
+				f.t.Error(err)
+			}
+		}, func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+}
+
+func (f *forwarding) wantNoRecord() {
+	f.t.Helper()
+	if left, err := filepath.Glob(f.dir + "/*"); err != nil || len(left) > 0 {
+		f.t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+func TestForwardingKeepsRouterAdvertisements(t *testing.T) {
+	f := newForwarding(t)
+	end, _ := f.start()
+	f.want("forwarding", "1", "2", "0")
+	end()
+	f.want("after the end", "0", "1", "0")
+	f.wantNoRecord()
+}
+
+func TestForwardingIsPutBackAfterACrash(t *testing.T) {
+	f := newForwarding(t)
+	_, crash := f.start()
+	crash()
+	f.want("after a crash", "1", "2", "0")
+	_, crash = f.start()
+	crash()
+	end, _ := f.start()
+	f.want("forwarding again", "1", "2", "0")
+	end()
+	f.want("after the end", "0", "1", "0")
+	f.wantNoRecord()
+}
+
+func TestTheLastOneToEndPutsForwardingBack(t *testing.T) {
+	f := newForwarding(t)
+	end1, _ := f.start()
+	end2, _ := f.start()
+	_, crash3 := f.start()
+	end1()
+	f.want("one has ended", "1", "2", "0")
+	crash3()
+	f.want("another has crashed", "1", "2", "0")
+	end2()
+	f.want("all have ended", "0", "1", "0")
+	f.wantNoRecord()
+}
+
+func TestARecordOfAnotherNamespaceIsNotBelieved(t *testing.T) {
+	f := newForwarding(t)
+	_, crash := f.start()
+	crash()
+	// The namespace went, and another got its number, with a setting of its own.
+	for key, value := range map[string]string{"all/forwarding": "0", "lo/accept_ra": "0"} {
+		if err := f.ns.Sysctl("net/ipv6/conf/"+key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	end, _ := f.start()
+	end()
+	f.want("after the end", "0", "0", "0")
+}
+
+func TestWhatForwardedBeforeIsLeftForwarding(t *testing.T) {
+	f := newForwarding(t)
+	if err := f.ns.Sysctl("net/ipv6/conf/all/forwarding", "1"); err != nil {
+		t.Fatal(err)
+	}
+	end, _ := f.start()
+	end()
+	f.want("after the end", "1", "1", "0")
 }

@@ -24,7 +24,12 @@ const (
 	other    = "78"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(forwardEnv); dir != "" {
+		beForwarder(dir)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // lab is a namespace with a veth pair, v0 and v1, both up.
 type lab struct {
