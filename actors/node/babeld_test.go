@@ -110,6 +110,13 @@ func (l *lan) ip(ns *netns.NS, command string) string {
 // start runs a program in a namespace; stop asks it to end and tells how it did.
 func (l *lan) start(ns *netns.NS, env string, args ...string) (stop func() error) {
 	l.t.Helper()
+	stop, _ = l.startKillable(ns, env, args...)
+	return stop
+}
+
+// startKillable is start, with a kill that does not ask.
+func (l *lan) startKillable(ns *netns.NS, env string, args ...string) (stop func() error, kill func()) {
+	l.t.Helper()
 	cmd := exec.Command("ip", append([]string{"netns", "exec", ns.Name()}, args...)...)
 	var out bytes.Buffer
 	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), env), &out, &out
@@ -128,11 +135,21 @@ func (l *lan) start(ns *netns.NS, env string, args ...string) (stop func() error
 		return err
 	}
 	l.t.Cleanup(func() { _ = stop() })
-	return stop
+	return stop, func() {
+		stopped = true
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
 }
 
 // node makes the folder of node i and runs it.
 func (l *lan) node(ns *netns.NS, i int, config string, peers ...tunnelplan.Peer) (stop func() error) {
+	l.t.Helper()
+	return l.start(ns, nodeEnv+"="+l.folder(i, config, peers...), os.Args[0])
+}
+
+// folder makes that of node i.
+func (l *lan) folder(i int, config string, peers ...tunnelplan.Peer) string {
 	l.t.Helper()
 	dir, err := nodedir.Open(l.t.TempDir())
 	l.check(err)
@@ -162,7 +179,7 @@ func (l *lan) node(ns *netns.NS, i int, config string, peers ...tunnelplan.Peer)
 		l.check(dir.Write(name, content, nodedir.Private))
 	}
 	l.check(storePeers(dir, peers))
-	return l.start(ns, nodeEnv+"="+dir.Path(""), os.Args[0])
+	return dir.Path("")
 }
 
 // babeld runs Debian's on the trusted LAN, for a prefix of its own.

@@ -14,6 +14,7 @@ import (
 
 	"re6st/actors/discovery"
 	"re6st/actors/monitor/web"
+	"re6st/actors/subnet"
 	"re6st/protocols/inbound"
 )
 
@@ -66,6 +67,8 @@ type Config struct {
 	// PortMapping has the default route's gateway map the node's port, by PCP, NAT-PMP
 	// or UPnP IGD; true unless said.
 	PortMapping *bool `toml:"port_mapping"`
+	// Subnets hands parts of the node's prefix to interfaces of this machine.
+	Subnets []SubnetConfig `toml:"subnets"`
 	// ClientCount overrides how many links this node opens; 0: the network's.
 	ClientCount int `toml:"client_count"`
 	// MaxClients overrides how many links it accepts; 0: the network's.
@@ -86,6 +89,14 @@ type Config struct {
 	// DebugRestartWindow is the time in milliseconds within which faults of an
 	// actor count together, up to a minute; 0: the usual one. It needs DebugFaults.
 	DebugRestartWindow int `toml:"debug_restart_window_ms"`
+}
+
+// SubnetConfig is a part of the node's prefix for an interface: the one that is given,
+// or the first of Length bits that is free.
+type SubnetConfig struct {
+	Interface string       `toml:"interface"`
+	Length    int          `toml:"length"`
+	Part      netip.Prefix `toml:"part"`
 }
 
 // ReadConfig reads a TOML file. An unknown key, a wrong type or a value out of
@@ -168,6 +179,7 @@ func (c Config) check() error {
 		{"mark", int(min(*c.Mark, maxMark)), 0, maxMark - 1},
 		{"number of endpoints", len(c.Endpoints), 0, MaxEndpoints},
 		{"number of rules of inbound_list", len(c.InboundList), 0, inbound.MaxRules},
+		{"number of subnets", len(c.Subnets), 0, subnet.MaxSubnets},
 		{"number of trusted interfaces", len(c.Trusted), 0, MaxTrusted},
 		{"number of lan_interfaces", len(c.LANInterfaces), 0, discovery.MaxInterfaces},
 		{"debug_restart_window_ms", c.DebugRestartWindow, 0, maxRestartWindow},
@@ -179,6 +191,12 @@ func (c Config) check() error {
 	}
 	if c.DebugRestartWindow > 0 && !c.DebugFaults {
 		return fmt.Errorf("%w: debug_restart_window_ms is for tests; it needs debug_faults = true", ErrConfig)
+	}
+	for _, s := range c.Subnets {
+		if s.Interface == "" || s.Interface == c.Interface || s.Part.IsValid() == (s.Length != 0) {
+			return fmt.Errorf("%w: a subnet has an interface other than the node's own, and either a length or a part; "+
+				"write { interface = \"br0\", length = 80 }", ErrConfig)
+		}
 	}
 	if len(c.InboundList) > 0 && c.Inbound != inbound.List {
 		return fmt.Errorf("%w: inbound_list is given and inbound is %q; write inbound = \"list\", or leave the list out", ErrConfig, c.Inbound)

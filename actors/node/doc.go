@@ -8,6 +8,7 @@
 //	         +-- trace      traces paths, and answers others' probes
 //	         +-- portmap    has the gateway map the node's port
 //	         +-- lan        finds nodes on this machine's LANs; one child per interface
+//	         +-- subnets    hands parts of the node's prefix to interfaces
 //	         +-- tun        keeps the TUN up, and its addresses
 //	         +-- monitor    control sockets
 //	         +-- http       live page, metrics and events on the loopback, where configured
@@ -16,6 +17,7 @@
 //	trace.Config.Explain         -> neighbor.Explain
 //	discovery.Found              -> tunnel.PeersLearned
 //	portmap.Changed              -> tunnel.PortMapped, registry.Ask
+//	subnet.Attached, Detached    -> neighbor.Offer, Withdraw
 //	tunnel.RegistryWanted        -> registry.Ask           registry.Answered    -> tunnel.PeersLearned
 //	tunnel.DocumentReceived      -> verified, stored       session.Identified   -> which sources a peer may use
 //

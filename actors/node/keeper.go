@@ -13,7 +13,8 @@ import (
 
 // keeper is the actor that keeps the TUN as the node needs it: up, and with the
 // node's addresses. Whoever sets it down, or flushes it, takes addresses and routes
-// away; both come back. A TUN that is deleted ends the node, by the packet path.
+// away; both come back, as do the routes by another interface that was down. A TUN that
+// is deleted ends the node, by the packet path.
 type keeper struct {
 	open    func() (*netlink.Conn, error)
 	ifindex int
@@ -73,7 +74,14 @@ func (k *keeper) Stop(*system.Context[keeperMessage]) {}
 func (k *keeper) watch(stop context.Context, conn *netlink.Conn, say func(string)) error {
 	ctx, cancel := context.WithCancelCause(stop)
 	defer cancel(nil)
+	up := map[int]bool{}
 	err := conn.Watch(ctx, func(e netlink.Event) {
+		if e, ok := e.(netlink.LinkChanged); ok && e.Link.Index != k.ifindex {
+			if was, known := up[e.Link.Index]; known && !was && e.Link.Up {
+				k.mended() // the kernel dropped its routes when it went down
+			}
+			up[e.Link.Index] = e.Link.Up
+		}
 		if !k.concerns(e) {
 			return
 		}

@@ -12,6 +12,7 @@ import (
 	"re6st/actors/neighbor"
 	"re6st/actors/registry"
 	"re6st/actors/session"
+	"re6st/actors/subnet"
 	"re6st/actors/system"
 	"re6st/actors/trace"
 	"re6st/hw/clock"
@@ -152,6 +153,28 @@ func (n *parts) own() (prefixes []netip.Prefix, err error) {
 		prefixes = append(prefixes, p)
 	}
 	return prefixes, nil
+}
+
+// subnets are the parts of the node's general prefix that the configuration hands out.
+func (n *parts) subnets() ([]subnet.Subnet, error) {
+	wants := n.options.Config.Subnets
+	parts := make([]addr.Part, len(wants))
+	for i, w := range wants {
+		parts[i] = addr.Part{Prefix: w.Part, Length: w.Length}
+	}
+	own, err := addr.Subnet(n.host.ranges[0].Prefix, n.member.Identity.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	divided, err := addr.Divide(own, n.host.ranges[0].Address, parts)
+	if err != nil {
+		return nil, err
+	}
+	subnets := make([]subnet.Subnet, len(wants))
+	for i, w := range wants {
+		subnets[i] = subnet.Subnet{Interface: w.Interface, Part: divided[i]}
+	}
+	return subnets, nil
 }
 
 // networks are the mesh's own ranges.

@@ -10,6 +10,7 @@ import (
 	"re6st/actors/neighbor"
 	"re6st/actors/registry"
 	"re6st/actors/session"
+	"re6st/actors/subnet"
 	"re6st/actors/system"
 	"re6st/actors/tunnel"
 	"re6st/protocols/addr"
@@ -77,7 +78,7 @@ func (r *root) Start(ctx *system.Context[message]) error {
 	}
 	for _, spawn := range []func() error{
 		r.spawnEnquirer, r.spawnRouter, r.spawnKeeper, r.spawnSession, r.spawnTunnels, r.spawnTracer, r.spawnPortmap, r.spawnLAN,
-		r.spawnWatcher, r.spawnMonitor, r.spawnHTTP,
+		r.spawnSubnets, r.spawnWatcher, r.spawnMonitor, r.spawnHTTP,
 	} {
 		if err := spawn(); err != nil {
 			return err
@@ -140,6 +141,32 @@ func (r *root) spawnTunnels() error {
 		Documents: []tunnel.Document{paramsDocument(params), revocationsDocument(revoked)}, Revoked: revoked.Nodes(), Pace: pace(params.Params),
 		Plane: r.plane, Babel: r.ports.Deliver, Emit: r.fromTunnels,
 		Store: func(peers []tunnelplan.Peer) error { return storePeers(r.dir, peers) },
+	})
+	return err
+}
+
+// spawnSubnets hands out parts of the node's prefix. It runs without any too, for an
+// earlier run may have left some.
+func (r *root) spawnSubnets() error {
+	if r.host.kernel == nil {
+		return nil
+	}
+	subnets, err := r.subnets()
+	if err != nil {
+		return &system.Fault{Op: "subnets", Kind: system.BadConfig, Err: err}
+	}
+	router, self := r.router, r.member.Identity.ID
+	_, err = subnet.Spawn(r.ctx, subnet.Config{
+		Subnets: subnets, Protocol: uint8(r.options.Config.RouteProtocol), Emit: func(e subnet.Event) {
+			switch e := e.(type) {
+			case subnet.Attached:
+				router.Tell(neighbor.Offer{Origin: rib.OriginLocal, Route: rib.Route{
+					Prefix: e.Part, Egress: self, NextHop: rib.NextHop{Ifindex: e.Ifindex},
+				}})
+			case subnet.Detached:
+				router.Tell(neighbor.Withdraw{Origin: rib.OriginLocal, Key: rib.Key{Prefix: e.Part}})
+			}
+		},
 	})
 	return err
 }

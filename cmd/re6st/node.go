@@ -50,6 +50,10 @@ Keys of the configuration, all optional (TOML):
                   "2001:db8:42::/48 tcp 22", "::/0 icmp"
   port_mapping    have the gateway map the port, by PCP,   (true)
                   NAT-PMP or UPnP
+  subnets         parts of the node's prefix for           ([])
+                  interfaces of this machine, such as
+                  { interface = "br0", length = 80 }, or
+                  { interface = "br0", part = "PREFIX" }
   client_count    links to open                            (the network's)
   max_clients     links to accept                          (the network's)
   route_protocol  number on the node's kernel routes       (206)

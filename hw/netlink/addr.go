@@ -18,12 +18,16 @@ import (
 // sends lifetimes only if one of them is above 0, and an int may have 32 bits.
 const longestLifetime = 1<<31 - 1
 
+// ifaProto is IFA_PROTO of include/uapi/linux/if_addr.h.
+const ifaProto = 11
+
 // Addr is one address of a link. Comparable.
 type Addr struct {
 	Link       int          // index
 	Prefix     netip.Prefix // the address with its on-link prefix length, not masked
 	Tentative  bool         // duplicate address detection still runs: not usable yet
 	Deprecated bool         // never chosen as a source by itself (RFC 4862 section 5.5.4)
+	Protocol   uint8        // who set it: 1 to 3 the kernel, 0 nobody said (IFA_PROTO, Linux 5.18)
 }
 
 func newAddr(link int, ip netip.Addr, bits, flags int) Addr {
@@ -76,6 +80,24 @@ func (c *Conn) SetAddress(name string, prefix netip.Prefix, deprecated bool) err
 	})
 }
 
+// SetPart gives a link the router's address in a part of a node's prefix, marked with
+// a protocol number, and without the route that the kernel would add: that is for the
+// router to make. It is usable at once.
+func (c *Conn) SetPart(name string, prefix netip.Prefix, protocol uint8) error {
+	return c.change(name, "address "+prefix.String(), func(l vnl.Link) error {
+		req := c.request(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE|unix.NLM_F_ACK)
+		msg := nl.NewIfAddrmsg(unix.AF_INET6)
+		msg.Index, msg.Prefixlen = uint32(l.Attrs().Index), uint8(prefix.Bits())
+		req.AddData(msg)
+		req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, prefix.Addr().AsSlice()))
+		req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, prefix.Addr().AsSlice()))
+		req.AddData(nl.NewRtAttr(unix.IFA_FLAGS, nl.Uint32Attr(unix.IFA_F_NODAD|unix.IFA_F_NOPREFIXROUTE)))
+		req.AddData(nl.NewRtAttr(ifaProto, []byte{protocol}))
+		_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+		return err
+	})
+}
+
 // RemoveAddress takes an address from a link; one that is not there is no error.
 func (c *Conn) RemoveAddress(name string, prefix netip.Prefix) error {
 	return c.change(name, "remove address "+prefix.String(), func(l vnl.Link) error {
@@ -103,7 +125,7 @@ func decodeAddr(b []byte) (Addr, error) {
 	}
 	msg := nl.DeserializeIfAddrmsg(slices.Clone(b[:unix.SizeofIfAddrmsg]))
 	var address, local netip.Addr
-	flags := uint32(msg.Flags)
+	flags, protocol := uint32(msg.Flags), uint8(0)
 	err := attributes(b[unix.SizeofIfAddrmsg:], func(kind uint16, value []byte) error {
 		switch kind {
 		case unix.IFA_ADDRESS:
@@ -112,6 +134,10 @@ func decodeAddr(b []byte) (Addr, error) {
 			return decodeIP(&local, value)
 		case unix.IFA_FLAGS:
 			return decodeUint32(&flags, value)
+		case ifaProto:
+			if len(value) > 0 {
+				protocol = value[0]
+			}
 		}
 		return nil
 	})
@@ -125,5 +151,7 @@ func decodeAddr(b []byte) (Addr, error) {
 	if !local.IsValid() || int(msg.Prefixlen) > local.BitLen() {
 		return Addr{}, fmt.Errorf("%w: address message without a usable address", ErrMessage)
 	}
-	return newAddr(int(msg.Index), local, int(msg.Prefixlen), int(flags)), nil
+	a := newAddr(int(msg.Index), local, int(msg.Prefixlen), int(flags))
+	a.Protocol = protocol
+	return a, nil
 }

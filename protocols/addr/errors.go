@@ -9,4 +9,5 @@ var (
 	ErrNetwork = errors.New("not a re6st network")
 	ErrTooLong = errors.New("prefix longer than 128 bits")
 	ErrNodeID  = errors.New("not a node id")
+	ErrPart    = errors.New("no part of the node's prefix")
 )

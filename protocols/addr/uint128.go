@@ -21,6 +21,8 @@ func (u uint128) bytes() (b [16]byte) {
 func (u uint128) or(v uint128) uint128  { return uint128{u.hi | v.hi, u.lo | v.lo} }
 func (u uint128) and(v uint128) uint128 { return uint128{u.hi & v.hi, u.lo & v.lo} }
 
+func (u uint128) not() uint128 { return uint128{^u.hi, ^u.lo} }
+
 func (u uint128) shl(n uint) uint128 {
 	if n >= 64 {
 		return uint128{u.lo << (n - 64), 0}
