@@ -190,7 +190,7 @@ func (c *Conn) fill(packets []sock.Packet, n int, a arrival) int {
 		return n
 	}
 	p.Data = append(p.Data[:0], a.Data...)
-	p.Addr, p.Local, p.TOS, p.At = a.From, a.To.Addr(), a.TOS, a.at
+	p.Addr, p.Local, p.Interface, p.TOS, p.At = a.From, a.To.Addr(), 0, a.TOS, a.at
 	c.received.Add(1)
 	return n + 1
 }

@@ -11,8 +11,9 @@
 //     for itself (RFC 8899 section 4.1). What does not fit fails with EMSGSIZE.
 //   - a mark (SO_MARK), so that a rule can keep the underlay's packets off the
 //     mesh's routes.
-//   - the address that a packet was sent to, on receipt, so that the answer may
-//     leave from it: a host with two uplinks is two addresses to its peers.
+//   - the address that a packet was sent to and the interface that it came by, on
+//     receipt, so that the answer may leave from there: a host with two uplinks is
+//     two addresses to its peers.
 //
 // UDP loses packets; so what the kernel refuses for one packet (no buffer, a
 // firewall, no route, an ICMP error of an earlier one) is counted, and neither

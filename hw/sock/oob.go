@@ -28,7 +28,8 @@ const (
 // oobLen holds the control messages of one packet in either direction.
 const oobLen = 256
 
-// putOOB writes the source address and the traffic class of a packet to send.
+// putOOB writes the source address, the interface and the traffic class of a packet to
+// send.
 func putOOB(oob *[oobLen]byte, p *Packet) []byte {
 	b := oob[:0]
 	v4 := p.Addr.Addr().Unmap().Is4()
@@ -36,12 +37,14 @@ func putOOB(oob *[oobLen]byte, p *Packet) []byte {
 		if v4 {
 			var info [inet4PktinfoLen]byte
 			a := p.Local.Unmap().As4()
+			native.PutUint32(info[:], uint32(p.Interface))
 			copy(info[4:], a[:])
 			b = appendCmsg(b, unix.IPPROTO_IP, unix.IP_PKTINFO, info[:])
 		} else {
 			var info [inet6PktinfoLen]byte
 			a := p.Local.As16()
 			copy(info[:], a[:])
+			native.PutUint32(info[16:], uint32(p.Interface))
 			b = appendCmsg(b, unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, info[:])
 		}
 	}
@@ -95,8 +98,10 @@ func parseCmsg(level, typ uint32, data []byte, p *Packet) {
 	switch {
 	case level == unix.IPPROTO_IPV6 && typ == unix.IPV6_PKTINFO && len(data) >= inet6PktinfoLen:
 		p.Local = netip.AddrFrom16([16]byte(data)).Unmap()
+		p.Interface = int(int32(native.Uint32(data[16:])))
 	case level == unix.IPPROTO_IP && typ == unix.IP_PKTINFO && len(data) >= inet4PktinfoLen:
 		p.Local = netip.AddrFrom4([4]byte(data[8:]))
+		p.Interface = int(int32(native.Uint32(data)))
 	case level == unix.IPPROTO_IPV6 && typ == unix.IPV6_TCLASS && len(data) >= 4:
 		p.TOS = uint8(native.Uint32(data))
 	case level == unix.IPPROTO_IP && typ == unix.IP_TOS && len(data) >= 1:

@@ -14,6 +14,9 @@ type Packet struct {
 	// Local is our address: of a packet read, where it was sent to; of one to
 	// write, the source, or the zero Addr where the kernel shall choose.
 	Local netip.Addr
+	// Interface is the index of the interface that a packet came by, or is to leave
+	// by; 0 is the one that leads there.
+	Interface int
 	// TOS is the traffic class: DSCP in the upper six bits, ECN in the lower two.
 	TOS uint8
 	// At is when the kernel took a packet in; set by a read. It has a monotonic

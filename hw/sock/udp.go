@@ -150,7 +150,7 @@ func (u *UDP) ReadBatch(packets []Packet) (int, error) {
 		}
 		u.received.Add(1)
 		p.Data, p.Addr = room[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		p.Local, p.TOS, p.At = netip.Addr{}, 0, time.Now()
+		p.Local, p.Interface, p.TOS, p.At = netip.Addr{}, 0, 0, time.Now()
 		parseOOB(u.oob[:oobn], p)
 		return 1, nil
 	}
