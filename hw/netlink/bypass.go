@@ -71,14 +71,13 @@ func (b *Bypass) defaults() ([]Route, error) {
 	for _, l := range links {
 		outside[l.Index] = l.Group != MeshGroup
 	}
-	routes, err := dump(b.table.list)
+	routes, err := b.conn.defaults()
 	if err != nil {
-		return nil, fmt.Errorf("netlink: list routes: %w", err)
+		return nil, err
 	}
 	var defaults []Route
-	for _, h := range routes {
-		r := h.route
-		if h.table == MainTable && !h.cloned && r.Dst.Bits() == 0 && r.Kind == Unicast && outside[r.Link] {
+	for _, r := range routes {
+		if outside[r.Link] {
 			defaults = append(defaults, r)
 		}
 	}
