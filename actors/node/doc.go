@@ -10,12 +10,13 @@
 //	         +-- lan        finds nodes on this machine's LANs; one child per interface
 //	         +-- subnets    hands parts of the node's prefix to interfaces
 //	         +-- tun        keeps the TUN up, and its addresses
+//	         +-- underlay   watches how this machine reaches others
 //	         +-- monitor    control sockets
 //	         +-- http       live page, metrics and events on the loopback, where configured
 //
 //	tunnel.LinkChanged, LinkDown -> neighbor.Links         neighbor.Reachable   -> tunnel.RoutingChanged
 //	trace.Config.Explain         -> neighbor.Explain
-//	discovery.Found              -> tunnel.PeersLearned
+//	discovery.Found              -> tunnel.PeersLearned    netlink.Uplink       -> tunnel.NetworkChanged
 //	portmap.Changed              -> tunnel.PortMapped, registry.Ask
 //	subnet.Attached, Detached    -> neighbor.Offer, Withdraw
 //	tunnel.RegistryWanted        -> registry.Ask           registry.Answered    -> tunnel.PeersLearned

@@ -31,19 +31,21 @@ func (r *root) spawnKeeper() error {
 	if r.host.kernel == nil {
 		return nil
 	}
-	open := func() (*netlink.Conn, error) {
-		conn, err := netlink.Open()
-		if err == nil {
-			conn.SetFaults(r.faults)
-		}
-		return conn, err
-	}
 	router := r.router
 	_, err := system.Spawn(r.ctx, "tun", keeperSpec(keeper{
-		open: open, ifindex: r.host.ifindex, ranges: r.host.ranges,
+		open: r.openKernel, ifindex: r.host.ifindex, ranges: r.host.ranges,
 		mended: func() { router.Tell(neighbor.KernelLost{}) },
 	}))
 	return err
+}
+
+// openKernel is for an actor's own use of the kernel's tables.
+func (n *parts) openKernel() (*netlink.Conn, error) {
+	conn, err := netlink.Open()
+	if err == nil {
+		conn.SetFaults(n.faults)
+	}
+	return conn, err
 }
 
 func keeperSpec(k keeper) system.Spec[keeperMessage] {

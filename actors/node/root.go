@@ -13,6 +13,7 @@ import (
 	"re6st/actors/subnet"
 	"re6st/actors/system"
 	"re6st/actors/tunnel"
+	"re6st/hw/netlink"
 	"re6st/protocols/addr"
 	"re6st/protocols/cert"
 	beacon "re6st/protocols/discovery"
@@ -61,6 +62,9 @@ type root struct {
 	beat     *system.Timer             // of the watchdog
 	params   chan *wire.SignedParams   // to be stored
 	crl      chan *cert.RevocationList // likewise
+
+	uplinks   []netlink.Uplink // of the last NetworkChanged; nil: none was told
+	endpoints []netip.AddrPort
 }
 
 // Start spawns the children: routing before tunnels, so that a link that comes
@@ -77,8 +81,8 @@ func (r *root) Start(ctx *system.Context[message]) error {
 		r.rememberAgain()
 	}
 	for _, spawn := range []func() error{
-		r.spawnEnquirer, r.spawnRouter, r.spawnKeeper, r.spawnSession, r.spawnTunnels, r.spawnTracer, r.spawnPortmap, r.spawnLAN,
-		r.spawnSubnets, r.spawnWatcher, r.spawnMonitor, r.spawnHTTP,
+		r.spawnEnquirer, r.spawnRouter, r.spawnKeeper, r.spawnSession, r.spawnTunnels, r.spawnUnderlay, r.spawnTracer, r.spawnPortmap,
+		r.spawnLAN, r.spawnSubnets, r.spawnWatcher, r.spawnMonitor, r.spawnHTTP,
 	} {
 		if err := spawn(); err != nil {
 			return err
@@ -217,6 +221,8 @@ func (r *root) Handle(_ *system.Context[message], m message) error {
 	switch m := m.(type) {
 	case registryWanted:
 		r.ask()
+	case uplinksSeen:
+		r.uplinksSeen(m.uplinks)
 	case registryLate:
 		r.answered(registry.Unanswered{Err: errLate})
 	case answered:

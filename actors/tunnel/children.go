@@ -59,7 +59,7 @@ func (m *manager) spawn(snap LinkSnapshot, l *lease) *tunnelState {
 	snap.ID, snap.Since = m.lastLink, now
 	l.link, l.peer = snap.ID, snap.Peer
 	l.known, l.self, l.documents = m.known(now), m.endpoints(), m.kept.documents
-	l.credentials, l.pace = m.kept.credentials, m.kept.pace
+	l.credentials, l.pace, l.uplinks = m.kept.credentials, m.kept.pace, m.kept.uplinks
 	cfg, manager := m.cfg, m.ctx.Self()
 	ref, err := system.Spawn(m.ctx, fmt.Sprintf("%s.%d", snap.Peer, snap.ID), system.Spec[tunnelMessage]{
 		Kind: "tunnel",

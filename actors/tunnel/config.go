@@ -21,7 +21,7 @@ type Config struct {
 	Prefix      addr.Bits // this node's
 	Software    string    // what peers are told that this is
 	Limits      tunnelplan.Limits
-	// Endpoints are where this node believes to be reachable.
+	// Endpoints are where this node believes to be reachable, until NetworkChanged.
 	Endpoints []netip.AddrPort
 	// Networks are the mesh's own ranges: no endpoint lies in them.
 	Networks []netip.Prefix
@@ -55,14 +55,15 @@ type Plane interface {
 	Handshakes() <-chan dataplane.Handshake
 	Rendezvous() <-chan dataplane.Transit
 	SendRendezvous(egress addr.NodeID, payload []byte) error
-	Send(to netip.AddrPort, datagram []byte) error
+	Send(by fabric.Path, datagram []byte) error
 	AddLink(id rib.LinkID, peer addr.NodeID, remote netip.AddrPort, control func(dataplane.Control))
 	RemoveLink(id rib.LinkID)
 	InstallLink(id rib.LinkID, s *fabric.LinkSession)
 	UseLink(id rib.LinkID, s *fabric.LinkSession)
 	RetireLink(index uint32)
-	SetRemote(id rib.LinkID, remote netip.AddrPort)
+	SetPath(id rib.LinkID, path fabric.Path)
 	SendControl(id rib.LinkID, kind fabric.ControlKind, body []byte) error
+	SendControlBy(id rib.LinkID, by fabric.Path, kind fabric.ControlKind, body []byte) error
 	NewIndex() uint32
 }
 
@@ -70,6 +71,7 @@ type Plane interface {
 func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
 	kept := &memory{
 		credentials: cfg.Credentials, limits: cfg.Limits, pace: cfg.Pace, revoked: cfg.Revoked, remembered: cfg.Remembered,
+		endpoints: cfg.Endpoints,
 	}
 	for _, d := range cfg.Documents {
 		kept.documents[d.Kind] = d

@@ -21,8 +21,10 @@ type memory struct {
 	limits      tunnelplan.Limits
 	pace        fabric.Pace
 	remembered  []tunnelplan.Peer
+	endpoints   []netip.AddrPort // where this node believes to be reachable
 	observed    []netip.AddrPort // where others saw this node, the newest first
 	mapped      netip.AddrPort   // where a gateway maps a port to it
+	uplinks     []fabric.Uplink  // addresses of this node, best first
 }
 
 // lease is what outlives an incarnation of a tunnel: what it has in the packet
@@ -35,7 +37,8 @@ type lease struct {
 	endpoints []netip.AddrPort
 	waits     bool // the peer dials; this end has no reason to
 
-	suite   string        // of the keys in use
+	using   uint32        // the local index of the keys in use
+	suite   string        // of these
 	keyed   time.Time     // when they came into use
 	added   bool          // the packet path knows the link
 	told    bool          // the manager knows that it is up
@@ -48,6 +51,7 @@ type lease struct {
 	known     []peer.Peer      // of whom to tell the peer
 	self      []netip.AddrPort // where this node is reached
 	documents [peer.Documents]Document
+	uplinks   []fabric.Uplink // addresses of this node, best first
 
 	credentials *fabric.Credentials
 	pace        fabric.Pace
@@ -64,4 +68,15 @@ func (l *lease) release(index uint32) {
 func (l *lease) prefer(remote netip.AddrPort) {
 	l.endpoints = slices.DeleteFunc(slices.Clone(l.endpoints), func(e netip.AddrPort) bool { return e == remote })
 	l.endpoints = append([]netip.AddrPort{remote}, l.endpoints...)
+}
+
+// learn notes where the peer says to be, behind the address that is used.
+func (l *lease) learn(endpoints []netip.AddrPort) {
+	used := l.endpoints[:min(len(l.endpoints), 1)]
+	l.endpoints = slices.Clone(used)
+	for _, e := range endpoints {
+		if !slices.Contains(used, e) {
+			l.endpoints = append(l.endpoints, e)
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -162,6 +163,8 @@ func (m *manager) Handle(ctx *system.Context[Message], message Message) error {
 		m.mapped(now, msg.Endpoint)
 	case rendezvous:
 		m.met(now, msg)
+	case NetworkChanged:
+		m.networkChanged(now, msg)
 	default:
 		m.fromChild(now, message)
 	}
@@ -197,6 +200,11 @@ func (m *manager) fromChild(now time.Time, message Message) {
 		if t := m.tunnels[msg.link]; t != nil {
 			t.snap.RTT = msg.rtt
 			m.announce(t)
+		}
+	case moved:
+		if t := m.tunnels[msg.link]; t != nil {
+			t.snap.Remote = msg.remote
+			m.ctx.Event("moved", fmt.Sprintf("link %d with %s to %s", msg.link, t.snap.Prefix.CN(), msg.remote))
 		}
 	case parting:
 		m.parting(msg)
@@ -235,7 +243,7 @@ func (m *manager) handshake(now time.Time, h handshake) {
 		t.ref.Tell(shaken(h))
 		return
 	}
-	m.acceptor.HandleDatagram(now, h.From, h.Datagram)
+	m.acceptor.HandleDatagram(now, h.Path, h.Datagram)
 }
 
 // admit decides about a peer that wants a link.
@@ -352,9 +360,9 @@ func (m *manager) drained(t *tunnelState) {
 	}
 }
 
-func (m *manager) send(to netip.AddrPort, datagram []byte) {
-	if err := m.cfg.Plane.Send(to, datagram); err != nil {
-		m.ctx.Log().Debug("handshake not sent", "to", to, "error", err)
+func (m *manager) send(by fabric.Path, datagram []byte) {
+	if err := m.cfg.Plane.Send(by, datagram); err != nil {
+		m.ctx.Log().Debug("handshake not sent", "to", by.Remote, "error", err)
 	}
 }
 
@@ -394,6 +402,22 @@ func (m *manager) known(now time.Time) []peer.Peer {
 	return peers
 }
 
+// networkChanged has the links follow this node's addresses. What failed by the old
+// ones may work now; and where others saw this node they see it no more.
+func (m *manager) networkChanged(now time.Time, c NetworkChanged) {
+	first := m.kept.uplinks == nil
+	m.kept.uplinks = c.Uplinks
+	m.tellAll(newUplinks{c.Uplinks})
+	if !slices.Equal(m.kept.endpoints, c.Endpoints) {
+		m.kept.endpoints, m.kept.observed = c.Endpoints, nil
+		m.watch.HandleOwn(c.Endpoints)
+		m.tellAll(newSelf{m.endpoints()})
+	}
+	if !first {
+		m.planner.HandleNetworkChange(now)
+	}
+}
+
 // observe adds an address at which somebody saw this node, unless no other could
 // dial it there.
 func (m *manager) observe(now time.Time, at netip.AddrPort) {
@@ -408,7 +432,7 @@ func (m *manager) observe(now time.Time, at netip.AddrPort) {
 }
 
 func (m *manager) endpoints() []netip.AddrPort {
-	all := slices.Clone(m.cfg.Endpoints)
+	all := slices.Clone(m.kept.endpoints)
 	for _, e := range append([]netip.AddrPort{m.kept.mapped}, m.kept.observed...) {
 		if e.IsValid() && !slices.Contains(all, e) {
 			all = append(all, e)

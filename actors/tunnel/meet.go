@@ -18,7 +18,7 @@ const natIdle = 20 * time.Second
 
 // startMeetings brings what comes over the mesh from nodes that want to meet.
 func (m *manager) startMeetings() {
-	m.watch.HandleOwn(m.cfg.Endpoints)
+	m.watch.HandleOwn(m.kept.endpoints)
 	m.ctx.Pump("rendezvous", func(stop context.Context, p *system.Pump[Message]) error {
 		for {
 			select {
@@ -65,7 +65,7 @@ func (m *manager) reach() nat.Kind {
 // meet tells a peer, over the mesh, where to dial this node now: first where it is
 // mapped and where others see it.
 func (m *manager) meet(e tunnelplan.Meet) {
-	at := slices.Concat([]netip.AddrPort{m.kept.mapped}, m.kept.observed, m.cfg.Endpoints)
+	at := slices.Concat([]netip.AddrPort{m.kept.mapped}, m.kept.observed, m.kept.endpoints)
 	r := peer.Rendezvous{Answer: e.Answer, Nonce: e.Nonce, NAT: m.reach(), Endpoints: at}.Checked(m.cfg.Networks)
 	body, err := peer.Append(nil, peer.Header{Epoch: m.ctx.Rand().Uint32(), Sequence: 1}, r)
 	if err == nil {

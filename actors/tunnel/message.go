@@ -58,6 +58,13 @@ type Revoked struct {
 // links get new keys by one at once.
 type Renewed struct{ Credentials *fabric.Credentials }
 
+// NetworkChanged tells the addresses of this node, best first, and where others may dial
+// it: at the start, and when one of them has changed.
+type NetworkChanged struct {
+	Uplinks   []fabric.Uplink
+	Endpoints []netip.AddrPort
+}
+
 // ObservedAt is where somebody outside of the links sees this node.
 type ObservedAt struct{ Endpoint netip.AddrPort }
 
@@ -102,6 +109,10 @@ type (
 		link rib.LinkID
 		rtt  time.Duration
 	}
+	moved struct {
+		link   rib.LinkID
+		remote netip.AddrPort
+	}
 	parting struct {
 		link   rib.LinkID
 		reason peer.Reason
@@ -117,6 +128,7 @@ func (Revoked) managerMessage()        {}
 func (Renewed) managerMessage()        {}
 func (ObservedAt) managerMessage()     {}
 func (PortMapped) managerMessage()     {}
+func (NetworkChanged) managerMessage() {}
 func (handshake) managerMessage()      {}
 func (rendezvous) managerMessage()     {}
 func (seen) managerMessage()           {}
@@ -133,6 +145,7 @@ func (verified) managerMessage()       {}
 func (learned) managerMessage()        {}
 func (measured) managerMessage()       {}
 func (parting) managerMessage()        {}
+func (moved) managerMessage()          {}
 func (received) managerMessage()       {}
 
 // tunnelMessage is what a tunnel takes.
@@ -159,6 +172,7 @@ type (
 	newCredentials  struct{ *fabric.Credentials }
 	setPace         struct{ fabric.Pace }
 	newSelf         struct{ endpoints []netip.AddrPort }
+	newUplinks      struct{ uplinks []fabric.Uplink }
 )
 
 func (shaken) tunnelMessage()          {}
@@ -179,6 +193,7 @@ func (newDocument) tunnelMessage()     {}
 func (newCredentials) tunnelMessage()  {}
 func (setPace) tunnelMessage()         {}
 func (newSelf) tunnelMessage()         {}
+func (newUplinks) tunnelMessage()      {}
 
 // Event is what the manager tells the node.
 //

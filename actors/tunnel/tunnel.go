@@ -43,6 +43,8 @@ func (t *tunnel) Start(ctx *system.Context[tunnelMessage]) error {
 	})
 	t.link.SetUse(ctx.Now(), t.lease.inUse)
 	t.keepOpen(ctx.Now())
+	t.link.SetUplinks(ctx.Now(), t.lease.uplinks)
+	t.link.SetEndpoints(t.lease.endpoints)
 	t.attach()
 	frames := t.lease.control
 	ctx.Pump("control", func(stop context.Context, p *system.Pump[tunnelMessage]) error {
@@ -108,7 +110,7 @@ func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) err
 	now := ctx.Now()
 	switch m := m.(type) {
 	case shaken:
-		t.link.HandleHandshake(now, m.From, m.Datagram)
+		t.link.HandleHandshake(now, m.Path, m.Datagram)
 	case accepted:
 		if !t.link.HandleAccepted(now, m.Accepted) {
 			t.settle() // the end of this link, before the next one
@@ -137,6 +139,9 @@ func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) err
 		t.keepOpen(now)
 	case closeLink:
 		t.link.Close(m.reason)
+	case newUplinks:
+		t.lease.uplinks = m.uplinks
+		t.link.SetUplinks(now, m.uplinks)
 	case cancelDial:
 		t.link.Cancel()
 	default:
@@ -170,7 +175,9 @@ func (t *tunnel) control(now time.Time, m controlled) error {
 	if !t.link.IsUp() && slices.Contains(t.leftovers, m.Index) {
 		t.stand(m)
 	}
-	t.link.HandleControl(now, m.At, m.Index, m.Kind, m.Body)
+	t.link.HandleControl(now, fabric.ControlFrame{
+		At: m.At, Index: m.Index, Counter: m.Counter, Kind: m.Kind, Body: m.Body, Path: m.Path,
+	})
 	if m.Kind == fabric.ControlPeer && t.exchange != nil {
 		if err := t.exchange.HandleMessage(now, m.Body); err != nil {
 			t.ctx.Log().Debug("peer message refused", "error", err)
@@ -253,10 +260,10 @@ func (t *tunnel) carryOut(e fabric.Event) {
 	switch e := e.(type) {
 	case fabric.Send:
 		if err := plane.Send(e.To, e.Datagram); err != nil {
-			t.ctx.Log().Debug("handshake not sent", "to", e.To, "error", err)
+			t.ctx.Log().Debug("handshake not sent", "to", e.To.Remote, "error", err)
 		}
 	case fabric.SendControl:
-		t.sendControl(e.Kind, e.Body)
+		t.sendControlBy(e.To, e.Kind, e.Body)
 	case fabric.Expect:
 		t.manager.Tell(expected{id, e.Index, true})
 	case fabric.Forget:
@@ -265,13 +272,7 @@ func (t *tunnel) carryOut(e fabric.Event) {
 		t.lease.hold(e.Session.LocalIndex())
 		plane.InstallLink(id, e.Session)
 	case fabric.Use:
-		t.lease.prefer(e.Remote)
-		t.lease.suite, t.lease.keyed = e.Session.Suite().String(), t.ctx.Now()
-		plane.SetRemote(id, e.Remote)
-		plane.UseLink(id, e.Session)
-		if t.exchange != nil {
-			t.exchange.HandleObserved(t.ctx.Now(), e.Remote)
-		}
+		t.use(e)
 	case fabric.Retire:
 		t.lease.release(e.Index)
 		plane.RetireLink(e.Index)
@@ -285,6 +286,33 @@ func (t *tunnel) carryOut(e fabric.Event) {
 		t.manager.Tell(verified{e.Peer})
 	case fabric.Duplicate:
 		t.manager.Tell(duplicate{e})
+	}
+}
+
+// use sends with other keys, or by another path.
+func (t *tunnel) use(e fabric.Use) {
+	plane, l := t.cfg.Plane, t.lease
+	before := netip.AddrPort{}
+	if len(l.endpoints) > 0 {
+		before = l.endpoints[0]
+	}
+	l.prefer(e.Path.Remote)
+	if index := e.Session.LocalIndex(); index != l.using {
+		l.using, l.suite, l.keyed = index, e.Session.Suite().String(), t.ctx.Now()
+	}
+	plane.SetPath(l.link, e.Path)
+	plane.UseLink(l.link, e.Session)
+	if t.exchange != nil {
+		t.exchange.HandleObserved(t.ctx.Now(), e.Path.Remote)
+	}
+	if l.told && before != e.Path.Remote {
+		t.manager.Tell(moved{l.link, e.Path.Remote})
+	}
+}
+
+func (t *tunnel) sendControlBy(by fabric.Path, kind fabric.ControlKind, body []byte) {
+	if err := t.cfg.Plane.SendControlBy(t.lease.link, by, kind, body); err != nil {
+		t.ctx.Log().Debug("control frame not sent", "kind", kind, "error", err)
 	}
 }
 
@@ -343,6 +371,8 @@ func (t *tunnel) heard(e peer.Event) {
 	case peer.Send:
 		t.sendControl(fabric.ControlPeer, e.Body)
 	case peer.Introduced:
+		t.lease.learn(e.Hello.Endpoints)
+		t.link.SetEndpoints(t.lease.endpoints)
 		t.manager.Tell(learned{tunnelplan.Direct, []tunnelplan.Peer{{
 			ID: t.lease.peer, Prefix: e.Hello.Prefix, Static: e.Hello.Static, Endpoints: e.Hello.Endpoints, Seen: now,
 		}}})

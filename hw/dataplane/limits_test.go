@@ -247,38 +247,41 @@ func TestControlAndHandshakesFromANewAddressGoUpAndMoveNothing(t *testing.T) {
 	if err := a.SendControl(2, fabric.ControlProbe, nil); err != nil {
 		t.Fatal(err)
 	}
-	if c := <-relay.control; c.From != moved {
-		t.Errorf("from %s", c.From)
+	if c := <-relay.control; c.Path.Remote != moved || c.Path.Local.Addr != relay.at.Addr() {
+		t.Errorf("by %v", c.Path)
 	}
 	if s, _ := relay.LinkStats(1); s.Remote != a.at {
 		t.Errorf("the link moved to %s by itself", s.Remote)
 	}
-	if err := relay.SendControlTo(1, moved, fabric.ControlPathChallenge, []byte("challenge")); err != nil {
+	if err := relay.SendControlBy(1, fabric.Path{Remote: moved}, fabric.ControlPathChallenge, []byte("challenge")); err != nil {
 		t.Fatal(err)
 	}
 	if c := <-a.control; c.Kind != fabric.ControlPathChallenge {
 		t.Errorf("%+v", c)
 	}
-	relay.SetRemote(1, moved)
+	if err := relay.SendControlBy(1, fabric.Path{Remote: netip.AddrPortFrom(host(general, 1), 1)}, fabric.ControlPathChallenge, nil); !errors.Is(err, ErrRemote) {
+		t.Errorf("a challenge into the mesh: %v", err)
+	}
+	relay.SetPath(1, fabric.Path{Remote: moved})
 	if err := relay.SendControl(1, fabric.ControlProbe, nil); err != nil {
 		t.Fatal(err)
 	}
 	<-a.control
-	relay.SetRemote(1, netip.AddrPortFrom(host(general, 1), 1))
+	relay.SetPath(1, fabric.Path{Remote: netip.AddrPortFrom(host(general, 1), 1)})
 	if s, _ := relay.LinkStats(1); s.Remote != moved {
 		t.Errorf("the link was moved into the mesh, to %s", s.Remote)
 	}
-	if err := a.Send(netip.AddrPortFrom(host(general, 2), 1), []byte{0x11}); !errors.Is(err, ErrRemote) {
+	if err := a.Send(fabric.Path{Remote: netip.AddrPortFrom(host(general, 2), 1)}, []byte{0x11}); !errors.Is(err, ErrRemote) {
 		t.Errorf("a handshake into the mesh: %v", err)
 	}
-	if err := a.Send(relay.at, []byte{fabric.FirstByte(fabric.TypeInitiation), 1, 2}); err != nil {
+	if err := a.Send(fabric.Path{Remote: relay.at}, []byte{fabric.FirstByte(fabric.TypeInitiation), 1, 2}); err != nil {
 		t.Fatal(err)
 	}
-	if h := <-relay.Handshakes(); h.From != moved || h.Local != relay.at.Addr() || len(h.Datagram) != 3 || h.At.IsZero() {
+	if h := <-relay.Handshakes(); h.Path.Remote != moved || h.Path.Local.Addr != relay.at.Addr() || len(h.Datagram) != 3 || h.At.IsZero() {
 		t.Errorf("%+v", h)
 	}
 	for range handshakeQueue + 5 {
-		if err := a.Send(relay.at, []byte{fabric.FirstByte(fabric.TypeInitiation)}); err != nil {
+		if err := a.Send(fabric.Path{Remote: relay.at}, []byte{fabric.FirstByte(fabric.TypeInitiation)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -303,7 +306,7 @@ func TestCallsAboutLinksThatAreNotReadyFail(t *testing.T) {
 	if err := control(7); !errors.Is(err, ErrNoRemote) {
 		t.Errorf("no remote: %v", err)
 	}
-	a.SetRemote(7, b.at)
+	a.SetPath(7, fabric.Path{Remote: b.at})
 	if err := a.SendControl(7, fabric.ControlProbe, make([]byte, maxFrame)); !errors.Is(err, ErrTooLong) {
 		t.Errorf("too long: %v", err)
 	}

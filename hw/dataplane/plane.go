@@ -122,9 +122,8 @@ type Plane struct {
 
 // Handshake is a datagram for the handshake machines.
 type Handshake struct {
-	From     netip.AddrPort
-	Local    netip.Addr // where it was sent to
-	Datagram []byte     // the receiver's
+	Path     fabric.Path // by which it came
+	Datagram []byte      // the receiver's
 	At       time.Time
 }
 

@@ -77,7 +77,7 @@ func TestLinkStatsTellLifeAndUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := <-relay.control
-	if c.Link != 1 || c.Kind != fabric.ControlProbe || string(c.Body) != "probe" || c.From != a.at || c.Local != relay.at.Addr() || c.At.IsZero() {
+	if c.Link != 1 || c.Kind != fabric.ControlProbe || string(c.Body) != "probe" || c.Path.Remote != a.at || c.Path.Local.Addr != relay.at.Addr() || c.At.IsZero() {
 		t.Errorf("%+v", c)
 	}
 	s, ok := relay.LinkStats(1)

@@ -42,7 +42,7 @@ func (w *worker) handshake(packet *sock.Packet, t fabric.Type) {
 		return
 	}
 	select {
-	case w.handshakes <- Handshake{packet.Addr, packet.Local, slices.Clone(packet.Data), packet.At}:
+	case w.handshakes <- Handshake{pathOf(packet), slices.Clone(packet.Data), packet.At}:
 	default:
 		w.drop(DropHandshakeFull)
 	}
@@ -54,6 +54,7 @@ func (w *worker) controlFrame(packet *sock.Packet) {
 		w.drop(DropUnknownLink)
 		return
 	}
+	counter := fabric.ControlCounter(packet.Data)
 	kind, body, err := r.session.OpenControl(packet.Data)
 	if err != nil {
 		w.drop(hopReason(err))
@@ -64,8 +65,13 @@ func (w *worker) controlFrame(packet *sock.Packet) {
 	case kind == fabric.ControlTransit:
 		w.transit(r.link.id, body, packet.At)
 	case r.link.control != nil:
-		r.link.control(Control{r.link.id, r.session.LocalIndex(), kind, body, packet.Addr, packet.Local, packet.At})
+		r.link.control(Control{r.link.id, r.session.LocalIndex(), kind, body, counter, pathOf(packet), packet.At})
 	}
+}
+
+// pathOf is how a packet came, as seen from here.
+func pathOf(packet *sock.Packet) fabric.Path {
+	return fabric.Path{Local: fabric.Local{Addr: packet.Local, Interface: packet.Interface}, Remote: packet.Addr}
 }
 
 func (w *worker) heard(l *link, packet *sock.Packet) {

@@ -142,7 +142,7 @@ func (p *Plane) LinkStats(id rib.LinkID) (LinkStats, bool) {
 		return LinkStats{}, false
 	}
 	return LinkStats{
-		Peer: l.peer, Remote: *l.remote.Load(), Sent: l.sent.load(), Received: l.received.load(),
+		Peer: l.peer, Remote: l.path.Load().Remote, Sent: l.sent.load(), Received: l.received.load(),
 		LastReceived: p.timeOf(l.lastReceived.Load()), LastData: p.timeOf(l.lastData.Load()),
 	}, true
 }

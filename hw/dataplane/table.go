@@ -31,7 +31,7 @@ type link struct {
 	peer    addr.NodeID
 	control func(Control)
 
-	remote  atomic.Pointer[netip.AddrPort]
+	path    atomic.Pointer[fabric.Path]
 	session atomic.Pointer[fabric.LinkSession] // to send with; nil without keys
 	mtu     atomic.Int32                       // longest datagram; 0: not known
 
@@ -48,13 +48,13 @@ type sessions struct {
 // Control is a control frame of a link. Body is the receiver's only until its
 // function returns.
 type Control struct {
-	Link  rib.LinkID
-	Index uint32 // local index of the keys by which it came
-	Kind  fabric.ControlKind
-	Body  []byte
-	From  netip.AddrPort // may be new: see SetRemote
-	Local netip.Addr     // where it was sent to
-	At    time.Time
+	Link    rib.LinkID
+	Index   uint32 // local index of the keys by which it came
+	Kind    fabric.ControlKind
+	Body    []byte
+	Counter uint64      // of those keys
+	Path    fabric.Path // may be new: see SetPath
+	At      time.Time
 }
 
 func (p *Plane) changeLinks(f func(*links)) {
@@ -90,7 +90,7 @@ func (p *Plane) AddLink(id rib.LinkID, peer addr.NodeID, remote netip.AddrPort, 
 	}
 	p.changeLinks(func(t *links) {
 		l := &link{id: id, peer: peer, control: control}
-		l.remote.Store(&remote)
+		l.path.Store(&fabric.Path{Remote: remote})
 		if old := t.byID[id]; old != nil {
 			l.session.Store(old.session.Load())
 			l.mtu.Store(old.mtu.Load())
@@ -150,11 +150,11 @@ func (p *Plane) RetireLink(index uint32) {
 	})
 }
 
-// SetRemote sends the link's frames to another address. One inside the mesh is
-// refused in silence: the link would carry itself.
-func (p *Plane) SetRemote(id rib.LinkID, remote netip.AddrPort) {
-	if l := p.links.Load().byID[id]; l != nil && !p.inside(remote.Addr()) {
-		l.remote.Store(&remote)
+// SetPath sends the link's frames by another path. One into the mesh is refused in
+// silence: the link would carry itself.
+func (p *Plane) SetPath(id rib.LinkID, path fabric.Path) {
+	if l := p.links.Load().byID[id]; l != nil && !p.inside(path.Remote.Addr()) {
+		l.path.Store(&path)
 	}
 }
 

@@ -2,11 +2,9 @@ package dataplane
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
-	"re6st/hw/sock"
 	"re6st/protocols/addr"
 	"re6st/protocols/fabric"
 	"re6st/protocols/rib"
@@ -28,20 +26,15 @@ func (p *Plane) Transits() <-chan Transit { return p.transits }
 // at most. Nothing but the last link proves where they come from.
 func (p *Plane) Rendezvous() <-chan Transit { return p.rendezvous }
 
-// Send sends a datagram of a handshake. The kernel chooses the source. It fails
-// with ErrRemote or where the socket is gone; a loss is no error.
-func (p *Plane) Send(to netip.AddrPort, datagram []byte) error {
-	return p.SendFrom(netip.Addr{}, to, datagram)
-}
-
-// SendFrom is Send from one of this node's addresses.
-func (p *Plane) SendFrom(local netip.Addr, to netip.AddrPort, datagram []byte) error {
-	if p.inside(to.Addr()) {
-		return fmt.Errorf("dataplane: send to %s: %w", to, ErrRemote)
+// Send sends a datagram of a handshake. It fails with ErrRemote or where the socket
+// is gone; a loss is no error.
+func (p *Plane) Send(by fabric.Path, datagram []byte) error {
+	if p.inside(by.Remote.Addr()) {
+		return fmt.Errorf("dataplane: send to %s: %w", by.Remote, ErrRemote)
 	}
 	w := p.borrow()
 	defer p.giveBack(w)
-	_, err := w.send(sock.Packet{Data: datagram, Addr: to, Local: local, TOS: controlTOS})
+	_, err := w.send(packetBy(by, datagram, controlTOS))
 	return err
 }
 
@@ -49,18 +42,22 @@ func (p *Plane) SendFrom(local netip.Addr, to netip.AddrPort, datagram []byte) e
 // ErrNoKeys, ErrNoRemote, ErrTooLong, fabric.ErrExhausted or where the socket is
 // gone; a loss is no error.
 func (p *Plane) SendControl(id rib.LinkID, kind fabric.ControlKind, body []byte) error {
-	return p.SendControlTo(id, netip.AddrPort{}, kind, body)
+	return p.SendControlBy(id, fabric.Path{}, kind, body)
 }
 
-// SendControlTo is SendControl to another address of the peer, to challenge it.
-func (p *Plane) SendControlTo(id rib.LinkID, to netip.AddrPort, kind fabric.ControlKind, body []byte) error {
+// SendControlBy is SendControl by another path, to challenge the peer there or to
+// answer. It fails with ErrRemote too; the zero Path is the link's own.
+func (p *Plane) SendControlBy(id rib.LinkID, by fabric.Path, kind fabric.ControlKind, body []byte) error {
 	l := p.links.Load().byID[id]
 	if l == nil {
 		return fmt.Errorf("dataplane: link %d: %w", id, ErrNoLink)
 	}
+	if p.inside(by.Remote.Addr()) {
+		return fmt.Errorf("dataplane: control frame by link %d to %s: %w", id, by.Remote, ErrRemote)
+	}
 	w := p.borrow()
 	defer p.giveBack(w)
-	if err := w.sendControl(l, to, kind, body); err != nil {
+	if err := w.sendControl(l, by, kind, body); err != nil {
 		return fmt.Errorf("dataplane: control frame by link %d: %w", id, err)
 	}
 	return nil
@@ -108,7 +105,7 @@ func (w *worker) sendTransit(t fabric.Transit) error {
 		return ErrNoRoute
 	}
 	w.body = t.Append(w.body[:0])
-	return w.sendControl(l, netip.AddrPort{}, fabric.ControlTransit, w.body)
+	return w.sendControl(l, fabric.Path{}, fabric.ControlTransit, w.body)
 }
 
 // transit takes a transit message: for this node, or to pass on.

@@ -2,7 +2,6 @@ package dataplane
 
 import (
 	"hash/maphash"
-	"net/netip"
 	"time"
 
 	"re6st/hw/sock"
@@ -161,8 +160,8 @@ func (w *worker) transmit(l *link, frame []byte, hop fabric.HopHeader, now time.
 }
 
 func (w *worker) stampAndSend(l *link, frame []byte, hop fabric.HopHeader, now time.Time) bool {
-	session, remote := l.session.Load(), l.remote.Load()
-	if session == nil || !remote.IsValid() {
+	session, path := l.session.Load(), l.path.Load()
+	if session == nil || !path.Remote.IsValid() {
 		w.drop(DropNoKeys)
 		return false
 	}
@@ -171,7 +170,7 @@ func (w *worker) stampAndSend(l *link, frame []byte, hop fabric.HopHeader, now t
 		return false
 	}
 	dscp := classByID(w.classes.Load(), class.ID(hop.Class)).DSCP
-	if n, _ := w.send(sock.Packet{Data: frame, Addr: *remote, TOS: dscp<<2 | hop.ECN}); n == 0 {
+	if n, _ := w.send(packetBy(*path, frame, dscp<<2|hop.ECN)); n == 0 {
 		w.drop(DropUnderlay)
 		return false
 	}
@@ -180,22 +179,27 @@ func (w *worker) stampAndSend(l *link, frame []byte, hop fabric.HopHeader, now t
 	return true
 }
 
+// packetBy is a packet to send by a path.
+func packetBy(path fabric.Path, data []byte, tos uint8) sock.Packet {
+	return sock.Packet{Data: data, Addr: path.Remote, Local: path.Local.Addr, Interface: path.Local.Interface, TOS: tos}
+}
+
 func (w *worker) send(packet sock.Packet) (n int, err error) {
 	w.out[0] = packet
 	return w.conn.WriteBatch(w.out[:])
 }
 
-// sendControl seals and sends a control frame by a link, to its remote address or,
-// where that is valid, to another.
-func (w *worker) sendControl(l *link, to netip.AddrPort, kind fabric.ControlKind, body []byte) error {
+// sendControl seals and sends a control frame by a link, by its path or, where that
+// is one, by another.
+func (w *worker) sendControl(l *link, by fabric.Path, kind fabric.ControlKind, body []byte) error {
 	session := l.session.Load()
 	if session == nil {
 		return ErrNoKeys
 	}
-	if !to.IsValid() {
-		to = *l.remote.Load()
+	if !by.Remote.IsValid() {
+		by = *l.path.Load()
 	}
-	if !to.IsValid() {
+	if !by.Remote.IsValid() {
 		return ErrNoRemote
 	}
 	if len(body) > maxFrame-fabric.ControlOverhead {
@@ -205,7 +209,7 @@ func (w *worker) sendControl(l *link, to netip.AddrPort, kind fabric.ControlKind
 	if err != nil {
 		return err
 	}
-	n, err := w.send(sock.Packet{Data: datagram, Addr: to, TOS: controlTOS})
+	n, err := w.send(packetBy(by, datagram, controlTOS))
 	if n > 0 {
 		l.sent.add(len(datagram))
 	}

@@ -2,7 +2,6 @@ package fabric
 
 import (
 	"io"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -61,8 +60,8 @@ func NewAcceptor(c AcceptorConfig) *Acceptor {
 func (a *Acceptor) SetCredentials(c *Credentials) { a.credentials = c }
 
 // HandleDatagram takes a handshake datagram that no Link expects.
-func (a *Acceptor) HandleDatagram(now time.Time, from netip.AddrPort, datagram []byte) {
-	r := a.responder.handle(now, source{addr: from}, datagram)
+func (a *Acceptor) HandleDatagram(now time.Time, from Path, datagram []byte) {
+	r := a.responder.handle(now, from.source(), datagram)
 	if r.agreed == nil {
 		for _, b := range r.replies {
 			a.out.put(Send{To: from, Datagram: slices.Clone(b)})
@@ -75,7 +74,7 @@ func (a *Acceptor) HandleDatagram(now time.Time, from netip.AddrPort, datagram [
 		return
 	}
 	a.out.put(Accepted{
-		Peer: r.agreed.peer, BootID: r.agreed.boot, From: from, Session: session, agreed: r.agreed, reply: r.replies,
+		Peer: r.agreed.peer, BootID: r.agreed.boot, From: from.Remote, Session: session, agreed: r.agreed, reply: r.replies,
 	})
 }
 

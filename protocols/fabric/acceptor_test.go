@@ -31,7 +31,7 @@ func (w *world) record() *[]datagram {
 
 // inject has a datagram handled at once, and returns what the acceptor sends.
 func (s *site) inject(from netip.AddrPort, b []byte) (sent []fabric.Send, accepted int) {
-	s.acceptor.HandleDatagram(s.w.now, from, b)
+	s.acceptor.HandleDatagram(s.w.now, fabric.Path{Remote: from}, b)
 	s.acceptor.Drain(func(e fabric.Event) {
 		switch e := e.(type) {
 		case fabric.Send:
@@ -60,7 +60,7 @@ func TestWithoutACookieThereIsOnlyARetry(t *testing.T) {
 	request := (*seen)[0]
 	for range 1000 { // none of them costs anything
 		sent, accepted := b.inject(a.addr, request.b)
-		if len(sent) != 1 || accepted != 0 || sent[0].To != a.addr || sent[0].Datagram[0] != fabric.FirstByte(fabric.TypeRetry) {
+		if len(sent) != 1 || accepted != 0 || sent[0].To.Remote != a.addr || sent[0].Datagram[0] != fabric.FirstByte(fabric.TypeRetry) {
 			t.Fatalf("%d datagrams, %d accepted", len(sent), accepted)
 		}
 		if len(sent[0].Datagram) > len(request.b) {

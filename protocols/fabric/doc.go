@@ -221,6 +221,7 @@
 //     after every input call Drain, then wait until NextTimeout.
 //  9. Give HandleControl the time of receipt by the socket. Acknowledgements must not
 //     wait in a class queue: the round trip is what routes are chosen by.
-//  10. Redial, or not, after Down; call Link.Rekey when this node's address changed: a
-//     link moves by a handshake alone, whose cookie proves the new address.
+//  10. Redial, or not, after Down. Call Link.SetUplinks when this node's addresses
+//     changed, and SetEndpoints when the peer's did: see link_path.go for how a link
+//     moves.
 package fabric

@@ -50,7 +50,7 @@ type Event interface{ event() }
 
 // Send is a datagram of a handshake. From Acceptor and Link.
 type Send struct {
-	To       netip.AddrPort
+	To       Path
 	Datagram []byte
 }
 
@@ -59,6 +59,7 @@ type Send struct {
 type SendControl struct {
 	Kind ControlKind
 	Body []byte
+	To   Path // the zero Path is that of the last Use
 }
 
 // Expect has handshake messages with this HandshakeIndex brought to this Link,
@@ -72,10 +73,10 @@ type Forget struct{ Index uint32 }
 // Link.
 type Install struct{ Session *LinkSession }
 
-// Use has frames sent with this session, to this address. From Link.
+// Use has frames sent with this session, by this path. From Link.
 type Use struct {
 	Session *LinkSession
-	Remote  netip.AddrPort
+	Path    Path
 }
 
 // Retire ends Install for the session with this local index. From Link.

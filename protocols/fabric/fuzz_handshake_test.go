@@ -149,7 +149,7 @@ func TestNoDatagramMakesUnboundedState(t *testing.T) {
 			for _, s := range sent {
 				answers, _ := b.inject(from, s.Datagram)
 				for _, r := range answers {
-					l.HandleHandshake(w.now, b.addr, r.Datagram)
+					l.HandleHandshake(w.now, fabric.Path{Remote: b.addr}, r.Datagram)
 				}
 			}
 		}

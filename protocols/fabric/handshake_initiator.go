@@ -13,8 +13,10 @@ import (
 const (
 	// DialTimeout ends an attempt in which nobody answered.
 	DialTimeout = 5 * time.Second
-	// MaxEndpoints is how many addresses of a node are tried in one attempt.
+	// MaxEndpoints is how many addresses of a node are tried in one attempt, and
+	// maxLanes by how many paths.
 	MaxEndpoints = 8
+	maxLanes     = 2 * MaxEndpoints
 
 	firstRetry    = 250 * time.Millisecond // doubling, plus up to a quarter of jitter
 	lastRetry     = 5 * time.Second
@@ -80,7 +82,7 @@ type outcome struct {
 // start begins the attempt. The first target may have a cookie of the last one.
 func (d *dialer) start(now time.Time, targets []source, kept keptCookie) {
 	d.deadline = now.Add(DialTimeout)
-	for i, to := range targets[:min(len(targets), MaxEndpoints)] {
+	for i, to := range targets[:min(len(targets), maxLanes)] {
 		d.lanes = append(d.lanes, &lane{to: to, interval: firstRetry, next: now.Add(time.Duration(i) * laneStagger)})
 	}
 	if kept.isFresh(now) {

@@ -104,7 +104,8 @@ type world struct {
 	sites map[netip.AddrPort]*site
 
 	loss, duplicate float64
-	delay, spread   time.Duration // spread reorders
+	delay, spread   time.Duration                     // spread reorders
+	mapped          map[netip.AddrPort]netip.AddrPort // by NATs: an address to how the world sees it
 	tap             func(from, to netip.AddrPort, datagram []byte) (drop bool)
 }
 
@@ -121,6 +122,9 @@ func newWorld(t testing.TB, seed uint64) *world {
 }
 
 func (w *world) send(from, to netip.AddrPort, datagram []byte) {
+	if outside, ok := w.mapped[from]; ok {
+		from = outside
+	}
 	if w.tap != nil && w.tap(from, to, slices.Clone(datagram)) {
 		return
 	}
@@ -171,12 +175,25 @@ func (w *world) run(d time.Duration) {
 		for len(w.queue) > 0 && !w.queue[0].at.After(w.now) {
 			d := w.queue[0]
 			w.queue = w.queue[1:]
-			if s := w.sites[d.to]; s != nil {
-				s.handle(d.from, d.datagram)
-			}
+			w.deliver(d)
 		}
 		for _, s := range w.ordered() {
 			s.handleTimeout()
+		}
+	}
+}
+
+func (w *world) deliver(d delivery) {
+	for inside, outside := range w.mapped {
+		if d.to == outside {
+			d.to = inside
+			break
+		}
+	}
+	for _, s := range w.sites {
+		if s.addr == d.to || slices.Contains(s.uplinks, d.to) {
+			s.handleAt(d.to, d.from, d.datagram)
+			return
 		}
 	}
 }
@@ -216,6 +233,8 @@ type site struct {
 	rand        *rand.ChaCha8
 	nextIndex   uint32
 
+	uplinks []netip.AddrPort // further addresses, whose interfaces are 1, 2 and so on
+
 	links    []*siteLink // those that ended too
 	expected map[uint32]*siteLink
 	opened   map[uint32]*siteLink // by local index
@@ -232,7 +251,7 @@ type siteLink struct {
 	*fabric.Link
 	peer    addr.NodeID
 	current *fabric.LinkSession
-	remote  netip.AddrPort
+	path    fabric.Path
 	events  []fabric.Event
 	times   []time.Time // of the events
 	got     [][]byte    // bodies of Babel frames
@@ -290,12 +309,15 @@ func (s *site) dial(peer addr.NodeID, static *[32]byte, endpoints ...netip.AddrP
 	return l
 }
 
-func (s *site) handle(from netip.AddrPort, datagram []byte) {
+func (s *site) handle(from netip.AddrPort, datagram []byte) { s.handleAt(s.addr, from, datagram) }
+
+// handleAt takes a datagram at one of the site's addresses.
+func (s *site) handleAt(at, from netip.AddrPort, datagram []byte) {
 	switch {
 	case s.deaf:
 		return
 	case s.starved:
-		s.inbox = append(s.inbox, delivery{from: from, datagram: datagram})
+		s.inbox = append(s.inbox, delivery{from: from, to: at, datagram: datagram})
 		return
 	}
 	datagram = slices.Clone(datagram) // OpenControl spoils it
@@ -305,9 +327,9 @@ func (s *site) handle(from netip.AddrPort, datagram []byte) {
 	case t.IsHandshake():
 		index, err := fabric.HandshakeIndex(datagram)
 		if l := s.expected[index]; err == nil && l != nil {
-			l.HandleHandshake(s.w.now, from, datagram)
+			l.HandleHandshake(s.w.now, s.path(at, from), datagram)
 		} else {
-			s.acceptor.HandleDatagram(s.w.now, from, datagram)
+			s.acceptor.HandleDatagram(s.w.now, s.path(at, from), datagram)
 		}
 	case t == fabric.TypeControl:
 		index := fabric.ControlLinkIndex(datagram)
@@ -315,11 +337,14 @@ func (s *site) handle(from netip.AddrPort, datagram []byte) {
 		if session == nil {
 			break
 		}
+		counter := fabric.ControlCounter(datagram)
 		if kind, body, err := session.OpenControl(datagram); err == nil {
 			if kind == fabric.ControlBabel {
 				s.opened[index].got = append(s.opened[index].got, slices.Clone(body))
 			}
-			s.opened[index].HandleControl(s.w.now, s.w.now, index, kind, body)
+			s.opened[index].HandleControl(s.w.now, fabric.ControlFrame{
+				At: s.w.now, Index: index, Counter: counter, Kind: kind, Body: body, Path: s.path(at, from),
+			})
 		}
 	}
 	s.drain()
@@ -337,7 +362,7 @@ func (w *world) starve(d time.Duration, sites ...*site) {
 		inbox := s.inbox
 		s.inbox = nil
 		for _, d := range inbox {
-			s.handle(d.from, d.datagram)
+			s.handleAt(d.to, d.from, d.datagram)
 		}
 	}
 }
@@ -388,7 +413,7 @@ func (s *site) drain() {
 func (s *site) carryOut(e fabric.Event) {
 	switch e := e.(type) {
 	case fabric.Send:
-		s.w.send(s.addr, e.To, e.Datagram)
+		s.send(e.To, e.Datagram)
 	case fabric.Accepted:
 		l := s.live(e.Peer.ID)
 		if l == nil {
@@ -410,9 +435,9 @@ func (s *site) carryOut(e fabric.Event) {
 func (s *site) carryOutLink(l *siteLink, e fabric.Event) {
 	switch e := e.(type) {
 	case fabric.Send:
-		s.w.send(s.addr, e.To, e.Datagram)
+		s.send(e.To, e.Datagram)
 	case fabric.SendControl:
-		s.control(l, e.Kind, e.Body)
+		s.controlBy(l, e.To, e.Kind, e.Body)
 	case fabric.Expect:
 		s.expected[e.Index] = l
 	case fabric.Forget:
@@ -423,7 +448,7 @@ func (s *site) carryOutLink(l *siteLink, e fabric.Event) {
 		delete(s.sessions, e.Index)
 		delete(s.opened, e.Index)
 	case fabric.Use:
-		l.current, l.remote = e.Session, e.Remote
+		l.current, l.path = e.Session, e.Path
 	case fabric.Up:
 		l.peer = e.Peer.ID
 		s.acceptor.HandleUp(e.Peer.ID, e.BootID)
@@ -437,11 +462,43 @@ func (s *site) carryOutLink(l *siteLink, e fabric.Event) {
 }
 
 func (s *site) control(l *siteLink, kind fabric.ControlKind, body []byte) {
+	s.controlBy(l, fabric.Path{}, kind, body)
+}
+
+func (s *site) controlBy(l *siteLink, by fabric.Path, kind fabric.ControlKind, body []byte) {
 	b, err := l.current.SealControl(nil, kind, body)
 	if err != nil {
 		s.w.t.Fatal(err)
 	}
-	s.w.send(s.addr, l.remote, b)
+	if !by.Remote.IsValid() {
+		by = l.path
+	}
+	s.send(by, b)
+}
+
+// path is how a datagram came.
+func (s *site) path(at, from netip.AddrPort) fabric.Path {
+	i := slices.Index(s.uplinks, at)
+	return fabric.Path{Local: fabric.Local{Addr: at.Addr(), Interface: i + 1}, Remote: from}
+}
+
+// send sends by a path; by one that the site does not have any more nothing goes.
+func (s *site) send(by fabric.Path, datagram []byte) {
+	at := s.addr
+	if i := by.Local.Interface; i > 0 && i <= len(s.uplinks) {
+		at = s.uplinks[i-1]
+	}
+	if by.Local.Addr.IsValid() && by.Local.Addr != at.Addr() {
+		return
+	}
+	s.w.send(at, by.Remote, datagram)
+}
+
+// move gives a site another address in the place of its first.
+func (s *site) move(to netip.AddrPort) {
+	delete(s.w.sites, s.addr)
+	s.addr = to
+	s.w.sites[to] = s
 }
 
 // quiet makes sure that nothing was left behind but what the live links have.

@@ -123,12 +123,21 @@ func (r *keyring[S]) isConfirm(index uint32, word []byte) bool {
 // time.
 func (r *keyring[S]) poll(now time.Time) (heard bool) {
 	for _, k := range slices.Clone(r.keys) {
-		if n := k.session.heard(); n != k.frames {
+		if n := k.session.heard(); n > k.frames {
 			k.frames, heard = n, true
 			r.confirm(now, k.session.LocalIndex())
 		}
 	}
 	return heard
+}
+
+// discount has a frame that came under the keys with this index be none for poll.
+func (r *keyring[S]) discount(index uint32) {
+	for _, k := range r.keys {
+		if k.session.LocalIndex() == index {
+			k.frames++
+		}
+	}
 }
 
 // isUsed tells whether frames went or came since the last time.

@@ -41,12 +41,12 @@ type Link struct {
 	peer   addr.NodeID
 	static *[keyLen]byte
 	boot   BootID
-	remote netip.AddrPort
+	paths  paths
 	up     bool
 	done   bool
 
 	dial  *dialer
-	kept  keptCookie // of the last agreement with remote
+	kept  keptCookie // of the last agreement, by the path in use
 	ring  keyring[*LinkSession]
 	rekey time.Time // not before; zero: by age
 
@@ -66,11 +66,10 @@ func NewLink(c LinkConfig) *Link {
 		install: func(k *sealing[*LinkSession]) { l.out.put(Install{k.session}) },
 		retire:  func(index uint32) { l.out.put(Retire{index}) },
 		use: func(k *sealing[*LinkSession]) {
-			if l.remote != k.agreed.with.addr {
-				l.kept = keptCookie{} // it was for another way
+			if !k.made.Before(l.paths.movedAt) { // else both ends have moved since
+				l.take(k.agreed.with.path())
 			}
-			l.remote = k.agreed.with.addr
-			l.out.put(Use{k.session, l.remote})
+			l.out.put(Use{k.session, l.paths.current})
 		},
 	}
 	return l
@@ -86,7 +85,7 @@ func (l *Link) Peer() addr.NodeID { return l.peer }
 func (l *Link) BootID() BootID { return l.boot }
 
 // Remote is the address of the peer that is used; not valid before Up.
-func (l *Link) Remote() netip.AddrPort { return l.remote }
+func (l *Link) Remote() netip.AddrPort { return l.paths.current.Remote }
 
 // IsUp tells whether Up was said, and not Down.
 func (l *Link) IsUp() bool { return l.up && !l.done }
@@ -108,17 +107,17 @@ func (l *Link) Dial(now time.Time, endpoints []netip.AddrPort) {
 		l.down(CloseNoAnswer, false)
 		return
 	}
-	l.call(now, endpoints)
+	l.call(now, l.paths.toDial(endpoints))
 }
 
-func (l *Link) call(now time.Time, endpoints []netip.AddrPort) {
-	targets := make([]source, len(endpoints))
-	for i, e := range endpoints {
-		targets[i] = source{addr: e}
+func (l *Link) call(now time.Time, paths []Path) {
+	targets := make([]source, len(paths))
+	for i, p := range paths {
+		targets[i] = p.source()
 	}
 	l.dial = &dialer{
 		party: &l.party, expect: l.peer, static: l.static,
-		send: func(to source, b []byte) { l.out.put(Send{To: to.addr, Datagram: slices.Clone(b)}) },
+		send: func(to source, b []byte) { l.out.put(Send{To: to.path(), Datagram: slices.Clone(b)}) },
 		listen: func(index uint32, on bool) {
 			if on {
 				l.out.put(Expect{index})
@@ -151,15 +150,15 @@ func (l *Link) hangUp() {
 
 // HandleHandshake takes a handshake datagram whose HandshakeIndex is one of
 // Expect.
-func (l *Link) HandleHandshake(now time.Time, from netip.AddrPort, datagram []byte) {
+func (l *Link) HandleHandshake(now time.Time, from Path, datagram []byte) {
 	if l.done || l.dial == nil {
 		l.drops.add(dropIndex)
 		return
 	}
-	o := l.dial.handle(now, source{addr: from}, datagram)
+	o := l.dial.handle(now, from.source(), datagram)
 	if t := l.dial.twin; t != nil {
 		l.dial.twin = nil
-		l.out.put(Duplicate{Peer: t.peer.ID, BootID: t.boot, From: from})
+		l.out.put(Duplicate{Peer: t.peer.ID, BootID: t.boot, From: from.Remote})
 	}
 	switch {
 	case o == nil:
@@ -168,6 +167,9 @@ func (l *Link) HandleHandshake(now time.Time, from netip.AddrPort, datagram []by
 		l.down(o.refused, true)
 	default:
 		l.hangUp()
+		if from.Remote == o.agreed.with.addr {
+			o.agreed.with.local = from.Local // where the answer came is where to go on from
+		}
 		l.agree(now, o.agreed)
 	}
 }
@@ -188,7 +190,7 @@ func (l *Link) agree(now time.Time, a *agreement) {
 	}
 	l.rekey = time.Time{}
 	l.ring.adopt(now, session, a)
-	if l.remote == a.with.addr {
+	if l.paths.current == a.with.path() {
 		l.kept = a.kept
 	}
 	l.rise(now, a, a.rtt)
@@ -223,35 +225,55 @@ func (l *Link) HandleAccepted(now time.Time, a Accepted) bool {
 	l.peer = a.Peer.ID
 	l.ring.offer(now, a.Session, a.agreed)
 	for _, b := range a.reply {
-		l.out.put(Send{To: a.From, Datagram: slices.Clone(b)})
+		l.out.put(Send{To: a.agreed.with.path(), Datagram: slices.Clone(b)})
 	}
 	return true
 }
 
-// HandleControl takes a control frame of the kinds ControlKeepAlive, ControlProbe,
-// ControlProbeAck and ControlClose, and may take any other, which then only shows
-// that the peer lives. index is the local index of the session that opened it, at the
-// time of its receipt by the socket.
-func (l *Link) HandleControl(now, at time.Time, index uint32, kind ControlKind, body []byte) {
+// ControlFrame is a control frame that the packet path has opened.
+type ControlFrame struct {
+	At      time.Time // of its receipt by the socket
+	Index   uint32    // local, of the session that opened it
+	Counter uint64    // of that session
+	Kind    ControlKind
+	Body    []byte
+	Path    Path // by which it came
+}
+
+// HandleControl takes the frames of liveness and paths, ControlKeepAlive to
+// ControlProbeAck and ControlClose to ControlPathResponse, and is to have any other
+// too, which shows that the peer lives, and where.
+func (l *Link) HandleControl(now time.Time, f ControlFrame) {
 	if l.done {
 		return
 	}
-	l.confirm(now, index)
+	l.confirm(now, f.Index)
 	if l.ring.current == nil {
 		return // a session that was retired while the frame waited
 	}
-	switch kind {
+	switch f.Kind {
+	case ControlPathChallenge:
+		l.ring.discount(f.Index) // it says nothing of the path in use
+		l.handleChallenge(f)
+		return
+	case ControlPathResponse:
+		l.ring.discount(f.Index)
+		l.handleResponse(now, f)
+		return
+	}
+	l.see(now, f)
+	switch f.Kind {
 	case ControlProbe:
 		l.liveness.heard(now)
-		if answer := ProbeAnswer(body); answer != nil {
-			l.out.put(SendControl{ControlProbeAck, answer})
+		if answer := ProbeAnswer(f.Body); answer != nil {
+			l.out.put(SendControl{ControlProbeAck, answer, f.Path})
 		}
 	case ControlProbeAck:
-		l.handleAck(now, at, body)
+		l.handleAck(now, f.At, f.Body)
 	case ControlClose:
 		reason := CloseShutdown
-		if len(body) > 0 {
-			reason = CloseReason(body[0])
+		if len(f.Body) > 0 {
+			reason = CloseReason(f.Body[0])
 		}
 		l.down(reason, true)
 	default:
@@ -287,7 +309,7 @@ func (l *Link) Close(reason CloseReason) {
 func (l *Link) down(reason CloseReason, remote bool) {
 	if !remote && l.ring.current != nil {
 		// A silent peer may still hear: it need not wait for silence itself.
-		l.out.put(SendControl{ControlClose, []byte{byte(reason)}})
+		l.out.put(SendControl{Kind: ControlClose, Body: []byte{byte(reason)}})
 	}
 	l.hangUp()
 	l.ring.clear()
@@ -321,6 +343,7 @@ func (l *Link) HandleTimeout(now time.Time) {
 		l.down(CloseStale, false)
 	default:
 		l.handleLiveness(now)
+		l.goHome(now)
 		l.renew(now)
 	}
 }
@@ -344,7 +367,7 @@ func (l *Link) giveUp(now time.Time) {
 // certificate, say.
 func (l *Link) Rekey(now time.Time) {
 	if l.IsUp() && l.dial == nil {
-		l.call(now, []netip.AddrPort{l.remote})
+		l.call(now, []Path{l.paths.current})
 	}
 }
 
@@ -368,7 +391,7 @@ func (l *Link) NextTimeout() (time.Time, bool) {
 		times = append(times, l.dial.nextTimeout())
 	}
 	if l.up {
-		times = append(times, l.liveness.nextTimeout())
+		times = append(times, l.liveness.nextTimeout(), l.paths.homeNext)
 		if l.dial == nil {
 			due := l.ring.rekeyAt()
 			if due.Before(l.rekey) {

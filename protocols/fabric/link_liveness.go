@@ -69,6 +69,7 @@ type liveness struct {
 	mostIdle time.Duration // limits wanted.IdleLast; 0: it does not
 
 	inUse    bool
+	spare    bool          // there are other paths, which want time to answer too
 	interval time.Duration // between idle probes
 	next     time.Time     // next probe
 	polled   time.Time
@@ -90,6 +91,18 @@ func newLiveness(p Pace) liveness {
 	return liveness{wanted: p, interval: p.IdleFirst}
 }
 
+// isLate tells whether a probe has gone unanswered for so long that one more that was
+// sent since might have been answered.
+func (v *liveness) isLate(now time.Time, by time.Duration) bool {
+	return len(v.waiting) > 1 && now.Sub(v.waiting[0]) >= v.answerTime()+by
+}
+
+// moved has the round trip measured anew: it was another path's.
+func (v *liveness) moved(now time.Time) {
+	v.heard(now)
+	v.rtt = rtt{smoothed: v.rtt.smoothed, told: v.rtt.told}
+}
+
 func (v *liveness) start(now time.Time, rtt time.Duration) {
 	v.rtt.begin(rtt)
 	v.next, v.polled = now, now
@@ -105,10 +118,14 @@ func (v *liveness) idleLast() time.Duration {
 
 // patience is how long the first unanswered probe waits.
 func (v *liveness) patience() time.Duration {
+	least, more := IdlePatience, time.Duration(0)
 	if v.inUse {
-		return max(time.Duration(ProbePatience*float64(v.wanted.InUse)), LeastPatience, 2*v.rtt.smoothed)
+		least = max(time.Duration(ProbePatience*float64(v.wanted.InUse)), LeastPatience)
 	}
-	return max(IdlePatience, 2*v.rtt.smoothed)
+	if v.spare {
+		more = 2 * v.rtt.smoothed
+	}
+	return max(least, 2*v.rtt.smoothed) + more
 }
 
 // pace is how far apart probes are until one is answered. A long way is not taken
@@ -257,6 +274,7 @@ func (l *Link) RTT() (smoothed, minimum time.Duration) {
 }
 
 func (l *Link) handleLiveness(now time.Time) {
+	l.liveness.spare = len(l.paths.all()) > 1
 	l.liveness.forgive(now)
 	l.liveness.polled = now
 	if l.liveness.isSilent(now) {
@@ -265,6 +283,7 @@ func (l *Link) handleLiveness(now time.Time) {
 	}
 	if !now.Before(l.liveness.next) {
 		l.probe(now)
+		l.doubt(now)
 	}
 }
 
@@ -281,7 +300,7 @@ func (l *Link) probe(now time.Time) {
 	}
 	v.sent = append(v.sent, outstanding{binary.BigEndian.Uint64(id[:]), now})
 	v.waiting = append(v.waiting, now)
-	l.out.put(SendControl{ControlProbe, id[:]})
+	l.out.put(SendControl{Kind: ControlProbe, Body: id[:]})
 }
 
 // handleAck takes the answer to a probe, which arrived at the socket at.

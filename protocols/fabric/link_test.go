@@ -385,7 +385,7 @@ func TestCloseTellsTheReason(t *testing.T) {
 	la.Close(fabric.CloseShutdown)
 	la.SetUse(w.now, true)
 	la.Dial(w.now, []netip.AddrPort{b.addr})
-	la.HandleControl(w.now, w.now, 1, fabric.ControlProbe, make([]byte, 8))
+	la.HandleControl(w.now, fabric.ControlFrame{At: w.now, Index: 1, Kind: fabric.ControlProbe, Body: make([]byte, 8)})
 	la.Drain(func(e fabric.Event) { t.Errorf("after Down: %T", e) })
 	if _, ok := la.NextTimeout(); ok {
 		t.Error("a timeout after Down")

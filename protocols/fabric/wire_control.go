@@ -44,6 +44,15 @@ func ControlLinkIndex(datagram []byte) uint32 {
 	return binary.BigEndian.Uint32(datagram[4:])
 }
 
+// ControlCounter is the link counter of a control frame; 0 where the datagram is too
+// short to be one.
+func ControlCounter(datagram []byte) uint64 {
+	if len(datagram) < ControlOverhead {
+		return 0
+	}
+	return binary.BigEndian.Uint64(datagram[8:])
+}
+
 func parseControlHeader(b []byte) (index uint32, counter uint64, err error) {
 	switch {
 	case len(b) < ControlOverhead:

@@ -112,13 +112,15 @@ func (k *caller) receive(take func() bool) bool {
 	case t.IsHandshake():
 		k.f.answered.Add(1)
 		if take() {
-			k.link.HandleHandshake(time.Now(), from, datagram)
+			k.link.HandleHandshake(time.Now(), fabric.Path{Remote: from}, datagram)
 		}
 	case t == fabric.TypeControl:
 		index := fabric.ControlLinkIndex(datagram)
 		if s := k.sessions[index]; s != nil {
+			counter := fabric.ControlCounter(datagram)
 			if kind, body, err := s.OpenControl(datagram); err == nil {
-				k.link.HandleControl(time.Now(), time.Now(), index, kind, body)
+				now := time.Now()
+				k.link.HandleControl(now, fabric.ControlFrame{At: now, Index: index, Counter: counter, Kind: kind, Body: body, Path: fabric.Path{Remote: from}})
 			}
 		}
 	}

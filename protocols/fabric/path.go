@@ -1,0 +1,105 @@
+package fabric
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// Local is where a path begins: an address of this node, and the interface by which to
+// leave. Zero: the kernel chooses. Comparable.
+type Local struct {
+	Addr      netip.Addr
+	Interface int // index; 0: whichever leads there
+}
+
+// Path is a way through the underlay, from this node to a peer. Comparable; the zero
+// Path is none.
+type Path struct {
+	Local  Local
+	Remote netip.AddrPort
+}
+
+// covers tells whether a frame that came by q came the way that p goes.
+func (p Path) covers(q Path) bool {
+	return p.Remote == q.Remote && (p.Local == Local{} || p.Local == q.Local)
+}
+
+// Uplink is an address of this node from which peers may be reached.
+type Uplink struct {
+	Local
+	OnLink  netip.Prefix // its neighbors
+	Default bool         // a default route leads out by the interface
+}
+
+// reaches tells whether the uplink may lead to an address.
+func (u Uplink) reaches(a netip.Addr) bool {
+	if a.Is4() != u.Addr.Is4() || a.Zone() != "" {
+		return false
+	}
+	return u.Default || u.OnLink.Contains(a)
+}
+
+// MaxPaths is how many paths to a peer a link has in mind.
+const MaxPaths = 16
+
+// paths are those of one link.
+type paths struct {
+	current   Path
+	uplinks   []Uplink         // best first
+	endpoints []netip.AddrPort // where else the peer may be, best first
+
+	pathChecks
+}
+
+// all are the paths that there may be: for each address of the peer, the one in use
+// first, all uplinks. What the kernel would choose for an address that no uplink
+// reaches is one too.
+func (p *paths) all() []Path {
+	var all []Path
+	add := func(q Path) {
+		if len(all) < MaxPaths && q.Remote.IsValid() && !slices.Contains(all, q) {
+			all = append(all, q)
+		}
+	}
+	for _, remote := range append([]netip.AddrPort{p.current.Remote}, p.endpoints...) {
+		reached := false
+		for _, u := range p.uplinks {
+			if u.reaches(remote.Addr()) {
+				reached = true
+				add(Path{u.Local, remote})
+			}
+		}
+		if !reached && len(p.uplinks) == 0 || remote.Addr().Zone() != "" {
+			add(Path{Remote: remote})
+		}
+	}
+	return all
+}
+
+// toDial are the paths to call a peer by: the kernel's choice for each of its
+// addresses, and behind them the uplinks that the kernel would not choose.
+func (p *paths) toDial(endpoints []netip.AddrPort) []Path {
+	endpoints = endpoints[:min(len(endpoints), MaxEndpoints)]
+	var dial []Path
+	for _, e := range endpoints {
+		dial = append(dial, Path{Remote: e})
+	}
+	for _, e := range endpoints {
+		best := true
+		for _, u := range p.uplinks {
+			if !u.reaches(e.Addr()) {
+				continue
+			}
+			if !best && len(dial) < maxLanes {
+				dial = append(dial, Path{u.Local, e})
+			}
+			best = false
+		}
+	}
+	return dial
+}
+
+// has tells whether the node still has the address at which a path begins.
+func (p *paths) has(l Local) bool {
+	return l == Local{} || slices.ContainsFunc(p.uplinks, func(u Uplink) bool { return u.Local == l })
+}
