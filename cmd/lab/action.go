@@ -32,6 +32,7 @@ const (
 	verbStart   = "start"
 	verbRestart = "restart"
 	verbForget  = "forget"
+	verbAddr    = "addr"
 	verbPing    = "ping"
 	verbDisk    = "disk"
 	verbClock   = "clock"
@@ -52,6 +53,9 @@ const (
 	maxShift     = 20 * year
 )
 
+// verbs lists them for those who wrote another word.
+const verbs = "cut heal loss rate kill start restart forget addr disk clock ping"
+
 // usages shows how each verb is written.
 var usages = map[string]string{
 	verbCut:     "cut [path] A B [silent|reject]",
@@ -63,6 +67,7 @@ var usages = map[string]string{
 	verbStart:   "start NODE|all",
 	verbRestart: "restart NODE|all",
 	verbForget:  "forget NODE|all",
+	verbAddr:    "addr NODE",
 	verbPing:    "ping A B every DURATION",
 	verbDisk:    "disk NODE|all|registry full|readonly|ok",
 	verbClock:   "clock NODE|all +1h|-1y",
@@ -71,12 +76,12 @@ var usages = map[string]string{
 // parseAction reads the words of an action. Whether its nodes exist is not looked at.
 func parseAction(words []string) (Action, error) {
 	if len(words) == 0 {
-		return Action{}, fmt.Errorf("nothing to do; write one of: cut heal loss rate kill start restart forget disk clock ping")
+		return Action{}, fmt.Errorf("nothing to do; write one of: %s", verbs)
 	}
 	a := Action{Verb: words[0]}
 	usage, ok := usages[a.Verb]
 	if !ok {
-		return Action{}, fmt.Errorf("unknown word %q; write one of: cut heal loss rate kill start restart forget disk clock ping", a.Verb)
+		return Action{}, fmt.Errorf("unknown word %q; write one of: %s", a.Verb, verbs)
 	}
 	wrong := func(what string) (Action, error) {
 		return Action{}, fmt.Errorf("%s; write: %s", what, usage)
@@ -119,7 +124,7 @@ var forAll = map[string]bool{verbHeal: true, verbKill: true, verbStart: true, ve
 // names is how many names begin the arguments.
 func (a *Action) names(args []string) int {
 	switch a.Verb {
-	case verbKill, verbStart, verbRestart, verbForget, verbRate, verbDisk, verbClock:
+	case verbKill, verbStart, verbRestart, verbForget, verbAddr, verbRate, verbDisk, verbClock:
 		if !a.Path {
 			return 1
 		}
@@ -133,7 +138,7 @@ func (a *Action) names(args []string) int {
 
 func takesNothing(verb string) bool {
 	switch verb {
-	case verbHeal, verbKill, verbStart, verbRestart, verbForget:
+	case verbHeal, verbKill, verbStart, verbRestart, verbForget, verbAddr:
 		return true
 	default:
 		return false

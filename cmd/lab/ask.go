@@ -29,16 +29,19 @@ func askCommands(folder *string) []*cobra.Command {
 		verbForget:  "Take from a node, or all, that were killed, the peers that they remember",
 		verbDisk:    "Fill the disk of a node's folder, make it read-only, or well again (lab up --disks)",
 		verbClock:   "Have the clock of a node, or all, jump",
+		verbAddr:    "Give a node other underlay addresses, or its NAT if it is behind one; the old ones are gone",
 		wordDown:    "Take a lab down",
 	}
 	example := map[string]string{
 		verbCut: "cut n1 n2\ncut path n1 n4 reject", verbHeal: "heal n1 n2\nheal all", verbLoss: "loss n1 n2 2.5%", verbRate: "rate n1 10",
 		verbDelay: "delay n1 n2 20ms", verbKill: "kill n3\nkill registry\nkill relay n1 n4", verbStart: "start n3\nstart all",
-		verbRestart: "restart n3\nrestart all", verbForget: "forget n3\nforget all",
+		verbRestart: "restart n3\nrestart all", verbForget: "forget n3\nforget all", verbAddr: "addr n3",
 		verbDisk: "disk n1 full\ndisk n1 ok", verbClock: "clock n1 +1h\nclock all -- -1y", wordDown: "down\ndown --lab 4f2a1c",
 	}
 	var commands []*cobra.Command
-	for _, verb := range []string{verbCut, verbHeal, verbLoss, verbRate, verbDelay, verbKill, verbStart, verbRestart, verbForget, verbDisk, verbClock, wordDown} {
+	for _, verb := range []string{
+		verbCut, verbHeal, verbLoss, verbRate, verbDelay, verbKill, verbStart, verbRestart, verbForget, verbAddr, verbDisk, verbClock, wordDown,
+	} {
 		use := usages[verb]
 		if verb == wordDown {
 			use = wordDown

@@ -51,6 +51,11 @@ func (l *Lab) act(ctx context.Context, a Action) error {
 		return l.setDisk(a)
 	case verbClock:
 		return l.setClock(ctx, a)
+	case verbAddr:
+		if a.A == registryName {
+			return fmt.Errorf("%w: nodes know the registry by its address", ErrState)
+		}
+		return errors.Join(l.under.readdress(a.A), l.writeJSON())
 	case verbDelay:
 		return fmt.Errorf("%w: this kernel has no netem, and the user-space bridge that delays is not written; loss and rate are there", ErrNotThereYet)
 	default:

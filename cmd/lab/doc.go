@@ -60,6 +60,7 @@
 //	at 9s cut path n1 n5                # the link in the middle of the path of now
 //	at 9s kill relay n1 n5              # the node there; also: kill all, start all, restart all
 //	at 9s forget n4                     # it was killed, and loses the peers that it remembers; also: all
+//	at 9s addr n1                       # n1 has other underlay addresses; behind a NAT, the NAT has
 //	expect ping n1 n5 lost < 3          # so far; also: outage < 1s
 //	at 20s disk n1 full                 # also: readonly, ok; of all, or the registry
 //	expect status n1 degraded within 8s # also: running

@@ -117,6 +117,7 @@ type nat struct {
 	kind    NATKind
 	ns      *netns.NS
 	outside netip.Addr
+	place   place // of its uplink
 }
 
 // addNAT makes a NAT where a member would be, and puts the member behind it.
@@ -124,11 +125,12 @@ func (u *underlay) addNAT(ctx context.Context, name string, p place, kind NATKin
 	if kind == Gateway {
 		p.addr4, p.router4 = moved(p.addr4), moved(p.router4)
 	}
-	ns, err := u.addHost(name, name+"-nat", place{addr4: p.addr4, router4: p.router4})
+	p = place{addr4: p.addr4, router4: p.router4}
+	ns, err := u.addHost(name, name+"-nat", p)
 	if err != nil {
 		return err
 	}
-	u.nats[name] = nat{kind, ns, p.addr4.Addr()}
+	u.nats[name] = nat{kind, ns, p.addr4.Addr(), p}
 	member, err := u.group.Create(name)
 	if err != nil {
 		return err

@@ -115,6 +115,7 @@ func FuzzScenario(f *testing.F) {
 	f.Add("ping n1 n5 every 10ms # all the time\nat 3s kill n4\nexpect ping n1 n5 lost < 3")
 	f.Add("loss n1 n2 0.5%\nrate n3 2.5\ndelay n1 n2 10ms\nexpect ping n1 n2 outage < 1s")
 	f.Add("network ring 8\ncut path n1 n2\nkill relay n1 n3\nheal all\nrestart all\nexpect whole for 2s")
+	f.Add("addr n1\nexpect whole within 1s")
 	f.Add("kill all\nforget all\nforget n2\nstart all")
 	f.Add("kill registry\nrestart n4\nheal n1 n2\ncut n4 registry reject")
 	f.Fuzz(func(t *testing.T, text string) {

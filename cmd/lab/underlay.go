@@ -81,6 +81,7 @@ type underlay struct {
 	nats     map[string]nat // by the node behind it
 	rules    *firewall
 	shown    atomic.Pointer[[]EdgeView] // the edges as the kernel has them
+	moves    int                        // how often a member got other addresses
 }
 
 // newUnderlay makes the namespaces in group, joins them and loads the rules.
@@ -192,7 +193,8 @@ func setDefault(conn *netlink.Conn, p place) error {
 	if p.router6.IsValid() {
 		routes = append(routes, netlink.Route{Dst: netip.MustParsePrefix("::/0"), Link: link.Index, Via: p.router6.Addr()})
 	}
-	return table.Apply(routes, nil)
+	_, err = table.Reconcile(routes)
+	return err
 }
 
 // load gives the rules to the kernel.
