@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -34,6 +35,7 @@ type host struct {
 	conn    sock.Conn
 	kernel  *netlink.Conn // nil in tests without a kernel
 	tables  *netlink.Conn // of routes: the router's, on its own goroutine
+	claim   io.Closer     // of the protocol number of routes
 	routes  netlink.Routes
 	bypass  *netlink.Bypass // nil: what carries the mesh bears no mark
 	undo    func() error    // of the kernel's settings
@@ -59,6 +61,9 @@ func openHost(c Config, m *registry.Member, faults *fault.Table, log *slog.Logge
 	}
 	h.kernel.SetFaults(faults)
 	h.tables.SetFaults(faults)
+	if h.claim, err = netlink.Claim(uint8(c.RouteProtocol)); err != nil {
+		return h, fmt.Errorf("%w; two nodes on one host need two values of route_protocol, interface and port", err)
+	}
 	table, err := netlink.NewTable(h.tables, netlink.MainTable, uint8(c.RouteProtocol))
 	if err != nil {
 		return h, err
@@ -122,6 +127,9 @@ func (h *host) close() error {
 	}
 	if h.bypass != nil {
 		errs = append(errs, h.bypass.Close())
+	}
+	if h.claim != nil {
+		errs = append(errs, h.claim.Close())
 	}
 	for _, c := range []*netlink.Conn{h.kernel, h.tables} {
 		if c != nil {

@@ -14,6 +14,8 @@ var (
 	ErrNoLink = errors.New("netlink: no such link")
 	// ErrRoute: the route cannot be expressed in the kernel's table.
 	ErrRoute = errors.New("netlink: invalid route")
+	// ErrClaimed: another process of this namespace manages routes under that number.
+	ErrClaimed = errors.New("netlink: another process uses this route protocol number")
 	// ErrMessage: the kernel sent what we cannot decode.
 	ErrMessage = errors.New("netlink: malformed message")
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -328,6 +329,46 @@ func TestOneBadRouteDoesNotHinderTheOthers(t *testing.T) {
 func TestKernelsOwnProtocolNumbersAreRefused(t *testing.T) {
 	if _, err := netlink.NewTable(nil, netlink.MainTable, 2); !errors.Is(err, netlink.ErrRoute) {
 		t.Errorf("NewTable(protocol 2): %v", err)
+	}
+}
+
+func TestAProtocolNumberIsOneProcesss(t *testing.T) {
+	l, other := newLab(t), newLab(t)
+	claim := func(l *lab, protocol uint8) (c io.Closer, err error) {
+		err = l.ns.Do(func() error {
+			c, err = netlink.Claim(protocol)
+			return err
+		})
+		return c, err
+	}
+	first, err := claim(l, 206)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := claim(l, 206); !errors.Is(err, netlink.ErrClaimed) {
+		t.Errorf("a second claim: %v, want ErrClaimed", err)
+	}
+	for _, c := range []struct {
+		l        *lab
+		protocol uint8
+	}{{l, 207}, {other, 206}} {
+		free, err := claim(c.l, c.protocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := free.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := claim(l, 206)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

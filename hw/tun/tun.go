@@ -76,6 +76,9 @@ func Open(c Config) (Device, error) {
 	}
 	// Before os.NewFile: polling the file without a device behind it gives an error.
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
+		if errors.Is(err, unix.EBUSY) {
+			err = fmt.Errorf("%w: another program has it; take another name", err)
+		}
 		return nil, errors.Join(fmt.Errorf("tun: make %s: %w", c.Name, err), unix.Close(fd))
 	}
 	d := &device{file: os.NewFile(uintptr(fd), devicePath), name: request.Name(), mtu: c.MTU}
