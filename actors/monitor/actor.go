@@ -35,7 +35,8 @@ type System interface {
 
 // Config is what the monitor serves, and where.
 type Config struct {
-	Dir           string  // of the node; the sockets lie in it
+	Dir           string  // of the node; it is locked
+	ControlDir    string  // where the sockets lie, made if need be; "": ControlDir(Dir)
 	ReadOnlyGroup int     // who may use the read-only socket, beside the owner; -1: the process's group
 	System        System  // required
 	Sources       Sources // required
@@ -72,6 +73,9 @@ func Spec(cfg Config) system.Spec[Message] {
 	if cfg.Build == (Build{}) {
 		cfg.Build = ReadBuild()
 	}
+	if cfg.ControlDir == "" {
+		cfg.ControlDir = ControlDir(cfg.Dir)
+	}
 	return system.Spec[Message]{
 		Kind:     "monitor",
 		New:      func() system.Handler[Message] { return &handler{cfg: cfg} },
@@ -94,6 +98,9 @@ func (h *handler) Start(ctx *system.Context[Message]) error {
 		}
 		return err
 	}
+	if err := makeControlDir(h.cfg.ControlDir); err != nil {
+		return err
+	}
 	if err := h.open(ctx, SocketName, socketMode, -1, true); err != nil {
 		return err
 	}
@@ -101,9 +108,13 @@ func (h *handler) Start(ctx *system.Context[Message]) error {
 }
 
 func (h *handler) open(ctx *system.Context[Message], name string, mode fs.FileMode, group int, writable bool) error {
-	l, err := listen(filepath.Join(h.cfg.Dir, name), mode, group)
+	path := filepath.Join(h.cfg.ControlDir, name)
+	l, err := listen(path, mode)
 	if err != nil {
 		return err
+	}
+	if err := giveTo(group, path); err != nil { // those of the process's own group can do with it
+		ctx.Log().Warn("the read-only socket is not for its group: run the node as a member of that", "error", err)
 	}
 	api, log := (&server{h.cfg, ctx.Clock(), writable}).handler(), ctx.Log()
 	ctx.Pump(name, func(ctx context.Context, _ *system.Pump[Message]) error {

@@ -34,17 +34,22 @@ func NewClient(path string) *Client {
 	}}}
 }
 
-// SocketIn is the path of the socket to use in a node's folder: the read-write
-// one, or the other where only that one may be used.
+// SocketIn is the path of the socket to use for the node of a folder: the read-write
+// one, or the other where only that one may be used. It lies where ControlDir says, or
+// in the folder itself.
 func SocketIn(dir string) string {
-	path := filepath.Join(dir, SocketName)
-	conn, err := net.Dial("unix", path)
-	if err == nil {
-		conn.Close()
-	} else if ro := filepath.Join(dir, ReadOnlySocketName); errors.Is(err, fs.ErrPermission) && exists(ro) {
-		return ro
+	for _, at := range []string{ControlDir(dir), dir} {
+		path, ro := filepath.Join(at, SocketName), filepath.Join(at, ReadOnlySocketName)
+		conn, err := net.Dial("unix", path)
+		switch {
+		case err == nil:
+			conn.Close()
+			return path
+		case errors.Is(err, fs.ErrPermission) && exists(ro):
+			return ro
+		}
 	}
-	return path
+	return filepath.Join(ControlDir(dir), SocketName)
 }
 
 func exists(path string) bool {

@@ -1,5 +1,5 @@
 // Package monitor shows a node to the outside: HTTP with JSON on two unix sockets
-// in the node's folder and, where the configuration wants it, on the loopback.
+// in the node's folder (of one under /var/lib, in that of its name under /run) and, where the configuration wants it, on the loopback.
 //
 //	re6st status ──> re6st.sock     0600  GET and POST /v1/...          ─┐
 //	others       ──> re6st-ro.sock  0660  the same without fault, reload, renew ─┤

@@ -26,6 +26,49 @@ const (
 	readOnlySocketMode fs.FileMode = 0o660
 )
 
+// What is kept, and what lives as long as the machine runs (hier(7), file-hierarchy(7)).
+const (
+	stateDir = "/var/lib"
+	runDir   = "/run"
+)
+
+// controlDirMode lets everybody as far as the sockets, which tell who may use them.
+const controlDirMode fs.FileMode = 0o755
+
+// ControlDir is where the sockets of a node lie whose configuration says nothing else:
+// for a folder under /var/lib the one of that name under /run, as systemd's
+// StateDirectory and RuntimeDirectory go together, for the folder itself is closed to
+// others; else the folder itself.
+func ControlDir(dir string) string {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return dir
+	}
+	name, err := filepath.Rel(stateDir, abs)
+	if err != nil || name == "." || !filepath.IsLocal(name) {
+		return dir
+	}
+	return filepath.Join(runDir, name)
+}
+
+func makeControlDir(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(dir, controlDirMode); err != nil {
+		return err
+	}
+	return os.Chmod(dir, controlDirMode) // whatever the umask
+}
+
+// giveTo hands a file to a group; -1 is none.
+func giveTo(group int, path string) error {
+	if group < 0 {
+		return nil
+	}
+	return os.Chown(path, -1, group)
+}
+
 // lock is held as long as this process serves the folder. The file stays when it
 // is released: to remove it would let two processes hold one lock each.
 type lock struct{ file *os.File }
@@ -60,7 +103,7 @@ func (l *lock) Close() error { return l.file.Close() }
 
 // listen makes a socket of mode, in place of what a dead process left. The caller
 // holds the lock.
-func listen(path string, mode fs.FileMode, group int) (net.Listener, error) {
+func listen(path string, mode fs.FileMode) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -74,10 +117,7 @@ func listen(path string, mode fs.FileMode, group int) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if group >= 0 {
-		err = os.Chown(path, -1, group)
-	}
-	if err = errors.Join(err, os.Chmod(path, mode)); err != nil {
+	if err = os.Chmod(path, mode); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil

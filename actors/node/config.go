@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -79,6 +80,12 @@ type Config struct {
 	// the number of the routing table for that too. 0 is none: then no route of the
 	// mesh may cover an endpoint.
 	Mark *uint32 `toml:"mark"`
+	// ControlDir is where the control sockets lie, an absolute path; "": as
+	// monitor.ControlDir says.
+	ControlDir string `toml:"control_dir"`
+	// ControlGroup may use the read-only socket: a name or a number; "": the group
+	// re6st where there is one, else the process's.
+	ControlGroup string `toml:"control_group"`
 	// HTTP is the address of the loopback that shows the live page, metrics and
 	// events, such as 127.0.0.1:7327; the zero one: none.
 	HTTP netip.AddrPort `toml:"http"`
@@ -188,6 +195,9 @@ func (c Config) check() error {
 		if bound.value < bound.low || bound.value > bound.high {
 			return fmt.Errorf("%w: %s is %d; it must be %d to %d", ErrConfig, bound.key, bound.value, bound.low, bound.high)
 		}
+	}
+	if c.ControlDir != "" && !filepath.IsAbs(c.ControlDir) {
+		return fmt.Errorf("%w: control_dir is %q; it must be an absolute path", ErrConfig, c.ControlDir)
 	}
 	if c.DebugRestartWindow > 0 && !c.DebugFaults {
 		return fmt.Errorf("%w: debug_restart_window_ms is for tests; it needs debug_faults = true", ErrConfig)

@@ -199,8 +199,12 @@ func (r *root) spawnMonitor() error {
 	if r.unwatched {
 		return nil
 	}
-	_, err := system.Spawn(r.ctx, "monitor", monitor.Spec(monitor.Config{
-		Dir: r.options.Dir, ReadOnlyGroup: -1, System: r.sys, Sources: r.sources(), Reload: r.reload, Renew: r.renewByCommand,
+	group, err := controlGroup(r.options.Config.ControlGroup)
+	if err != nil {
+		return err
+	}
+	_, err = system.Spawn(r.ctx, "monitor", monitor.Spec(monitor.Config{
+		Dir: r.options.Dir, ControlDir: r.options.Config.ControlDir, ReadOnlyGroup: group, System: r.sys, Sources: r.sources(), Reload: r.reload, Renew: r.renewByCommand,
 		Trace: r.trace, Faults: r.faults,
 	}))
 	return err

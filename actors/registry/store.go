@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"re6st/protocols/cert"
@@ -117,8 +118,11 @@ func (s *Store) insert(ctx context.Context, config map[string][]byte, p *registr
 // Open opens the database that Create made. No network there is ErrNoRegistry.
 func Open(ctx context.Context, dir string) (_ *Store, err error) {
 	path := filepath.Join(dir, databaseName)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	switch err := unix.Access(path, unix.R_OK|unix.W_OK); {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%w: no %s; `re6st registry init -d %s` makes one", ErrNoRegistry, path, dir)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	db, err := openDatabase(ctx, path)
 	if err != nil {

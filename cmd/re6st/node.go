@@ -57,6 +57,8 @@ Keys of the configuration, all optional (TOML):
   client_count    links to open                            (the network's)
   max_clients     links to accept                          (the network's)
   route_protocol  number on the node's kernel routes       (206)
+  control_dir     where the control sockets lie            (/run/NAME for /var/lib/NAME, else DIR)
+  control_group   who may use the read-only one            ("re6st" where there is such a group)
   mark            on packets that carry the mesh, 0: none  (0x72000000 + route_protocol)
   http            address of the loopback that serves a
                   live page, /metrics and /events, such as

@@ -3,10 +3,12 @@
 //
 //	re6st-node.service       joins at boot, after `re6st join LINE -d /var/lib/re6st`
 //	re6st-registry.service   serves a network from /var/lib/re6st-registry
+//	re6st.sysusers.conf      the group re6st (sysusers.d(5)), which the node's unit needs
 //
-// Packages install them as they are. The node runs with the capabilities for
-// its TUN, routes and sockets and no more; the registry with none but a low
-// port. Test: systemd-analyze must accept both, and their exposure score (lower
+// Packages install them as they are, and run systemd-sysusers. The node's control
+// sockets lie in /run/re6st; members of the group re6st may use the read-only one. The
+// node runs with the capabilities for its TUN, routes and sockets and no more; the
+// registry with none but a low port. Test: systemd-analyze must accept both, and their exposure score (lower
 // is better) must not rise.
 package unit
 
@@ -14,5 +16,5 @@ import "embed"
 
 // Files are the units, by name.
 //
-//go:embed *.service
+//go:embed *.service *.conf
 var Files embed.FS

@@ -45,6 +45,35 @@ func TestUnitsStartWhatThisBinaryHas(t *testing.T) {
 	}
 }
 
+// The node's unit is in a group, which there has to be.
+func TestTheNodesGroupIsMade(t *testing.T) {
+	if _, err := exec.LookPath("systemd-sysusers"); err != nil {
+		t.Skip("systemd-sysusers is not installed (Debian: systemd)")
+	}
+	service, err := unit.Files.ReadFile("re6st-node.service")
+	if err != nil || !strings.Contains(string(service), "\nSupplementaryGroups=re6st\nRuntimeDirectory=re6st\n") {
+		t.Errorf("%v: the node's unit has another group or no folder for its sockets", err)
+	}
+	groups, err := unit.Files.Open("re6st.sysusers.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer groups.Close()
+	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, "etc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("systemd-sysusers", "--root="+root, "-")
+	cmd.Stdin = groups
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	made, err := os.ReadFile(filepath.Join(root, "etc", "group"))
+	if err != nil || !strings.HasPrefix(string(made), "re6st:") {
+		t.Errorf("the groups are %q, %v", made, err)
+	}
+}
+
 func write(t *testing.T, name string) string {
 	t.Helper()
 	raw, err := unit.Files.ReadFile(name)

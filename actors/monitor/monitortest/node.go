@@ -137,6 +137,11 @@ func vitals() monitor.Vitals {
 
 // Start runs the made-up node in dir until stop is called.
 func Start(dir string, sources monitor.Sources) (stop func() error, err error) {
+	return StartFor(dir, -1, sources)
+}
+
+// StartFor is Start with a group that may use the read-only socket.
+func StartFor(dir string, group int, sources monitor.Sources) (stop func() error, err error) {
 	virtual := clock.NewVirtual(Now)
 	sys := system.New(system.Config{Clock: virtual})
 	stop = func() error {
@@ -150,7 +155,7 @@ func Start(dir string, sources monitor.Sources) (stop func() error, err error) {
 	}
 	if err == nil {
 		cfg := monitor.Config{
-			Dir: dir, ReadOnlyGroup: -1, System: sys, Sources: sources, Build: Build, Reload: reload, Trace: trace, Faults: fault.New(virtual.Now),
+			Dir: dir, ReadOnlyGroup: group, System: sys, Sources: sources, Build: Build, Reload: reload, Trace: trace, Faults: fault.New(virtual.Now),
 		}
 		_, err = system.Spawn(sys, "monitor", monitor.Spec(cfg))
 	}
