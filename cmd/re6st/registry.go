@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -83,7 +84,7 @@ func registryInit(dir *string) *cobra.Command {
 			}
 			s, err := registry.Create(cmd.Context(), *dir, c)
 			if err != nil {
-				return err
+				return mistake(err)
 			}
 			defer s.Close()
 			return printNetwork(cmd.OutOrStdout(), s.Authority(), asJSON)
@@ -182,6 +183,9 @@ would a password.`,
   re6st registry token -d reg -n 20 --ttl 1h --prefix-length 24`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if life <= 0 || n < 1 {
+				return usageError{fmt.Errorf("--number %d, --ttl %v; both are greater than zero", n, life)}
+			}
 			s, err := registry.Open(cmd.Context(), *dir)
 			if err != nil {
 				return err
@@ -201,7 +205,7 @@ would a password.`,
 			expires := time.Now().Add(life).UTC().Truncate(time.Second)
 			tokens, err := s.NewTokens(cmd.Context(), rand.Reader, n, length, expires)
 			if err != nil {
-				return err
+				return mistake(err)
 			}
 			var lines []string
 			for _, t := range tokens {
@@ -341,7 +345,7 @@ func paramsCommand(dir *string, use, short string, args cobra.PositionalArgs, ge
 			defer s.Close()
 			p, err := get(cmd.Context(), s, args)
 			if err != nil {
-				return err
+				return mistake(err)
 			}
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), map[string]any{"version": registrySchema, "params": p.Params})
@@ -358,6 +362,16 @@ func paramsCommand(dir *string, use, short string, args cobra.PositionalArgs, ge
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
 	return cmd
+}
+
+// mistake is an error whose cause is a word of the command line, if it is one.
+func mistake(err error) error {
+	for _, kind := range []error{protocol.ErrParams, protocol.ErrLength, addr.ErrNetwork, cert.ErrKey} {
+		if errors.Is(err, kind) {
+			return usageError{err}
+		}
+	}
+	return err
 }
 
 // hostPort reads the value of --advertise; nil for an empty one.
