@@ -16,7 +16,7 @@ TOOLS    := ip:iproute2 nft:nftables
 .PHONY: help build demo lab page test race test386 lint fuzz bench cross size tools clean bench-flood
 
 help: ## show this list
-	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 build: ## bin/re6st for this machine
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/re6st ./cmd/re6st

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"re6st/hw/throttle"
 )
 
 // EventKind names what happened. Actors add kinds of their own.
@@ -31,6 +33,13 @@ type Event struct {
 	Text  string    `json:"text,omitempty"`
 	Fault *Fault    `json:"-"` // of EventFaulted
 }
+
+// How many events of one kind of its own one actor raises per second, and at once: the
+// others are counted. What the system raises is bounded by restart budgets instead.
+const (
+	EventRate  = 5
+	EventBurst = 50
+)
 
 // actorAttr is the attribute that says whose log line it is.
 const actorAttr = "actor"
@@ -123,8 +132,8 @@ func (s *System) emit(c *cell, kind EventKind, text string, f *Fault) Event {
 
 // report raises an event of an actor's own, unless there were too many like it.
 func (s *System) report(c *cell, kind EventKind, text string) {
-	more := func(held uint64) { s.emit(c, kind, andMore(held), nil) }
-	if s.events.take(source{c.path, string(kind)}, more) {
+	more := func(held uint64) { s.emit(c, kind, throttle.AndMore(held), nil) }
+	if s.events.Take(throttle.Source{Actor: c.path, Kind: string(kind)}, more) {
 		s.emit(c, kind, text, nil)
 	}
 }

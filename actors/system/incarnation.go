@@ -78,7 +78,7 @@ func (i *Incarnation) Stop() { i.cell.stop() }
 func (i *Incarnation) Publish(v any) { i.cell.snapshot.Store(&v) }
 
 // Event reports something of the actor's own. kind is a short constant word, text is for people. Above
-// EventRate it is counted instead, and the count reported after HeldFor.
+// EventRate it is counted instead, and the count reported after throttle.HeldFor.
 func (i *Incarnation) Event(kind EventKind, text string) { i.cell.sys.report(i.cell, kind, text) }
 
 func (i *Incarnation) adopt(name string, care care, produce func(*cell) actor.Actor) (*cell, error) {

@@ -1,16 +1,14 @@
 package system_test
 
 import (
-	"bytes"
 	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"re6st/actors/system"
 	"re6st/actors/system/systemtest"
-	"re6st/hw/clock"
+	"re6st/hw/throttle"
 )
 
 func TestEventsOfOneKindAreBoundedAndTheOthersCounted(t *testing.T) {
@@ -37,7 +35,7 @@ func TestEventsOfOneKindAreBoundedAndTheOthersCounted(t *testing.T) {
 	if n, _ := count("up"); n != 1 {
 		t.Errorf("%d events of another kind, want 1", n)
 	}
-	h.Clock.Advance(system.HeldFor)
+	h.Clock.Advance(throttle.HeldFor)
 	if n, last := count("refused"); n != system.EventBurst+1 || last != "… and 1,234 more" {
 		t.Errorf("%d events, the last %q, want how many were held back", n, last)
 	}
@@ -67,35 +65,5 @@ func TestEventsComeAtTheirRate(t *testing.T) {
 	}
 	if want := system.EventBurst + seconds*system.EventRate; ticks < want-2 || ticks > want+2 {
 		t.Errorf("%d events in %d s, want %d", ticks, seconds, want)
-	}
-}
-
-func TestLogLinesOfOneTextAreBoundedAndTheOthersCounted(t *testing.T) {
-	c := clock.NewVirtual(time.Time{})
-	var out bytes.Buffer
-	log := slog.New(system.LimitLog(slog.NewTextHandler(&out, nil), c))
-	for i := range system.LogBurst + 7 {
-		log.With("actor", "a").Warn("refused", "number", i)
-	}
-	log.Warn("refused", "actor", "b") // has an allowance of its own
-	if n := strings.Count(out.String(), "\n"); n != system.LogBurst+1 {
-		t.Errorf("%d lines, want %d", n, system.LogBurst+1)
-	}
-	out.Reset()
-	c.Advance(system.HeldFor)
-	if line := out.String(); strings.Count(line, "\n") != 1 || strings.Count(line, "actor=a") != 1 || !strings.Contains(line, `more="… and 7 more"`) {
-		t.Errorf("said %q, want how many were held back", line)
-	}
-}
-
-func TestSourcesOfEventsAreBounded(t *testing.T) {
-	c := clock.NewVirtual(time.Time{})
-	var out bytes.Buffer
-	log := slog.New(system.LimitLog(slog.NewTextHandler(&out, nil), c))
-	for i := range 2*system.MaxSources + system.LogBurst {
-		log.Warn(fmt.Sprint("text ", i))
-	}
-	if n := strings.Count(out.String(), "\n"); n > system.MaxSources+system.LogBurst {
-		t.Errorf("%d lines of as many texts, want %d at most", n, system.MaxSources+system.LogBurst)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"re6st/hw/clock"
+	"re6st/hw/throttle"
 )
 
 // Dispatcher runs the actors' work. The default starts a goroutine for each run of a mailbox;
@@ -45,7 +46,7 @@ type System struct {
 	root    *root
 	feed    feed
 	tallies tallies
-	events  *throttle // of the actors' own
+	events  *throttle.Throttle // of the actors' own
 	began   time.Time
 	done    chan struct{}
 
@@ -66,7 +67,7 @@ func New(cfg Config) *System {
 	s := &System{
 		cfg:    cfg,
 		began:  cfg.Clock.Now(),
-		events: newThrottle(cfg.Clock, EventRate, EventBurst),
+		events: throttle.New(cfg.Clock, EventRate, EventBurst),
 		done:   make(chan struct{}),
 		rand:   rand.New(rand.NewPCG(cfg.Seed, 0)),
 		cells:  map[string]*cell{},

@@ -13,10 +13,10 @@ import (
 
 	"re6st/actors/monitor"
 	"re6st/actors/node"
-	"re6st/actors/system"
 	"re6st/hw/clock"
 	"re6st/hw/nodedir"
 	"re6st/hw/process"
+	"re6st/hw/throttle"
 )
 
 // nodeConfigFile is read from the node's folder where --config names no other.
@@ -96,7 +96,7 @@ func readNodeConfig(dir, file string) (node.Config, error) {
 func runNode(ctx context.Context, dir string, c node.Config, again func() (node.Config, error)) error {
 	level := new(slog.LevelVar)
 	level.Set(c.Log)
-	logger := slog.New(system.LimitLog(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}), clock.Real{}))
+	logger := slog.New(throttle.Log(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}), clock.Real{}))
 	stopping := context.AfterFunc(ctx, func() { notify(logger, stoppingState) })
 	defer stopping()
 	hup := make(chan os.Signal, 1)

@@ -19,6 +19,7 @@ import (
 	"re6st/actors/registry"
 	"re6st/actors/system"
 	"re6st/hw/clock"
+	"re6st/hw/throttle"
 	"re6st/protocols/addr"
 	"re6st/protocols/cert"
 	protocol "re6st/protocols/registry"
@@ -123,7 +124,7 @@ nobody said another.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := cmd.OutOrStdout()
-			log := slog.New(system.LimitLog(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}), clock.Real{}))
+			log := slog.New(throttle.Log(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}), clock.Real{}))
 			cfg := registry.Config{Dir: *dir, Listen: listen, Emit: func(e registry.Event) {
 				if l, ok := e.(registry.Listening); ok {
 					fmt.Fprintf(out, "serving %s on %s, as %s\n", l.Network, l.Address, l.Advertise)
