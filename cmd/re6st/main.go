@@ -39,7 +39,8 @@ func rootCommand() *cobra.Command {
 	root.AddCommand(registryCommand(), joinCommand(), renewCommand(), nodeCommand(), lab.Command())
 	root.AddCommand(
 		statusCommand(), peersCommand(), tunnelsCommand(), routesCommand(), actorsCommand(), eventsCommand(),
-		pingCommand(), traceCommand(), doctorCommand(), bugreportCommand(), reloadCommand(), debugCommand(), versionCommand(),
+		pingCommand(), traceCommand(), doctorCommand(), bugreportCommand(), reloadCommand(), debugCommand(), limitsCommand(),
+		versionCommand(),
 	)
 	return root
 }

@@ -232,3 +232,25 @@ func FuzzCollector(f *testing.F) {
 		}
 	})
 }
+
+func TestHandshakesAreComputedAtTheirRate(t *testing.T) {
+	const seconds = 10
+	flood := func(sources int) (taken int) {
+		var l limiter
+		for ms := range seconds * 1000 { // each source tries once a millisecond
+			now := time.Unix(1, 0).Add(time.Duration(ms) * time.Millisecond)
+			for i := range sources {
+				if l.take(now, source{addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 1)}) {
+					taken++
+				}
+			}
+		}
+		return taken
+	}
+	if n, want := flood(1), SourceHandshakeBurst+seconds*SourceHandshakeRate; n < want-2 || n > want+2 {
+		t.Errorf("%d handshakes of one source in %d s, want %d", n, seconds, want)
+	}
+	if n, want := flood(100), HandshakeBurst+seconds*HandshakeRate; n < want-2 || n > want+2 {
+		t.Errorf("%d handshakes of a hundred sources in %d s, want %d", n, seconds, want)
+	}
+}

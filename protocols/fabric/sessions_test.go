@@ -408,3 +408,23 @@ func TestForgedConfirmIsNothing(t *testing.T) {
 		t.Errorf("%d sessions, %d in use", len(b.installed), len(b.used))
 	}
 }
+
+func TestSessionsBeingMadeAreBounded(t *testing.T) {
+	w, a, _ := endings(t, true)
+	for i := range uint64(fabric.MaxSessionDials + 9) {
+		a.Want(w.now, addr.NodeIDFromUint64(100+i))
+	}
+	begun, refused := map[addr.NodeID]bool{}, 0
+	a.Drain(func(e fabric.Event) {
+		switch e := e.(type) {
+		case fabric.SendTransit:
+			begun[e.Egress] = true
+		case fabric.SessionFailed:
+			refused++
+		default:
+		}
+	})
+	if len(begun) != fabric.MaxSessionDials || refused != 9 {
+		t.Errorf("%d handshakes begun, %d refused; want %d and 9", len(begun), refused, fabric.MaxSessionDials)
+	}
+}

@@ -1,0 +1,13 @@
+package neighbor
+
+import "re6st/protocols/limit"
+
+// Limits are those of what neighbors send, for `re6st limits`.
+func Limits() []limit.Limit {
+	return []limit.Limit{
+		{Name: "Babel packets in the queue", Value: inboxSize, Unit: "packets", Per: "neighbor", Beyond: "dropped", Test: "TestTheQueueOfALinkIsBounded"},
+		{Name: "Babel packets", Value: NeighborRate, Unit: "bytes/s", Per: "neighbor", Beyond: "dropped", Test: "TestANeighborThatFloodsStarvesNoOther"},
+		{Name: "Babel packets at once", Value: NeighborBurst, Unit: "bytes", Per: "neighbor", Beyond: "dropped", Test: "TestANeighborThatFloodsStarvesNoOther"},
+		{Name: "links of which only Babel speaks yet", Value: maxEarly, Unit: "links", Per: "node", Beyond: "the oldest goes", Test: "TestLinksThatAreNeverSetMakeRoomForOthers"},
+	}
+}

@@ -1,0 +1,28 @@
+package fabric
+
+import "re6st/protocols/limit"
+
+// Limits are those of links and sessions, for `re6st limits`. The constants stand with
+// what they bound.
+func Limits() []limit.Limit {
+	return []limit.Limit{
+		{Name: "sessions end to end", Value: MaxSessions, Unit: "sessions", Per: "node", Beyond: "the least recent ends", Test: "TestLeastRecentSessionMakesRoom"},
+		{Name: "idle session", Value: SessionIdle.Seconds(), Unit: "s", Per: "session", Beyond: "it ends", Test: "TestSessionIdleForTwoMinutesEnds"},
+		{Name: "sessions being made", Value: MaxSessionDials, Unit: "handshakes", Per: "node", Beyond: "refused, tried again later", Test: "TestSessionsBeingMadeAreBounded"},
+		{Name: "handshakes computed", Value: HandshakeRate, Unit: "handshakes/s", Per: "node", Beyond: "dropped", Test: "TestHandshakesAreComputedAtTheirRate"},
+		{Name: "handshakes computed, of one source", Value: SourceHandshakeRate, Unit: "handshakes/s", Per: "IPv4 address, IPv6 /64 or node", Beyond: "dropped", Test: "TestHandshakesAreComputedAtTheirRate"},
+		{Name: "sources told apart", Value: maxLimitedSources, Unit: "sources", Per: "node", Beyond: "they share the node's rate", Test: "TestLimiterIsBounded"},
+		{Name: "half-open handshakes", Value: MaxHalfOpen, Unit: "handshakes", Per: "node", Beyond: "dropped", Test: "TestHalfOpenHandshakesAreBounded"},
+		{Name: "half-open handshake", Value: HalfOpenTimeout.Seconds(), Unit: "s", Per: "handshake", Beyond: "forgotten", Test: "TestHalfOpenHandshakesAreBounded"},
+		{Name: "initiations remembered", Value: MaxSeenInitiations, Unit: "initiations", Per: "epoch of cookies", Beyond: "a new epoch begins", Test: "TestFullMemoryOfInitiationsBeginsANewEpoch"},
+		{Name: "secret of cookies", Value: CookieEpoch.Seconds(), Unit: "s", Per: "epoch", Beyond: "a new one; the last is good for as long again", Test: "TestCookieIsGoodForItsAddressAndTime"},
+		{Name: "unfinished messages of handshakes", Value: MaxHandshakeReassemblies, Unit: "messages", Per: "node", Beyond: "dropped", Test: "TestFragmentsNeedACookieAndAreBounded"},
+		{Name: "handshake message", Value: MaxHandshake, Unit: "bytes", Per: "message", Beyond: "dropped", Test: "TestBadHandshakeHeadersAreNamed"},
+		{Name: "fragments of a frame", Value: MaxFragments, Unit: "fragments", Per: "frame", Beyond: "the frame is dropped", Test: "TestTooManyFragmentsDropTheFrame"},
+		{Name: "frames being put together", Value: MaxReassemblies, Unit: "frames", Per: "node", Beyond: "the oldest goes", Test: "TestReassemblyIsBoundedPerIngressAndInAll"},
+		{Name: "frames being put together, of one ingress", Value: MaxIngressReassemblies, Unit: "frames", Per: "ingress", Beyond: "its oldest goes", Test: "TestReassemblyIsBoundedPerIngressAndInAll"},
+		{Name: "bytes being put together, of one ingress", Value: MaxIngressReassemblyBytes, Unit: "bytes", Per: "ingress", Beyond: "its oldest go", Test: "TestReassemblyIsBoundedPerIngressAndInAll"},
+		{Name: "frame being put together", Value: ReassemblyTimeout.Seconds(), Unit: "s", Per: "frame", Beyond: "dropped", Test: "TestReassemblyEndsAfterASecond"},
+		{Name: "late timers forgiven", Value: MaxReprieves, Unit: "probes", Per: "silence of a peer", Beyond: "the link ends", Test: "TestANodeThatIsAlwaysLateNoticesADeadPeer"},
+	}
+}

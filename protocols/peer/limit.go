@@ -1,0 +1,13 @@
+package peer
+
+import "re6st/protocols/limit"
+
+// Limits are those of what peers tell each other, for `re6st limits`.
+func Limits() []limit.Limit {
+	return []limit.Limit{
+		{Name: "message", Value: MaxMessage, Unit: "bytes", Per: "message", Beyond: "refused", Test: "TestMalformedMessagesAreRefused"},
+		{Name: "peers told", Value: MaxTold, Unit: "peers", Per: "neighbor", Beyond: "not told", Test: "TestNeitherEndNorUselessPeersAreTold"},
+		{Name: "peers heard at once", Value: MaxBurst, Unit: "peers", Per: "neighbor", Beyond: "refused, at a rate", Test: "TestFloodOfPeersIsHeldBack"},
+		{Name: "times that a message is sent", Value: MaxTries, Unit: "times", Per: "message", Beyond: "given up", Test: "TestUnansweredMessageIsRepeatedAFewTimes"},
+	}
+}
