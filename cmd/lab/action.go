@@ -19,6 +19,7 @@ type Action struct {
 	Every time.Duration // ping
 	Disk  Disk          // disk
 	Shift time.Duration // clock: by how much it jumps
+	Set   string        // set: KEY=VALUE..., one blank between them
 }
 
 // The verbs.
@@ -36,6 +37,8 @@ const (
 	verbPing    = "ping"
 	verbDisk    = "disk"
 	verbClock   = "clock"
+	verbRevoke  = "revoke"
+	verbSet     = "set"
 )
 
 // Words in the place of a node's name.
@@ -54,7 +57,7 @@ const (
 )
 
 // verbs lists them for those who wrote another word.
-const verbs = "cut heal loss rate kill start restart forget addr disk clock ping"
+const verbs = "cut heal loss rate kill start restart forget addr disk clock revoke set ping"
 
 // usages shows how each verb is written.
 var usages = map[string]string{
@@ -71,7 +74,10 @@ var usages = map[string]string{
 	verbPing:    "ping A B every DURATION",
 	verbDisk:    "disk NODE|all|registry full|readonly|ok",
 	verbClock:   "clock NODE|all +1h|-1y",
+	verbRevoke:  "revoke NODE",
+	verbSet:     "set KEY=VALUE...",
 }
+
 
 // parseAction reads the words of an action. Whether its nodes exist is not looked at.
 func parseAction(words []string) (Action, error) {
@@ -99,7 +105,9 @@ func parseAction(words []string) (Action, error) {
 			return wrong(fmt.Sprintf("%q is no name of a node", name))
 		}
 	}
-	a.A = args[0]
+	if nodes > 0 {
+		a.A = args[0]
+	}
 	if nodes == 2 {
 		if a.B = args[1]; a.A == a.B {
 			return wrong(fmt.Sprintf("twice the same node, %s", a.A))
@@ -124,7 +132,9 @@ var forAll = map[string]bool{verbHeal: true, verbKill: true, verbStart: true, ve
 // names is how many names begin the arguments.
 func (a *Action) names(args []string) int {
 	switch a.Verb {
-	case verbKill, verbStart, verbRestart, verbForget, verbAddr, verbRate, verbDisk, verbClock:
+	case verbSet:
+		return 0
+	case verbKill, verbStart, verbRestart, verbForget, verbAddr, verbRate, verbDisk, verbClock, verbRevoke:
 		if !a.Path {
 			return 1
 		}
@@ -138,7 +148,7 @@ func (a *Action) names(args []string) int {
 
 func takesNothing(verb string) bool {
 	switch verb {
-	case verbHeal, verbKill, verbStart, verbRestart, verbForget, verbAddr:
+	case verbHeal, verbKill, verbStart, verbRestart, verbForget, verbAddr, verbRevoke:
 		return true
 	default:
 		return false
@@ -187,6 +197,8 @@ func (a *Action) parseRest(rest []string) (err error) {
 			return fmt.Errorf("by how much is needed")
 		}
 		a.Shift, err = parseShift(rest[0])
+	case verbSet:
+		a.Set, err = parseSet(rest)
 	}
 	return err
 }
@@ -269,6 +281,8 @@ func (a Action) String() string {
 		return fmt.Sprintf("ping %s %s every %v", a.A, a.B, a.Every)
 	case verbDisk:
 		return fmt.Sprintf("disk %s %s", a.A, a.Disk)
+	case verbSet:
+		return "set " + a.Set
 	case verbClock:
 		if a.Shift%year == 0 {
 			return fmt.Sprintf("clock %s %+dy", a.A, a.Shift/year)

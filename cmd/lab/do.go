@@ -56,6 +56,10 @@ func (l *Lab) act(ctx context.Context, a Action) error {
 			return fmt.Errorf("%w: nodes know the registry by its address", ErrState)
 		}
 		return errors.Join(l.under.readdress(a.A), l.writeJSON())
+	case verbRevoke:
+		return l.revoke(ctx, a.A)
+	case verbSet:
+		return l.set(ctx, a.Set)
 	case verbDelay:
 		return fmt.Errorf("%w: this kernel has no netem, and the user-space bridge that delays is not written; loss and rate are there", ErrNotThereYet)
 	default:
@@ -198,5 +202,5 @@ func (l *Lab) restart(m *member) error {
 func (l *Lab) reachable() []Pair {
 	l.acting.Lock()
 	defer l.acting.Unlock()
-	return connected(l.alive(), l.under.rules.open())
+	return connected(l.inMesh(), l.under.rules.open())
 }

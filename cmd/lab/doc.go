@@ -63,9 +63,14 @@
 //	at 9s addr n1                       # n1 has other underlay addresses; behind a NAT, the NAT has
 //	expect ping n1 n5 lost < 3          # so far; also: outage < 1s
 //	at 20s disk n1 full                 # also: readonly, ok; of all, or the registry
-//	expect status n1 degraded within 8s # also: running
+//	expect status n1 degraded within 8s # also: running, revoked
 //	expect join refused within 5s       # one more node asks the registry; also: works
 //	at 30s clock n1 +1h                 # its wall clock jumps; also: -1y
+//	at 31s revoke n2                    # the registry takes it out of the network for good
+//	expect revoked n2 within 2s         # from the last action: all others know, and neither link nor
+//	                                    # route leads to it; also: for 10s, it stays so
+//	at 33s set client_count=6 mtu=1300  # parameters of the network
+//	expect params within 2s             # from the last action: all have them
 //
 // After an `expect whole` each pair's longest outage is reported, counted from the
 // action to the next one. Outages are as fine as the echoes: 20 to 50 ms.

@@ -61,6 +61,7 @@ type Lab struct {
 
 	spare   []string   // join lines that nobody has used; guarded by acting
 	acting  sync.Mutex // held during an Action: they are done one by one
+	issued  issued     // by the registry; guarded by acting
 	closing bool       // guarded by acting
 	writing sync.Mutex // held while lab.json is written
 	mu      sync.Mutex // guards died and the states of members

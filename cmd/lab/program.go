@@ -55,6 +55,16 @@ func (p program) registryTokens(dir string, n int) process.Spec {
 	return p.spec("registry", "token", "-d", dir, "-n", strconv.Itoa(n))
 }
 
+// registryRevoke takes the node of a prefix out of the network.
+func (p program) registryRevoke(dir, prefix string) process.Spec {
+	return p.spec("registry", "revoke", "-d", dir, prefix)
+}
+
+// registrySet changes parameters of the network.
+func (p program) registrySet(dir string, settings []string) process.Spec {
+	return p.spec(append([]string{"registry", "params", "set", "-d", dir}, settings...)...)
+}
+
 func (p program) join(line, dir string) process.Spec {
 	return p.spec("join", line, "-d", dir)
 }

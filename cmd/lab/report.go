@@ -139,7 +139,7 @@ type StepReport struct {
 	WholeS  *float64     `json:"whole_s,omitempty"` // expect whole: since the action
 	Missing []string     `json:"missing,omitempty"` // expect whole: pairs that did not answer
 	Outages []PairOutage `json:"outages,omitempty"` // expect whole: up to the next action, longest first
-	Saw     string       `json:"saw,omitempty"`     // expect status, expect join
+	Saw     string       `json:"saw,omitempty"`     // expect status, join, revoked, params
 	Lost    *int         `json:"lost,omitempty"`    // expect ping
 	Outage  *float64     `json:"outage_s,omitempty"`
 }

@@ -42,12 +42,13 @@ type Expect struct {
 	Lost   int           // the ping has lost fewer echoes than that, so far; or 0
 	Outage time.Duration // the ping's longest outage is shorter than that, so far; or 0
 	State  *StateExpect  // or nil
+	News   *NewsExpect   // or nil
 }
 
 // StateExpect is in what state a node, or the registry, must come to be.
 type StateExpect struct {
 	Of     string // a node, or wordJoin
-	Is     string // a node's: degraded or running; of joining: works or refused
+	Is     string // a node's: degraded, running or revoked; of joining: works or refused
 	Within time.Duration
 }
 
@@ -65,7 +66,7 @@ const (
 )
 
 // Expectations as they are written.
-const expectUsage = "expect status NODE degraded|running within DURATION, expect join works|refused within DURATION, expect whole within DURATION, expect whole for DURATION, expect ping A B lost < N, or expect ping A B outage < DURATION"
+const expectUsage = "expect revoked NODE within|for DURATION, expect params within DURATION, expect status NODE degraded|running within DURATION, expect join works|refused within DURATION, expect whole within DURATION, expect whole for DURATION, expect ping A B lost < N, or expect ping A B outage < DURATION"
 
 // ScenarioError says what is wrong in which line.
 type ScenarioError struct {
@@ -200,6 +201,10 @@ func parseExpect(words []string) (Expect, error) {
 		state, err := parseStateExpect(words)
 		e.State = &state
 		return e, err
+	case len(words) >= 2 && (words[0] == wordRevoked || words[0] == wordParams):
+		news, err := parseNewsExpect(words)
+		e.News = &news
+		return e, err
 	default:
 		return e, fmt.Errorf("cannot expect %q; write: %s", strings.Join(words, " "), expectUsage)
 	}
@@ -273,6 +278,8 @@ func (s Step) names() []string {
 		names = []string{s.Expect.Pair.From, s.Expect.Pair.To}
 	} else if e := s.Expect.State; e != nil && e.Of != wordJoin {
 		names = []string{e.Of}
+	} else if e := s.Expect.News; e != nil {
+		names = []string{e.Revoked}
 	}
 	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
 }
@@ -289,7 +296,7 @@ func (s *Scenario) watchesWhole() bool {
 
 func (e *Expect) watchesWhole() bool { return e.Whole > 0 || e.For > 0 }
 
-func (e *Expect) watchesPing() bool { return !e.watchesWhole() && e.State == nil }
+func (e *Expect) watchesPing() bool { return !e.watchesWhole() && e.State == nil && e.News == nil }
 
 // String gives the line as it is written.
 func (s Step) String() string {
@@ -303,6 +310,8 @@ func (s Step) String() string {
 		text = fmt.Sprintf("expect whole for %v", e.For)
 	case e.State != nil:
 		text = e.State.String()
+	case e.News != nil:
+		text = e.News.String()
 	case e.Lost > 0:
 		text = fmt.Sprintf("expect ping %s %s lost < %d", e.Pair.From, e.Pair.To, e.Lost)
 	default:

@@ -33,7 +33,7 @@ func parseStateExpect(words []string) (StateExpect, error) {
 		if e.Of = words[1]; !isName(e.Of) || e.Of == registryName {
 			return e, fmt.Errorf("%q is no name of a node; write: expect status n1 degraded within 10s", e.Of)
 		}
-		possible = []string{string(monitor.Degraded), string(monitor.Running)}
+		possible = []string{string(monitor.Degraded), string(monitor.Running), string(monitor.Revoked)}
 		words = words[1:]
 	}
 	words = words[1:]
