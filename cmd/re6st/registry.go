@@ -310,7 +310,8 @@ func registryParams(dir *string) *cobra.Command {
 		Use:   "params [-d DIR]",
 		Short: "Show or change the network's parameters",
 		Long: `Show or change the network's parameters. Each change makes a new version, numbered
-and signed by the CA, which nodes fetch and pass on to each other.`,
+and signed by the CA, which nodes fetch and pass on to each other. Running nodes take it
+at once, but for mtu, classes and limits, which they take when they restart.`,
 		Example: `  re6st registry params show -d reg
   re6st registry params set -d reg client_count=6 liveness.in_use=100ms`,
 		Args: cobra.NoArgs,
@@ -357,6 +358,11 @@ func paramsCommand(dir *string, use, short string, args cobra.PositionalArgs, ge
 			}
 			for _, v := range all {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s=%s\n", v.Key, v.Value)
+			}
+			for _, word := range args {
+				if key, _, _ := strings.Cut(word, "="); protocol.TakesRestart(key) {
+					fmt.Fprintf(cmd.ErrOrStderr(), "%s is in force on a node after its restart\n", key)
+				}
 			}
 			return nil
 		},
