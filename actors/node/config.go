@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,7 +24,7 @@ import (
 const (
 	DefaultPort      = 7326
 	DefaultInterface = "re6st0"
-	DefaultMTU       = 1380 // 1500 less the 120 bytes of protocols/fabric, UDP and IPv6
+	DefaultMTU       = 1380 // a network's, unless it says otherwise: 1500 less the 120 bytes of protocols/fabric, UDP and IPv6
 	MinMTU, MaxMTU   = 1280, 65000
 	MaxEndpoints     = 16
 	MaxTrusted       = 8
@@ -43,7 +44,7 @@ type Config struct {
 	Port *uint16 `toml:"port"`
 	// Interface names the TUN that holds the node's addresses.
 	Interface string `toml:"interface"`
-	// MTU of the TUN in bytes, 1280 to 65000.
+	// MTU of the TUN in bytes, 1280 to 65000; 0: the network's.
 	MTU int `toml:"mtu"`
 	// Endpoints are further addresses at which others reach this node.
 	Endpoints []netip.AddrPort `toml:"endpoints"`
@@ -161,9 +162,6 @@ func (c Config) withDefaults() (Config, error) {
 		lan := true
 		c.LAN = &lan
 	}
-	if c.MTU == 0 {
-		c.MTU = DefaultMTU
-	}
 	if c.RouteProtocol == 0 {
 		c.RouteProtocol = DefaultRouteProt
 	}
@@ -179,7 +177,7 @@ func (c Config) check() error {
 		key              string
 		value, low, high int
 	}{
-		{"mtu", c.MTU, MinMTU, MaxMTU},
+		{"mtu", cmp.Or(c.MTU, DefaultMTU), MinMTU, MaxMTU},
 		{"client_count", c.ClientCount, 0, MaxClientCount},
 		{"max_clients", c.MaxClients, 0, MaxClientCount},
 		{"route_protocol", c.RouteProtocol, 5, 255},

@@ -129,6 +129,7 @@ func (m *mesh) prepare(i int, peers ...int) {
 	m.check(err)
 	config, err := ParseConfig(nil)
 	m.check(err)
+	config.MTU = DefaultMTU
 	config.Endpoints, config.ClientCount, config.MaxClients = []netip.AddrPort{n.under}, m.links, m.links
 	var boot [8]byte
 	_, _ = rand.Read(boot[:])

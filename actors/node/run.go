@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -69,6 +70,8 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	wall.Raise(member.Identity.Certificate.NotBefore)
+	config := o.Config // as it was read, for reloads to compare with
+	o.Config.MTU = cmp.Or(config.MTU, member.Params.MTU)
 	state, err := loadBabel(dir)
 	if err != nil {
 		return err
@@ -90,7 +93,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	n := &parts{
 		options: o, dir: dir, faults: faults, member: member, wall: wall, credentials: credentials(member, boot), state: state, host: h, sys: sys,
 		remembered: remembered, started: time.Now(), dial: dial(*o.Config.Mark),
-		settings: settings{config: o.Config, read: o.ReadConfig, level: o.LogLevel},
+		settings: settings{config: config, read: o.ReadConfig, level: o.LogLevel},
 	}
 	n.credentials.Verify = verifyBy(member.Authority, wall)
 	n.parameters.Store(member.Params)

@@ -35,7 +35,7 @@ HUP has it read its configuration again (re6st reload).
 Keys of the configuration, all optional (TOML):
   port            UDP port, 0 takes a free one             (7326)
   interface       name of the TUN                          ("re6st0")
-  mtu             of the TUN, in bytes                     (1380)
+  mtu             of the TUN, in bytes                     (the network's)
   endpoints       more addresses that reach this node      ([])
   trusted         interfaces that speak Babel in the clear ([])
   lan             find nodes on this machine's LANs        (true)
