@@ -78,7 +78,6 @@ var usages = map[string]string{
 	verbSet:     "set KEY=VALUE...",
 }
 
-
 // parseAction reads the words of an action. Whether its nodes exist is not looked at.
 func parseAction(words []string) (Action, error) {
 	if len(words) == 0 {
