@@ -66,7 +66,7 @@ const (
 )
 
 // Expectations as they are written.
-const expectUsage = "expect revoked NODE within|for DURATION, expect params within DURATION, expect status NODE degraded|running within DURATION, expect join works|refused within DURATION, expect whole within DURATION, expect whole for DURATION, expect ping A B lost < N, or expect ping A B outage < DURATION"
+const expectUsage = "expect whole within DURATION, expect whole for DURATION, expect ping A B lost < N, expect ping A B outage < DURATION, expect status NODE degraded|running|revoked within DURATION, expect join works|refused within DURATION, expect revoked NODE within|for DURATION, or expect params within DURATION"
 
 // ScenarioError says what is wrong in which line.
 type ScenarioError struct {
