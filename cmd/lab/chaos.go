@@ -109,7 +109,7 @@ func (r *chaosRun) print(w io.Writer) error {
 func (r *chaosRun) inLab(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout+r.duration+chaosExtra)
 	defer cancel()
-	config, err := chaosConfigFile()
+	config, err := configFile(chaosConfig)
 	if err != nil {
 		return err
 	}
@@ -126,12 +126,13 @@ func (r *chaosRun) inLab(ctx context.Context) error {
 	return err
 }
 
-func chaosConfigFile() (string, error) {
-	f, err := os.CreateTemp("", "re6st-chaos-*.toml")
+// configFile writes a configuration for the nodes of a lab.
+func configFile(text string) (string, error) {
+	f, err := os.CreateTemp("", "re6st-lab-*.toml")
 	if err != nil {
 		return "", fmt.Errorf("lab: %w", err)
 	}
-	_, err = f.WriteString(chaosConfig)
+	_, err = f.WriteString(text)
 	return f.Name(), errors.Join(err, f.Close())
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -153,4 +154,9 @@ func (p program) fault(ctx context.Context, dir string, r monitor.FaultRequest) 
 // clearFaults has no system call of a running node fail any more.
 func (p program) clearFaults(ctx context.Context, dir string) error {
 	return monitor.NewClient(p.socket(dir)).Post(ctx, "debug/clear", struct{}{}, new(monitor.Debug))
+}
+
+// events hands over the last events of a running node.
+func (p program) events(ctx context.Context, dir string, each func(monitor.Event)) error {
+	return monitor.Lines(ctx, monitor.NewClient(p.socket(dir)), http.MethodGet, "events", nil, func(e monitor.Event) error { each(e); return nil })
 }

@@ -17,13 +17,14 @@ const (
 	Line   Topology = "line"   // n1 - n2 - n3
 	Ring   Topology = "ring"   // a line whose ends meet
 	Star   Topology = "star"   // n1 in the middle
+	Wheel  Topology = "wheel"  // n1 in the middle of a ring of the others
 	Grid   Topology = "grid"   // as square as can be, row by row
 	Random Topology = "random" // connected, three neighbors each; from the seed
 	LAN    Topology = "lan"    // one shared segment, with multicast
 )
 
 // Topologies lists all of them, in the order of the help text.
-var Topologies = []Topology{Full, Line, Ring, Star, Grid, Random, LAN}
+var Topologies = []Topology{Full, Line, Ring, Star, Wheel, Grid, Random, LAN}
 
 // Limits of a lab.
 const (
@@ -87,9 +88,12 @@ func (t Topology) edges(n int, seed uint64) ([]Edge, error) {
 		if t == Ring {
 			join(n-1, 0)
 		}
-	case Star:
+	case Star, Wheel:
 		for a := range n - 1 {
 			join(0, a+1)
+			if next := (a+1)%(n-1) + 1; t == Wheel && next != a+1 {
+				join(a+1, next)
+			}
 		}
 	case Grid:
 		width := gridWidth(n)

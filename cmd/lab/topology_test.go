@@ -33,6 +33,9 @@ func TestEdgesOfEachTopology(t *testing.T) {
 		{Ring, 3, []Edge{{"n1", "n2"}, {"n1", "n3"}, {"n2", "n3"}}},
 		{Ring, 2, []Edge{{"n1", "n2"}}},
 		{Star, 4, []Edge{{"n1", "n2"}, {"n1", "n3"}, {"n1", "n4"}}},
+		{Wheel, 2, []Edge{{"n1", "n2"}}},
+		{Wheel, 3, []Edge{{"n1", "n2"}, {"n1", "n3"}, {"n2", "n3"}}},
+		{Wheel, 5, []Edge{{"n1", "n2"}, {"n1", "n3"}, {"n1", "n4"}, {"n1", "n5"}, {"n2", "n3"}, {"n2", "n5"}, {"n3", "n4"}, {"n4", "n5"}}},
 		{Full, 3, []Edge{{"n1", "n2"}, {"n1", "n3"}, {"n2", "n3"}}},
 		{LAN, 2, []Edge{{"n1", "n2"}}},
 		// n1 n2 n3
