@@ -78,4 +78,5 @@ func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
 type memory struct {
 	hello   time.Duration
 	revoked []addr.NodeID
+	view    *rib.View // as the packet path was given it last; nil: never
 }

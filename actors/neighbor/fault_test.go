@@ -95,6 +95,29 @@ func TestARouterThatRestartsKeepsItsRoutesHereAndInTheKernel(t *testing.T) {
 	})
 }
 
+// The tunnels failed too: all links end, and others take their place.
+func TestALinkThatGoesWhileTheLastTableIsHeldTakesItsRoutesAlong(t *testing.T) {
+	star(t, func(w *world, hub, a, b *testRouter) {
+		w.delay.Store(int64(200 * time.Millisecond)) // the neighbors answer late
+		if err := hub.sys.Inject("router", system.InjectPanic); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+		w.unlink(1, 0, 1)
+		w.link(3, 0, 1)
+		time.Sleep(relearn / 2)
+		if route := hub.mustReach(a); route.NextHop.Link != 3 {
+			t.Errorf("the route to the node that came back goes by link %d", route.NextHop.Link)
+		}
+		if !hub.alwaysReached(b) {
+			t.Error("the other route was lost for a while")
+		}
+		time.Sleep(10 * time.Second)
+		hub.mustReach(a)
+		hub.mustReach(b)
+	})
+}
+
 // A neighbor answers a request for all routes late where it has just sent them
 // all.
 func TestARouterThatRestartsTwiceKeepsItsRoutes(t *testing.T) {

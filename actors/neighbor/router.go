@@ -36,6 +36,8 @@ type router struct {
 	view     *rib.View      // as the packet path has it
 	gateways []addr.NodeID  // as they were told of
 	held     bool           // a restarted router does not publish yet
+	shrunk   bool           // a link went
+	bridged  *rib.View      // its own, when it bridged last
 	desired  chan *rib.View // to the kernel's pump; holds the newest
 	recheck  *atomic.Bool   // the kernel may not hold what the pump believes
 	seqnos   chan uint16    // to the store's pump; holds the newest
@@ -232,8 +234,12 @@ func (r *router) send(e babel.Send) {
 // publish hands a changed table to the packet path, the kernel and the tunnels.
 func (r *router) publish() {
 	view := r.table.View()
+	if r.held && r.shrunk && view != r.bridged {
+		r.bridged = view
+		r.cfg.SetView(r.bridge(view))
+	}
 	if !r.held && view != r.view {
-		r.view = view
+		r.view, r.kept.view = view, view
 		r.cfg.SetView(view)
 		if r.desired != nil {
 			system.Replace(r.desired, view)
@@ -243,6 +249,31 @@ func (r *router) publish() {
 	if !r.held {
 		r.ctx.Publish(r.snapshot())
 	}
+}
+
+// bridge is the last table of the predecessor without what went by links that are gone
+// since, and with what was learned meanwhile: the peers behind those links may have come
+// back by others.
+func (r *router) bridge(learned *rib.View) *rib.View {
+	linked := map[rib.LinkID]bool{0: true}
+	for _, l := range r.links {
+		linked[l.ID] = true
+	}
+	table, now := rib.NewTable(r.cfg.Locators), r.ctx.Now()
+	for _, view := range []*rib.View{r.kept.view, learned} {
+		if view == nil {
+			continue
+		}
+		for _, route := range view.Routes() {
+			if !linked[route.NextHop.Link] || route.Unreachable && view == learned { // it has not heard all yet
+				continue
+			}
+			if _, _, err := table.Offer(now, route.Origin, route); err != nil {
+				r.ctx.Log().Debug("route not kept", "prefix", route.Prefix, "error", err)
+			}
+		}
+	}
+	return table.View()
 }
 
 // report tells which links carry routes, and which nodes are reached.

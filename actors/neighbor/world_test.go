@@ -143,6 +143,16 @@ func (w *world) link(id rib.LinkID, i, j int) {
 	w.routers[j].links.Set(Link{ID: id, Peer: w.routers[i].id, RTT: time.Millisecond})
 }
 
+// unlink ends the link of two routers.
+func (w *world) unlink(id rib.LinkID, i, j int) {
+	w.guard.Lock()
+	delete(w.ends, [2]rib.LinkID{id, rib.LinkID(i)})
+	delete(w.ends, [2]rib.LinkID{id, rib.LinkID(j)})
+	w.guard.Unlock()
+	w.routers[i].links.Remove(id)
+	w.routers[j].links.Remove(id)
+}
+
 // drop has a bomb come from the other end of a link.
 func (r *testRouter) drop(id rib.LinkID) {
 	r.links.Deliver(id, time.Now(), []byte(bomb))
