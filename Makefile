@@ -10,10 +10,15 @@ LDFLAGS  := -s -w
 SIZE_MAX_MB := 24
 FUZZTIME ?= 10s
 TESTFLAGS ?=
+# of make chaos and make panics
+SEEDS       ?= 1 2 3
+DURATION    ?= 10m
+CHAOS_NODES ?= 10
+PANICS      ?= 1000
 # netlink and TUN need a kernel, the lab needs these two from Debian
 TOOLS    := ip:iproute2 nft:nftables
 
-.PHONY: help build demo lab page test race test386 lint fuzz bench cross size tools clean bench-flood
+.PHONY: help build demo lab chaos panics page test race test386 lint fuzz bench cross size tools clean bench-flood
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -33,6 +38,14 @@ demo: build tools ## 8 nodes in namespaces: converge, cut a link under a ping, h
 
 lab: build tools ## measure the mesh in the lab: faults, restarts, memory; fails where it is too slow
 	.ci/lab
+
+chaos: build tools ## hurt a mesh at random for DURATION, once for each of SEEDS; fails on a leak or a dead mesh
+	@failed=; for seed in $(SEEDS); do \
+		bin/re6st lab chaos --nodes $(CHAOS_NODES) --seed $$seed --duration $(DURATION) || failed="$$failed $$seed"; done; \
+	[ -z "$$failed" ] || { echo "chaos failed with seed$$failed" >&2; exit 1; }
+
+panics: build tools ## have the actors of one node panic PANICS times, under traffic
+	bin/re6st lab panics --count $(PANICS)
 
 page: build tools ## the live page in Chromium: tests it, and leaves bin/page/*.png
 	RE6ST_PAGE=$(CURDIR)/bin/page $(GO) test -count 1 -v -run '^TestThePage' ./cmd/re6st

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -202,29 +203,34 @@ func (c *chaos) verify(ctx context.Context, before map[string]census) error {
 		c.fail("%d pairs do not answer %v after all was healed, first of all %v", len(missing), healPatience, missing[0])
 	}
 	c.calm(ctx)
-	for _, name := range c.lab.names {
-		ns := c.lab.under.members[name]
-		lost, err := foreignLost(ns)
-		if err != nil {
-			return err
-		}
-		for _, route := range lost {
-			c.report.ForeignLost = append(c.report.ForeignLost, name+": "+route)
-		}
-		_, err = c.lab.countSettled(ctx, name, func(_ string, now census) error { return leakedOrNil(now.leaks(before[name])) })
-		var leaks leaked
-		if errors.As(err, &leaks) {
-			for _, text := range leaks {
-				c.report.Leaks = append(c.report.Leaks, name+": "+text)
-			}
-		} else if err != nil {
-			c.fail("%s does not tell what it holds: %v", name, err)
-		}
-	}
+	err := each(c.lab.nodes(), func(m *member) error { return c.inspect(ctx, m, before[m.name]) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true
 	c.report.Unplanned = append(c.report.Unplanned, c.unplanned...)
+	slices.Sort(c.report.Leaks)
+	return err
+}
+
+// inspect looks at what a node holds, and at what is lost beside it.
+func (c *chaos) inspect(ctx context.Context, m *member, before census) error {
+	lost, err := foreignLost(m.ns)
+	if err != nil {
+		return err
+	}
+	_, err = c.lab.countSettled(ctx, m.name, func(_ string, now census) error { return leakedOrNil(now.leaks(before)) })
+	var leaks leaked
+	if err != nil && !errors.As(err, &leaks) {
+		c.fail("%s does not tell what it holds: %v", m.name, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, route := range lost {
+		c.report.ForeignLost = append(c.report.ForeignLost, m.name+": "+route)
+	}
+	for _, text := range leaks {
+		c.report.Leaks = append(c.report.Leaks, m.name+": "+text)
+	}
 	return nil
 }
 

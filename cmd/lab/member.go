@@ -229,6 +229,15 @@ func (m *member) state() memberState {
 	return s
 }
 
+// nodes are the members that are nodes, in their order.
+func (l *Lab) nodes() []*member {
+	var nodes []*member
+	for _, name := range l.names {
+		nodes = append(nodes, l.members[name])
+	}
+	return nodes
+}
+
 // alive returns the names of the nodes whose process runs.
 func (l *Lab) alive() []string {
 	var names []string

@@ -47,9 +47,9 @@ func panicsCommand(folder *string) *cobra.Command {
 		Long: `Make a wheel of nodes, n1 in the middle, and have each actor of n1 panic in turn, again and
 again, while all pairs ping each other every 20 ms. For each panic the time until the actor runs again
 is taken from the node's events, and the echoes are counted that were lost meanwhile: on the links of
-the actor that failed (a tunnel's or neighbor's own; all of n1's where the actor is one that they end
-with, that is node or node/tunnel), and on all others, through n1 too. On the others none may be lost,
-or the exit code is 1.
+the actor that failed, and on all others, through n1 too. On the others none may be lost, or the exit
+code is 1. A tunnel or a neighbor has its own link. With node and node/tunnel all links of n1 end and
+come anew, and packets move: there the others are those of pairs with a link of their own.
 
 The nodes run with debug_restart_window_ms = 100: with the usual minute an actor that fails so often
 would wait between restarts, and then be given up.`,
@@ -142,20 +142,19 @@ func (r *panicsRun) inTurn(ctx context.Context, lab *Lab) error {
 	defer end()
 	p.pingAll(pinging)
 	defer p.settle(&r.report)
-	for done := 0; done < r.count; {
-		actors, err := p.actors(ctx)
+	for done, turn := 0, 0; done < r.count; turn++ {
+		a, err := p.next(ctx, turn)
 		if err != nil {
 			return err
 		}
-		for _, a := range actors[:min(len(actors), r.count-done)] {
-			if err := p.one(ctx, a); errors.Is(err, errGone) {
-				continue
-			} else if err != nil {
-				return err
-			}
-			done++
+		if err := p.one(ctx, a); errors.Is(err, errGone) {
+			continue
+		} else if err != nil {
+			return err
 		}
-		lab.say("%d panics", done)
+		if done++; done%100 == 0 {
+			lab.say("%d panics", done)
+		}
 	}
 	end()
 	_, err = lab.countSettled(ctx, panicsHub, func(_ string, now census) error { return leakedOrNil(now.leaks(before)) })

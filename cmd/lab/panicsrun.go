@@ -85,10 +85,21 @@ func (p *panics) pingAll(ctx context.Context) {
 
 func (p *panics) dir() string { return p.lab.members[panicsHub].dir }
 
-// actors are those that run, by path.
-func (p *panics) actors(ctx context.Context) ([]monitor.DebugActor, error) {
+// next is whose turn it is: each kind in turn, and within a kind each actor.
+func (p *panics) next(ctx context.Context, turn int) (monitor.DebugActor, error) {
 	d, err := retried(ctx, func() (monitor.Debug, error) { return p.lab.program.debug(ctx, p.dir()) })
-	return slices.DeleteFunc(d.Actors, func(a monitor.DebugActor) bool { return a.State != "running" }), err
+	if err != nil {
+		return monitor.DebugActor{}, err
+	}
+	byKind := map[string][]monitor.DebugActor{}
+	for _, a := range d.Actors {
+		if a.State == "running" {
+			byKind[a.Kind] = append(byKind[a.Kind], a)
+		}
+	}
+	kinds := slices.Sorted(maps.Keys(byKind))
+	of := byKind[kinds[turn%len(kinds)]]
+	return of[turn/len(kinds)%len(of)], nil
 }
 
 // retried asks until there is an answer: the monitor may be between two lives.
@@ -105,10 +116,7 @@ func retried[T any](ctx context.Context, ask func() (T, error)) (answer T, err e
 // one has an actor panic, waits until it runs again and the mesh is whole, and notes
 // what it took.
 func (p *panics) one(ctx context.Context, a monitor.DebugActor) error {
-	h, err := p.lab.hops(ctx)
-	if err != nil {
-		h, err = retried(ctx, func() (hops, error) { return p.lab.hops(ctx) })
-	}
+	before, err := retried(ctx, func() (hops, error) { return p.lab.hops(ctx) })
 	if err != nil {
 		return err
 	}
@@ -120,7 +128,7 @@ func (p *panics) one(ctx context.Context, a monitor.DebugActor) error {
 	if n := len(events); n > 0 {
 		last = events[n-1].Seq
 	}
-	s := shot{kind: a.Kind, own: ownPairs(h, p.lab.names, p.links(a)), from: p.lab.prober.now()}
+	s := shot{kind: a.Kind, own: map[Pair]bool{}, from: p.lab.prober.now()}
 	_, err = retried(ctx, func() (bool, error) {
 		return true, p.lab.program.fault(ctx, p.dir(), monitor.FaultRequest{Actor: a.Path, How: "panic"})
 	})
@@ -140,14 +148,39 @@ func (p *panics) one(ctx context.Context, a monitor.DebugActor) error {
 		return err
 	}
 	s.to = p.lab.prober.now()
+	after, err := retried(ctx, func() (hops, error) { return p.lab.hops(ctx) })
+	if err != nil {
+		return err
+	}
+	links := p.links(a)
+	for _, h := range []hops{before, after} {
+		maps.Copy(s.own, ownPairs(h, p.lab.names, links))
+	}
+	if endsLinks(a) {
+		p.addMovable(s.own)
+	}
 	p.shots = append(p.shots, s)
 	return nil
+}
+
+// endsLinks tells whether all links of the node end with an actor, and come anew.
+func endsLinks(a monitor.DebugActor) bool { return a.Kind == "node" || a.Kind == "tunnels" }
+
+// addMovable adds the pairs that have no link of their own: where links end and come
+// anew their packets may move to the hub's, for a moment that no look at the routes
+// catches.
+func (p *panics) addMovable(own map[Pair]bool) {
+	for _, pair := range allPairs(p.lab.names) {
+		if e := newEdge(pair.From, pair.To); !slices.Contains(p.lab.edges, e) {
+			own[pair] = true
+		}
+	}
 }
 
 // links are those that an actor has a part in.
 func (p *panics) links(a monitor.DebugActor) func(Edge) bool {
 	switch a.Kind {
-	case "node", "tunnels": // every link ends with them
+	case "node", "tunnels":
 		return func(e Edge) bool { return e.A == panicsHub || e.B == panicsHub }
 	case "tunnel", "neighbor":
 		id, _, _ := strings.Cut(a.Path[strings.LastIndex(a.Path, "/")+1:], ".")
@@ -214,7 +247,7 @@ func (p *panics) awaitRestart(ctx context.Context, path string, after uint64) (t
 func (p *panics) awaitWhole(ctx context.Context, a monitor.DebugActor) error {
 	ctx, cancel := context.WithTimeout(ctx, panicsWithin)
 	defer cancel()
-	for a.Kind == "node" || a.Kind == "tunnels" {
+	for endsLinks(a) {
 		n, err := p.lab.program.links(ctx, p.dir())
 		if err == nil && n == len(p.lab.names)-1 {
 			break
