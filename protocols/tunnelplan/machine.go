@@ -59,6 +59,8 @@ type Planner struct {
 	trimNext    time.Time // zero: nothing is beyond the limits
 	storeNext   time.Time // zero: nothing to remember
 
+	reachable, adjacent map[addr.NodeID]bool // by the last word of routing
+
 	nat      nat.Kind // that this node is behind
 	heed     float64  // dials that peers may ask for
 	heedFrom time.Time
@@ -95,7 +97,7 @@ func (p *Planner) HandlePeers(now time.Time, source Source, peers []Peer) {
 		if in.ID.IsZero() || in.ID == p.self || p.gone[in.ID] {
 			continue
 		}
-		if q := p.peers.add(in.ID, source, in.Seen); q != nil {
+		if q := p.add(in.ID, source, in.Seen); q != nil {
 			q.learn(now, source, in)
 		}
 	}
@@ -104,6 +106,16 @@ func (p *Planner) HandlePeers(now time.Time, source Source, peers []Peer) {
 		p.waitForRegistry(now)
 	}
 	p.plan(now)
+}
+
+// add is the row of a peer, which routing may know already; nil as table.add.
+func (p *Planner) add(id addr.NodeID, source Source, seen time.Time) *peer {
+	known := p.peers.get(id) != nil
+	q := p.peers.add(id, source, seen)
+	if q != nil && !known && (p.reachable[id] || p.adjacent[id]) {
+		q.reachable, q.adjacent, q.vouched = true, p.adjacent[id], true
+	}
+	return q
 }
 
 // HandleRegistryFailed is the registry's missing answer to AskRegistry.
@@ -144,7 +156,7 @@ func (p *Planner) Admit(now time.Time, id addr.NodeID) error {
 // two nodes met, who asked opened the link, whoever dialled.
 func (p *Planner) HandleUp(now time.Time, id addr.NodeID, role Role, remote netip.AddrPort) Role {
 	refused := p.Admit(now, id)
-	q := p.peers.add(id, Direct, now)
+	q := p.add(id, Direct, now)
 	if q == nil || errors.Is(refused, ErrSelf) || errors.Is(refused, ErrRevoked) {
 		p.emit(Close{ID: id, Reason: NotAdmitted})
 		return role
@@ -160,7 +172,7 @@ func (p *Planner) HandleUp(now time.Time, id addr.NodeID, role Role, remote neti
 	q.use, q.drainSince, q.keepUntil = LinkUse{}, time.Time{}, time.Time{}
 	q.failures, q.notBefore, q.lost = 0, time.Time{}, time.Time{}
 	q.endMeeting()
-	q.obstacle = nat.NoObstacle
+	q.forgetNAT()
 	q.proven, q.Seen, q.vouched, q.reachable = now, now, true, true
 	if dialled {
 		q.worked = remote
@@ -267,6 +279,7 @@ func (p *Planner) HandleRefused(now time.Time, id addr.NodeID) {
 // HandleRouting takes in what routing knows; it replaces what it knew before.
 func (p *Planner) HandleRouting(now time.Time, r Routing) {
 	reachable, adjacent := set(r.Reachable), set(r.Adjacent)
+	p.reachable, p.adjacent = reachable, adjacent
 	use := make(map[addr.NodeID]LinkUse, len(r.Links))
 	for _, u := range r.Links {
 		use[u.Peer] = u
@@ -287,7 +300,8 @@ func (p *Planner) HandleRouting(now time.Time, r Routing) {
 
 // cutOff makes a fresh start with a peer that routes led to until now.
 func (p *Planner) cutOff(now time.Time, q *peer) {
-	q.failures, q.obstacle = 0, nat.NoObstacle
+	q.failures = 0
+	q.forgetNAT()
 	q.notBefore = earlier(q.notBefore, now.Add(spread(p.rand, BackoffMin, 1)))
 	p.repairFails = 0
 	p.repairNext = earlier(p.repairNext, now.Add(RepairDelay))
@@ -354,7 +368,7 @@ func (p *Planner) retire(now time.Time) {
 func (p *Planner) HandleNetworkChange(now time.Time) {
 	for _, q := range p.peers {
 		if q.failures > 0 {
-			q.obstacle = nat.NoObstacle
+			q.forgetNAT()
 			q.failures, q.notBefore = 0, now.Add(spread(p.rand, BackoffMin, 1))
 		}
 	}

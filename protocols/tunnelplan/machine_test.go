@@ -584,3 +584,14 @@ func TestLoweredLimitsDrainOneLinkAtATime(t *testing.T) {
 		t.Errorf("drained %v at once, want one", d)
 	}
 }
+
+// Routes may lead to a node before anybody tells of it.
+func TestAPeerThatIsHeardOfAfterItsRouteIsKnownToBeReachable(t *testing.T) {
+	b := newBench(t, tunnelplan.Limits{ClientCount: 2, MaxClients: 1})
+	b.plan.HandleUp(b.now, id(1), tunnelplan.Opened, known(1).Endpoints[0])
+	b.plan.HandleRouting(b.now, tunnelplan.Routing{Reachable: []addr.NodeID{id(1), id(2)}})
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, []tunnelplan.Peer{known(2)})
+	if asked := of[tunnelplan.Meet](b.pass(time.Second)); len(asked) != 1 || asked[0].ID != id(2) {
+		t.Errorf("asked over the mesh: %+v", asked)
+	}
+}

@@ -34,16 +34,16 @@ func (p *Planner) Outlook(id addr.NodeID) Outlook {
 }
 
 // HandleNAT notes behind what this node is: nat.None also where its port is mapped.
+// That it is not known any more changes nothing.
 func (p *Planner) HandleNAT(now time.Time, kind nat.Kind) {
-	if kind == p.nat {
+	if kind == p.nat || kind == nat.Unknown {
 		return
 	}
 	p.nat = kind
 	for _, q := range p.peers {
-		if was := q.obstacle; was != nat.NoObstacle {
-			if q.obstacle = nat.Between(kind, q.nat); q.obstacle == nat.NoObstacle {
-				q.failures, q.notBefore = 0, now.Add(spread(p.rand, BackoffMin, 1))
-			}
+		was := q.obstacle
+		if q.obstacle = nat.Between(kind, q.nat); was != nat.NoObstacle && q.obstacle == nat.NoObstacle {
+			q.failures, q.notBefore = 0, now.Add(spread(p.rand, BackoffMin, 1))
 		}
 	}
 	p.plan(now)
@@ -59,13 +59,16 @@ func (p *Planner) HandleRendezvous(now time.Time, id addr.NodeID, r Rendezvous) 
 	p.plan(now)
 }
 
-// answered takes an answer, if this node did ask.
+// answered takes an answer, if this node did ask. A peer that does not know its NAT yet
+// is asked again.
 func (p *Planner) answered(now time.Time, id addr.NodeID, r Rendezvous) {
 	q := p.peers.get(id)
 	if q == nil || q.state != dialing || q.meets == 0 || r.Nonce != q.nonce {
 		return
 	}
-	q.meets = MeetTries
+	if r.NAT != nat.Unknown {
+		q.meets = MeetTries
+	}
 	q.nat, q.obstacle = r.NAT, nat.Between(p.nat, r.NAT)
 	q.learn(now, Gossip, Peer{ID: id, Endpoints: r.Endpoints})
 }
@@ -76,7 +79,7 @@ func (p *Planner) asked(now time.Time, id addr.NodeID, r Rendezvous) {
 	if p.Admit(now, id) != nil {
 		return
 	}
-	q := p.peers.add(id, Gossip, now)
+	q := p.add(id, Gossip, now)
 	if q == nil || q.linked() || now.Before(q.heedNext) || !p.payHeed(now) {
 		return
 	}
@@ -140,5 +143,8 @@ func (q *peer) asker(role Role) Role {
 	}
 	return role
 }
+
+// forgetNAT has the peer dialled as if nothing were in the way.
+func (q *peer) forgetNAT() { q.nat, q.obstacle = nat.Unknown, nat.NoObstacle }
 
 func (q *peer) endMeeting() { q.invited, q.nonce, q.meets = false, 0, 0 }

@@ -68,6 +68,12 @@ func TestWithAnObstacleThePeerIsDialledSeldom(t *testing.T) {
 		t.Errorf("%q by the word of who was not asked", o.Obstacle)
 	}
 	answer.Nonce--
+	answer.NAT = nat.Unknown
+	b.plan.HandleRendezvous(b.now, id(2), answer)
+	if again := of[tunnelplan.Meet](b.pass(tunnelplan.MeetAgain)); len(again) != 1 {
+		t.Errorf("asked again %+v, want once: it did not know its NAT", again)
+	}
+	answer.NAT = nat.Random
 	b.plan.HandleRendezvous(b.now, id(2), answer)
 	b.plan.HandleFailed(b.now, id(2))
 	o := b.plan.Outlook(id(2))

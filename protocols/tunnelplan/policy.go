@@ -39,17 +39,17 @@ const (
 	RepairMax   = 30 * time.Second
 	RecentPeer  = 24 * time.Hour // repairs are for peers that were seen alive since
 
-	SlowDial      = time.Second            // then a dial no longer keeps others from starting
-	SlowDialAlone = 200 * time.Millisecond // the same, of a node that has no link
-	DialTimeout   = 30 * time.Second       // a dial of which nothing is heard has failed
-	DrainMin      = 2 * time.Second        // for the other end to move its routes
-	DrainTimeout  = time.Minute            // then the link is kept
-	SettleTime    = 30 * time.Second       // a younger link is not judged
-	RememberDelay = time.Second            // to store several peers at once
-	MeetDelay     = 200 * time.Millisecond // for a dial to be answered, before the peer is asked to dial too
-	MeetAgain     = time.Second            // between two times
-	MeetInterval  = 3 * time.Second        // between dials that one peer asks for
-	LANLifetime   = 2 * time.Minute        // a peer is on the LAN until that long after it was heard there
+	SlowDial      = time.Second             // then a dial no longer keeps others from starting
+	SlowDialAlone = 200 * time.Millisecond  // the same, of a node that has no link
+	DialTimeout   = 30 * time.Second        // a dial of which nothing is heard has failed
+	DrainMin      = 2 * time.Second         // for the other end to move its routes
+	DrainTimeout  = time.Minute             // then the link is kept
+	SettleTime    = 30 * time.Second        // a younger link is not judged
+	RememberDelay = time.Second             // to store several peers at once
+	MeetDelay     = 200 * time.Millisecond  // for a dial to be answered, before the peer is asked to dial too
+	MeetAgain     = 1500 * time.Millisecond // between two times
+	MeetInterval  = time.Second             // between words of one peer that are heeded
+	LANLifetime   = 2 * time.Minute         // a peer is on the LAN until that long after it was heard there
 )
 
 // Limits are the network's parameters for tunnels.
