@@ -40,6 +40,10 @@ type meshNode struct {
 	Netns     string                `json:"netns"`
 	Addresses map[string]netip.Addr `json:"addresses"`
 	Socket    string                `json:"socket"`
+	NAT       *struct {
+		Netns   string     `json:"netns"`
+		Outside netip.Addr `json:"outside"`
+	} `json:"nat"`
 }
 
 // meshUp makes a lab, whole, until the test ends.
