@@ -49,7 +49,7 @@ func (n *parts) openKernel() (*netlink.Conn, error) {
 }
 
 func keeperSpec(k keeper) system.Spec[keeperMessage] {
-	return system.Spec[keeperMessage]{Kind: "keeper", New: func() system.Handler[keeperMessage] { return &k }}
+	return system.Spec[keeperMessage]{Kind: "keeper", New: func() system.Handler[keeperMessage] { one := k; return &one }}
 }
 
 // Start watches the kernel, which tells first how everything is.

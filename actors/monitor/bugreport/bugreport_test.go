@@ -49,11 +49,7 @@ func report(t *testing.T, s Subject) (map[string]string, []Content) {
 
 func subject(t *testing.T) Subject {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "re6st") // short, for the path of a unix socket has at most 107 bytes
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"node.key": key, "static.key": key, "joining-node.key": key,
 		"node.toml": "# joined by re6st://registry.example:6326/SECRETTOKEN1234567890#abcd\nport = 7326\n",
