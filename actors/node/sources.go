@@ -140,6 +140,7 @@ func (n *parts) links() []monitor.Tunnel {
 		if s, ok := n.plane.LinkStats(l.ID); ok {
 			t.Sent = monitor.Traffic{Packets: s.Sent.Packets, Bytes: s.Sent.Bytes}
 			t.Received = monitor.Traffic{Packets: s.Received.Packets, Bytes: s.Received.Bytes}
+			t.Dropped = s.Dropped
 		}
 		all = append(all, t)
 	}

@@ -44,6 +44,7 @@ func TestNarrowLinksSplitSmallPacketsAndRefuseLargeOnes(t *testing.T) {
 	a.SetLinkMTU(2, 0)
 	a.tun.Inject(large)
 	dropped(t, relay, DropTooBig, 1)
+	eventually(t, "the link counts it", func() bool { s, _ := relay.LinkStats(3); return s.Dropped == 1 })
 	eventually(t, "the ingress was told", func() bool { return a.Stats().RelayErrors == 1 })
 }
 

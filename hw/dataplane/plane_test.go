@@ -126,6 +126,7 @@ func TestForgedReplayedAndTamperedFramesAreCountedAndDropped(t *testing.T) {
 	dropped(t, relay, DropForgedHop, 1)
 	send(first, func(f []byte) { f[19] ^= 0xff; f[3] = 200 }) // and a longer life
 	dropped(t, relay, DropForgedHop, 2)
+	eventually(t, "the link counts them", func() bool { s, _ := relay.LinkStats(1); return s.Dropped == 3 })
 	send(first, func(f []byte) { f[8] ^= 1 })
 	dropped(t, relay, DropUnknownLink, 1)
 	send(first, func(f []byte) { f[0] = 0x40 })

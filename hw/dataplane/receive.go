@@ -57,7 +57,7 @@ func (w *worker) controlFrame(packet *sock.Packet) {
 	counter := fabric.ControlCounter(packet.Data)
 	kind, body, err := r.session.OpenControl(packet.Data)
 	if err != nil {
-		w.drop(hopReason(err))
+		w.dropAt(r.link, hopReason(err))
 		return
 	}
 	w.heard(r.link, packet)
@@ -96,7 +96,7 @@ func (w *worker) fromLink(packet *sock.Packet) {
 	}
 	hop, err := r.session.CheckHop(frame)
 	if err != nil {
-		w.drop(hopReason(err))
+		w.dropAt(r.link, hopReason(err))
 		return
 	}
 	w.heard(r.link, packet)
@@ -126,7 +126,7 @@ func (w *worker) relay(frame []byte, hop fabric.HopHeader, now time.Time) {
 		return
 	}
 	if mtu, tooBig := l.tooBig(len(frame)); tooBig && !hop.Fragment {
-		w.drop(DropTooBig)
+		w.dropAt(l, DropTooBig)
 		w.relayError(now, fabric.RelayTooBig, uint16(mtu), frame, hop)
 		return
 	}

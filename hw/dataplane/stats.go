@@ -112,6 +112,9 @@ type LinkStats struct {
 	Peer           addr.NodeID
 	Remote         netip.AddrPort
 	Sent, Received Count // of frames, data and control
+	// Dropped are the packets that came by this link and were not authentic, or were to
+	// go by it and could not.
+	Dropped uint64
 	// LastReceived is when an authentic frame of the peer came last; zero for never.
 	LastReceived time.Time
 	// LastData is when a data frame was sent or received last; zero for never.
@@ -119,6 +122,12 @@ type LinkStats struct {
 }
 
 func (p *Plane) drop(r Reason) { p.drops[r].Add(1) }
+
+// dropAt counts also for the link that the packet came by, or was to go by.
+func (p *Plane) dropAt(l *link, r Reason) {
+	p.drop(r)
+	l.dropped.Add(1)
+}
 
 // Stats counts what happened.
 func (p *Plane) Stats() Stats {
@@ -142,7 +151,7 @@ func (p *Plane) LinkStats(id rib.LinkID) (LinkStats, bool) {
 		return LinkStats{}, false
 	}
 	return LinkStats{
-		Peer: l.peer, Remote: l.path.Load().Remote, Sent: l.sent.load(), Received: l.received.load(),
+		Peer: l.peer, Remote: l.path.Load().Remote, Sent: l.sent.load(), Received: l.received.load(), Dropped: l.dropped.Load(),
 		LastReceived: p.timeOf(l.lastReceived.Load()), LastData: p.timeOf(l.lastData.Load()),
 	}, true
 }

@@ -72,7 +72,7 @@ func (w *worker) toEgress(packet []byte, h inner, c class.Class, egress addr.Nod
 		return
 	}
 	if mtu, tooBig := l.tooBig(fabric.Overhead + len(packet)); tooBig {
-		w.drop(DropTooBig)
+		w.dropAt(l, DropTooBig)
 		w.refuse(packet, icmpTooBig, 0, mtu)
 		return
 	}
@@ -152,7 +152,7 @@ func (w *worker) transmit(l *link, frame []byte, hop fabric.HopHeader, now time.
 	sent := true
 	err := fabric.Split(w.piece, frame, limit, func(piece []byte) { sent = w.stampAndSend(l, piece, hop, now) && sent })
 	if err != nil {
-		w.drop(DropTooBig)
+		w.dropAt(l, DropTooBig)
 		return false
 	}
 	w.splits.Add(1)
@@ -162,16 +162,16 @@ func (w *worker) transmit(l *link, frame []byte, hop fabric.HopHeader, now time.
 func (w *worker) stampAndSend(l *link, frame []byte, hop fabric.HopHeader, now time.Time) bool {
 	session, path := l.session.Load(), l.path.Load()
 	if session == nil || !path.Remote.IsValid() {
-		w.drop(DropNoKeys)
+		w.dropAt(l, DropNoKeys)
 		return false
 	}
 	if err := session.StampHop(frame); err != nil {
-		w.drop(DropKeysUsedUp)
+		w.dropAt(l, DropKeysUsedUp)
 		return false
 	}
 	dscp := classByID(w.classes.Load(), class.ID(hop.Class)).DSCP
 	if n, _ := w.send(packetBy(*path, frame, dscp<<2|hop.ECN)); n == 0 {
-		w.drop(DropUnderlay)
+		w.dropAt(l, DropUnderlay)
 		return false
 	}
 	l.sent.add(len(frame))
