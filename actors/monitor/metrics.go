@@ -85,7 +85,7 @@ var (
 	mSent       = counter("link_sent_packets_total", "Frames sent on a link.", "peer")
 	mRecvBytes  = counter("link_received_bytes_total", "Bytes of the frames received on a link.", "peer")
 	mRecv       = counter("link_received_packets_total", "Frames received on a link.", "peer")
-	mLost       = counter("link_dropped_packets_total", "Frames for a link that were dropped.", "peer")
+	mLost       = counter("link_dropped_packets_total", "Frames from a link that were not authentic, or for it that could not go.", "peer")
 	mAccepted   = counter("link_handshakes_accepted_total", "Handshakes of peers that made or renewed a link.")
 	mRefused    = counter("handshakes_refused_total", "Handshake messages dropped without an answer.", "purpose", "reason")
 	mSessions   = gauge("sessions", "Nodes with end-to-end keys, or a handshake for them.")
@@ -184,6 +184,9 @@ func (c collector) links(put sink) {
 		}
 		peer := sum.Node.String()
 		put(mUp, truth(up), peer, sum.Role)
+		if !up { // being made: there is nothing to count
+			continue
+		}
 		if sum.RTT > 0 {
 			put(mRTT, float64(sum.RTT)/1e6, peer)
 		}

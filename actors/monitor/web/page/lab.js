@@ -86,7 +86,7 @@ function draw(lab) {
       title: e.cut ? `${e.a} – ${e.b}: cut` : e.loss ? `${e.a} – ${e.b}: ${e.loss} % lost` : '',
     })).filter((e) => e.b !== 'registry'),
     links: lab.links.map((l) => ({
-      a: l.a, b: l.b, state: l.state, load: width(l.load), label: milliseconds(l.rtt_us),
+      a: l.a, b: l.b, state: l.state, load: width(l.load), label: l.rtt_us ? milliseconds(l.rtt_us) : '',
       title: `${l.a} – ${l.b}: ${l.state}, ${milliseconds(l.rtt_us)}, ${rate(l.load)}`,
     })),
   });

@@ -62,15 +62,17 @@ function fit(ids, points) {
 }
 
 // star puts one in the middle, its links around it, and behind each what is reached
-// through it: links is a list of [id, [ids behind]].
+// through it: links is a list of [id, [ids behind]]. One without links stays alone.
 export function star(center, links) {
-  const places = new Map([[center, [0, 0]]]);
+  const points = [[0, 0]];
+  const ids = [center];
   const weight = ([, behind]) => Math.max(1, behind.length);
   const total = links.reduce((sum, l) => sum + weight(l), 0);
   let turned = 0;
   const put = (id, share, radius) => {
     const angle = share * 2 * Math.PI - Math.PI / 2;
-    places.set(id, [radius * Math.cos(angle), radius * Math.sin(angle)]);
+    ids.push(id);
+    points.push([radius * Math.cos(angle), radius * Math.sin(angle)]);
   };
   const far = links.some(([, behind]) => behind.length);
   for (const link of links) {
@@ -80,5 +82,5 @@ export function star(center, links) {
     behind.forEach((b, i) => put(b, turned + (part * (i + 0.5)) / behind.length, 1));
     turned += part;
   }
-  return places;
+  return fit(ids, points);
 }

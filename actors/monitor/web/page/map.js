@@ -172,7 +172,7 @@ export class NetworkMap {
       const [pulse, body, label, under, badge, count] = g.children;
       pulse.setAttribute('r', r);
       body.setAttribute('r', r);
-      const fits = r >= 13 && n.label.length * 7.5 < 2 * r + 6;
+      const fits = r >= 12 && n.label.length * 8 < 2 * r + 2;
       label.textContent = fits ? n.label : '';
       under.textContent = fits ? (n.under ?? '') : n.label;
       under.setAttribute('y', r + 12);

@@ -5,6 +5,7 @@ import { NetworkMap } from './map.js';
 import { Events, Rates, age, fill, get, load, milliseconds, poll, rate, state, tiles } from './parts.js';
 
 const every = 1000; // milliseconds
+const turns = 3; // the long lists come each third time
 const busy = 12.5e6; // bytes per second at which a link is drawn at its widest: 100 Mbit/s
 
 const $ = (id) => document.getElementById(id);
@@ -49,8 +50,11 @@ function head(s, tunnels) {
 }
 
 function draw(s, tunnels, routes) {
-  const linked = new Map(tunnels.map((t) => [t.node, t]));
-  const behind = farther(s.node, routes, new Set(tunnels.filter((t) => t.state !== 'dialing').map((t) => t.node)));
+  const up = tunnels.filter((t) => t.state !== 'dialing');
+  const behind = farther(s.node, routes, new Set(up.map((t) => t.node)));
+  const reached = new Set([...behind.values()].flat());
+  const linked = new Map(tunnels.filter((t) => !reached.has(t.node)).map((t) => [t.node, t])); // a dial to who is reached is no news
+  for (const t of up) linked.set(t.node, t);
   const around = [...linked.keys()].sort((a, b) => name(a).localeCompare(name(b), 'en', { numeric: true })).map((id) => [id, behind.get(id) ?? []]);
   map.place(star(s.node, around));
   const far = around.flatMap(([via, ids]) => ids.map((id) => ({ id, via })));
@@ -64,11 +68,11 @@ function draw(s, tunnels, routes) {
     ],
     routes: far.map(({ id, via }) => ({ a: via, b: id })),
     links: [...linked.values()].map((t) => ({
-      a: s.node, b: t.node, state: t.state, load: width((t.out ?? 0) + (t.in ?? 0)), label: milliseconds(t.rtt_us),
+      a: s.node, b: t.node, state: t.state, load: width((t.out ?? 0) + (t.in ?? 0)), label: t.rtt_us ? milliseconds(t.rtt_us) : '',
       title: `to ${t.prefix}: ${t.state}, ${milliseconds(t.rtt_us)}, ${rate((t.out ?? 0) + (t.in ?? 0))}`,
     })),
   });
-  const words = `${tunnels.length} links, ${s.reachable} other nodes are reached`;
+  const words = `${up.length} links, ${s.reachable} other nodes are reached`;
   if ($('summary').textContent !== words) $('summary').textContent = words;
 }
 
@@ -109,9 +113,13 @@ function measure(now, tunnels) {
   }
 }
 
+let turn = 0;
+let lists = [];
+
 poll($('contact'), every, async () => {
-  const calls = ['status', 'tunnels', 'peers', 'routes', 'actors'];
-  const [s, { tunnels }, { peers }, { routes }, { actors }] = await Promise.all(calls.map((c) => get(`/v1/${c}`)));
+  const [s, { tunnels }] = await Promise.all(['status', 'tunnels'].map((c) => get(`/v1/${c}`)));
+  if (turn++ % turns === 0) lists = await Promise.all(['peers', 'routes', 'actors'].map((c) => get(`/v1/${c}`)));
+  const [{ peers }, { routes }, { actors }] = lists;
   names = new Map([[s.node, s.prefix], ...peers.map((p) => [p.node, p.prefix]), ...tunnels.map((t) => [t.node, t.prefix])]);
   measure(s.now, tunnels);
   head(s, tunnels);

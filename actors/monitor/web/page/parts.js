@@ -87,6 +87,8 @@ export function load(bytesPerSecond, most) {
   return el('span', {}, rate(bytesPerSecond), el('span', { class: 'bar less', 'aria-hidden': 'true' }, bar));
 }
 
+const maxRows = 500; // of a table
+
 // fill shows rows in a table. A column is [heading, classes]; a row has an id and
 // cells. What has not changed is left alone, so that a selection of text stays.
 export function fill(table, columns, rows, none) {
@@ -96,6 +98,8 @@ export function fill(table, columns, rows, none) {
   }
   const body = table.tBodies[0];
   body.className = rows.length ? '' : 'empty';
+  const more = rows.length - maxRows;
+  if (more > 0) rows = [...rows.slice(0, maxRows), { id: '+', cells: [`and ${more} more`], whole: true }];
   if (!rows.length) rows = [{ id: '-', cells: [none], whole: true }];
   const old = new Map([...body.rows].map((r) => [r.dataset.id, r]));
   let at = body.firstElementChild;
@@ -130,7 +134,7 @@ export function tiles(dl, all) {
     div.className = tone ?? '';
     set(div.children[0], name);
     const [number, unit] = value === undefined ? ['–'] : String(value).split(' ');
-    const dd = el('dd', {}, number, unit ? el('small', {}, unit) : '', remark ? el('small', {}, remark) : '');
+    const dd = el('dd', {}, number, unit ? ' ' : '', unit ? el('small', {}, unit) : '', remark ? ' ' : '', remark ? el('small', {}, remark) : '');
     if (!div.children[1].isEqualNode(dd)) div.children[1].replaceWith(dd);
   });
 }
