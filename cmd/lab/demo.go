@@ -118,8 +118,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 // demoExplore is how to go on.
 const demoExplore = `
 Now you, in one terminal, until ^C:
-  bin/re6st lab up --nodes 8 --topology ring --logs /tmp/re6st-logs
-and in another:
+  bin/re6st lab up --nodes 8 --topology ring --logs /tmp/re6st-logs --http 127.0.0.1:8080
+and see it live in a browser at that address;
+in another terminal:
   bin/re6st lab list                                the nodes, and where they are
   bin/re6st lab cut n1 n2                           and heal, loss, rate, kill, start, restart
   bin/re6st lab exec n1 -- bin/re6st status         and peers, tunnels, routes, events --watch
