@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -38,13 +39,20 @@ type browser struct {
 	problems []string
 }
 
-func openBrowser(t *testing.T, url string) *browser {
+// openBrowser opens a page; in is a namespace to do so in, or "".
+func openBrowser(t *testing.T, url, in string) *browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Skip("the page is tested in a browser: Debian's package chromium")
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(1280, 960))
+	if in != "" {
+		options = append(options, chromedp.ModifyCmdFunc(func(cmd *exec.Cmd) {
+			ip := exec.Command("ip", append([]string{"netns", "exec", in}, cmd.Args...)...)
+			cmd.Path, cmd.Args = ip.Path, ip.Args
+		}))
+	}
 	b := &browser{url: url}
 	ctx, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(stop)
@@ -167,7 +175,7 @@ func (m *mesh) lab(t *testing.T, args ...string) {
 func TestThePageOfALabShowsLinksGoAndReturn(t *testing.T) {
 	at := freeAddress(t)
 	m := meshUp(t, "--nodes", "8", "--topology", "ring", "--http", at)
-	b := openBrowser(t, "http://"+at+"/")
+	b := openBrowser(t, "http://"+at+"/", "")
 	b.until(t, time.Now(), `document.querySelectorAll('[data-node].running').length === 8`)
 	b.until(t, time.Now(), `document.querySelectorAll('[data-link]').length >= 8`)
 	b.until(t, time.Now(), `document.querySelector('#contact').textContent === 'live'`)
@@ -220,10 +228,22 @@ func TestThePageOfANodeShowsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := <-sub.C
-	b := openBrowser(t, e.Text)
+	b := openBrowser(t, e.Text, "")
 	b.until(t, time.Now(), `document.querySelectorAll('[data-node]').length === 3`) // itself and two links
 	b.until(t, time.Now(), `document.querySelector('#peers').tBodies[0].rows.length === 3`)
 	b.until(t, time.Now(), `document.querySelector('#routes').tBodies[0].rows.length === 4`)
 	b.until(t, time.Now(), `document.querySelector('#events').textContent.includes('http://127.0.0.1')`)
 	b.shoot(t, "node")
+}
+
+func TestThePageOfANodeShowsTheMesh(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "node.toml")
+	if err := os.WriteFile(config, []byte("http = \"127.0.0.1:7327\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := meshUp(t, "--nodes", "8", "--topology", "random", "--config", config)
+	b := openBrowser(t, "http://127.0.0.1:7327/", m.Nodes[0].Netns)
+	b.until(t, time.Now(), `document.querySelectorAll('[data-node]').length === 8`)
+	b.until(t, time.Now(), `document.querySelectorAll('[data-link]').length >= 2`)
+	b.shoot(t, "mesh-node")
 }

@@ -19,7 +19,7 @@ function aside([ax, ay], [bx, by], [cx, cy]) {
   const length = Math.max(1, Math.hypot(bx - ax, by - ay));
   const [nx, ny] = [(ay - by) / length, (bx - ax) / length];
   const outwards = nx * (mx - cx) + ny * (my - cy) < -1e-6 || (Math.abs(nx * (mx - cx) + ny * (my - cy)) < 1e-6 && ny > 0) ? -1 : 1;
-  return [mx + nx * outwards * (12 + 16 * Math.abs(nx)), my + ny * outwards * 13];
+  return [mx + nx * outwards * (12 + 20 * Math.abs(nx)), my + ny * outwards * 13];
 }
 
 // NetworkMap draws into an svg element. What it takes:
@@ -172,7 +172,7 @@ export class NetworkMap {
       const [pulse, body, label, under, badge, count] = g.children;
       pulse.setAttribute('r', r);
       body.setAttribute('r', r);
-      const fits = r >= 12 && n.label.length * 8 < 2 * r + 2;
+      const fits = !n.far && r >= 12 && n.label.length * 8 < 2 * r + 2;
       label.textContent = fits ? n.label : '';
       under.textContent = fits ? (n.under ?? '') : n.label;
       under.setAttribute('y', r + 12);
