@@ -21,10 +21,16 @@ func TestANodesPrefixIsDivided(t *testing.T) {
 	}{
 		"nothing":                       {nil, nil, ""},
 		"the first that has no address": {[]addr.Part{{Length: 80}, {Length: 80}}, []string{"2001:db8:42:5:1::/80", "2001:db8:42:5:2::/80"}, ""},
-		"of several lengths": {[]addr.Part{{Length: 112}, {Length: 80}, {Length: 112}},
-			[]string{"2001:db8:42:5::1:0/112", "2001:db8:42:5:1::/80", "2001:db8:42:5::2:0/112"}, ""},
-		"around one that is named": {[]addr.Part{{Length: 80}, named("2001:db8:42:5:1::/80")},
-			[]string{"2001:db8:42:5:2::/80", "2001:db8:42:5:1::/80"}, ""},
+		"of several lengths": {
+			[]addr.Part{{Length: 112}, {Length: 80}, {Length: 112}},
+			[]string{"2001:db8:42:5::1:0/112", "2001:db8:42:5:1::/80", "2001:db8:42:5::2:0/112"},
+			"",
+		},
+		"around one that is named": {
+			[]addr.Part{{Length: 80}, named("2001:db8:42:5:1::/80")},
+			[]string{"2001:db8:42:5:2::/80", "2001:db8:42:5:1::/80"},
+			"",
+		},
 		"the other half":    {[]addr.Part{{Length: 65}}, []string{"2001:db8:42:5:8000::/65"}, ""},
 		"host bits are cut": {[]addr.Part{named("2001:db8:42:5:7::9/80")}, []string{"2001:db8:42:5:7::/80"}, ""},
 		"two halves":        {[]addr.Part{{Length: 65}, {Length: 65}}, nil, "no room for another of 65 bits"},

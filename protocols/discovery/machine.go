@@ -51,9 +51,9 @@ type Machine struct {
 
 // known is a node that was heard.
 type known struct {
-	Heard
+	said Heard
 	at   time.Time // when it was heard last
-	told time.Time // when Heard was emitted
+	told time.Time // when that was emitted
 }
 
 // New begins to speak at once: HandleTimeout is due.
@@ -118,9 +118,9 @@ func (m *Machine) HandlePacket(now time.Time, from netip.Addr, packet []byte) er
 	if !ok || now.Sub(was.at) >= Lifetime {
 		m.answer(now)
 	}
-	if !ok || was.Heard != k.Heard || now.Sub(was.told) >= Repeat {
+	if !ok || was.said != k.said || now.Sub(was.told) >= Repeat {
 		k.told = now
-		m.events = append(m.events, k.Heard)
+		m.events = append(m.events, k.said)
 	}
 	if ok || len(m.known) < MaxKnown {
 		m.known[b.ID] = k

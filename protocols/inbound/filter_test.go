@@ -106,7 +106,8 @@ func TestOnlyAnswersAreLetIn(t *testing.T) {
 		"an error that quotes too little": {about, packet(peer, us, icmp, append([]byte{1, 0, 0, 0, 0, 0, 0, 0}, about[:20]...)...), inbound.NotEstablished},
 		"behind extension headers": {
 			packet(us, peer, 0, behind(make([]byte, 8), 60, behind(make([]byte, 8), udp, ports(5000, 53)...)...)...),
-			packet(peer, us, 43, behind(make([]byte, 8), udp, ports(53, 5000)...)...), inbound.Admitted},
+			packet(peer, us, 43, behind(make([]byte, 8), udp, ports(53, 5000)...)...), inbound.Admitted,
+		},
 		"headers without end": {about, packet(peer, us, 60, 60, 255, 0, 0), inbound.Unreadable},
 		"half a header":       {about, packet(peer, us, udp, 0, 53), inbound.Unreadable},
 		"not IPv6":            {about, []byte{0x45, 0, 0, 20}, inbound.Unreadable},
@@ -186,8 +187,11 @@ func TestFragmentsFollowTheFirst(t *testing.T) {
 		packet []byte
 		want   inbound.Verdict
 	}{
-		{0, second, inbound.NotEstablished}, {0, first, inbound.Admitted}, {time.Second, second, inbound.Admitted},
-		{time.Second, other, inbound.NotEstablished}, {inbound.Fragments, second, inbound.NotEstablished},
+		{0, second, inbound.NotEstablished},
+		{0, first, inbound.Admitted},
+		{time.Second, second, inbound.Admitted},
+		{time.Second, other, inbound.NotEstablished},
+		{inbound.Fragments, second, inbound.NotEstablished},
 	} {
 		if got := f.Admit(c.at, c.packet); got != c.want {
 			t.Errorf("%d: %d, want %d", i, got, c.want)
