@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"hash/maphash"
 	"net/netip"
 	"slices"
 	"sync"
@@ -47,6 +46,7 @@ type parts struct {
 	dial        registry.Dial // of the registry; nil: the usual one
 	unwatched   bool          // no control sockets
 	settings    settings
+	filter      *inbound.Filter // of the packet path
 
 	client      *registry.Client
 	parameters  atomic.Pointer[wire.SignedParams]
@@ -91,16 +91,15 @@ func (n *parts) openPlane() error {
 	if err != nil {
 		return err
 	}
-	filter, err := inbound.New(n.options.Config.Inbound, n.options.Config.InboundList, maphash.MakeSeed())
-	if err != nil {
-		return err
-	}
 	n.keys = session.NewKeys()
 	n.plane, err = dataplane.New(dataplane.Config{
 		Self: n.member.Identity.ID, TUN: n.host.tun, Conn: n.host.conn, Classes: table, Accept: n.accept,
-		Address: n.host.ranges[0].Address, Inbound: filter, Marked: fabric.Marked(n.member.Authority.Fingerprint),
+		Address: n.host.ranges[0].Address, Marked: fabric.Marked(n.member.Authority.Fingerprint),
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return n.setInbound()
 }
 
 // accept tells whether a packet from src may come out of the session with peer:

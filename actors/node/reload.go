@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net/netip"
 	"reflect"
@@ -19,7 +20,7 @@ import (
 var ErrNoReload = errors.New("this node has no configuration to read again")
 
 // live are the keys of Config that a running node takes; the others take a restart.
-var live = map[string]bool{"log": true, "client_count": true, "max_clients": true}
+var live = map[string]bool{"log": true, "client_count": true, "max_clients": true, "inbound": true, "inbound_list": true}
 
 // reconfigured says that the configuration in force has other limits.
 type reconfigured struct{}
@@ -55,6 +56,7 @@ func (s *settings) reload() ([]monitor.Change, error) {
 	}
 	changes := changed(s.config, next)
 	s.config.Log, s.config.ClientCount, s.config.MaxClients = next.Log, next.ClientCount, next.MaxClients
+	s.config.Inbound, s.config.InboundList = next.Inbound, next.InboundList
 	if s.level != nil {
 		s.level.Set(next.Log)
 	}
@@ -138,8 +140,25 @@ func (r *root) startReloads() {
 	})
 }
 
-// reconfigured has the tunnels follow the limits in force.
+// reconfigured has the tunnels follow the limits in force, and the packet path the
+// inbound policy.
 func (r *root) reconfigured() {
+	if err := r.setInbound(); err != nil {
+		r.ctx.Event("reload", err.Error()) // the configuration was checked: it has no such error
+	}
 	p := r.parameters.Load()
 	r.tunnels.Tell(tunnel.ParamsChanged{Params: paramsDocument(p), Limits: r.limits(), Pace: pace(p.Params)})
+}
+
+// setInbound has the packet path follow the inbound policy in force; what is under way
+// goes on.
+func (n *parts) setInbound() error {
+	c := n.settings.get()
+	filter, err := n.filter.Change(c.Inbound, c.InboundList, maphash.MakeSeed())
+	if err != nil {
+		return err
+	}
+	n.filter = filter
+	n.plane.SetInbound(filter)
+	return nil
 }

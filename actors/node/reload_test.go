@@ -12,6 +12,7 @@ import (
 
 	"re6st/actors/monitor"
 	"re6st/actors/system"
+	"re6st/protocols/inbound"
 )
 
 func parse(t *testing.T, text string) Config {
@@ -63,7 +64,8 @@ func TestABadConfigurationChangesNothing(t *testing.T) {
 }
 
 func TestEveryLiveKeyIsAKey(t *testing.T) {
-	text := "port = 1\ninterface = \"x\"\nmtu = 1300\nclient_count = 2\nmax_clients = 2\nroute_protocol = 7\nlog = \"warn\""
+	text := "port = 1\ninterface = \"x\"\nmtu = 1300\nclient_count = 2\nmax_clients = 2\nroute_protocol = 7\nlog = \"warn\"\n" +
+		"inbound = \"list\"\ninbound_list = [\"::/0 icmp\"]"
 	var keys []string
 	for _, c := range changed(parse(t, ""), parse(t, text)) {
 		if c.Applied {
@@ -140,6 +142,30 @@ func TestTheWatchdogStarvesWhileAVitalActorIsBlocked(t *testing.T) {
 		time.Sleep(15 * time.Second)
 		if len(fed) == 0 {
 			t.Error("it was not fed again")
+		}
+	})
+}
+
+func TestASignalChangesTheInboundPolicyOfARunningNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t, 2)
+		signals := make(chan os.Signal, 1)
+		m.tune = func(o *Options) { o.Reloads = signals }
+		m.line()
+		m.whole(5 * time.Second)
+		n := m.nodes[0]
+		n.settings.read = func() (Config, error) {
+			c := n.settings.config // reload holds the lock
+			c.Inbound = inbound.Established
+			return c, nil
+		}
+		signals <- syscall.SIGHUP
+		synctest.Wait()
+		if m.arrives(1, 0, "unasked", time.Second) {
+			t.Error("what answers nothing is let in")
+		}
+		if !m.arrives(0, 1, "question", time.Second) || !m.arrives(1, 0, "answer", time.Second) {
+			t.Error("an answer is not let in")
 		}
 	})
 }

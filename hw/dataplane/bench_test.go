@@ -78,9 +78,9 @@ func TestPacketPathAllocatesNothing(t *testing.T) {
 		t.Skip("under the race detector sync.Pool drops what it is given, at random")
 	}
 	p := newPath(t)
-	p.a.inbound = established(t)
-	p.b.inbound = established(t)
-	p.b.inbound.Sent(0, packet(host(general, 3), host(general, 1), strings.Repeat("x", 1340)))
+	p.a.SetInbound(established(t))
+	p.b.SetInbound(established(t))
+	p.b.inbound.Load().Sent(0, packet(host(general, 3), host(general, 1), strings.Repeat("x", 1340)))
 	const runs = 1000
 	if n := testing.AllocsPerRun(runs, p.toEgress); n != 0 {
 		t.Errorf("%v allocations from TUN to TUN", n)

@@ -23,7 +23,7 @@ func established(t testing.TB) *inbound.Filter {
 func TestWhatTheInboundPolicyRefusesIsCountedAndNotSeen(t *testing.T) {
 	net := hwtest.NewNetwork(1)
 	a, relay, b := line(t, net)
-	b.inbound = established(t)
+	b.SetInbound(established(t))
 	meet(a, b)
 	run(t, a, relay, b)
 	udp := func(src, dst uint64, ports string) []byte {
@@ -52,7 +52,7 @@ func TestWhatTheInboundPolicyRefusesIsCountedAndNotSeen(t *testing.T) {
 func TestTheInboundPolicyIsNotForWhatLeavesByTheGateway(t *testing.T) {
 	net := hwtest.NewNetwork(1)
 	a, relay, b := line(t, net)
-	b.inbound = established(t)
+	b.SetInbound(established(t))
 	everywhere := netip.MustParsePrefix("::/0")
 	for x, r := range map[*node]rib.Route{
 		a: {Prefix: everywhere, Egress: b.id, NextHop: rib.NextHop{Link: 2}}, b: {Prefix: everywhere, Egress: b.id},

@@ -58,7 +58,8 @@ type Config struct {
 	// Accept tells whether a peer may send from an inner source. It is called per
 	// packet, by the goroutine that reads the sockets.
 	Accept func(peer addr.NodeID, src netip.Addr) bool
-	// Inbound is what of the mesh's packets may leave it here; nil: all.
+	// Inbound is what of the mesh's packets may leave it here; nil: all. SetInbound
+	// changes it.
 	Inbound *inbound.Filter
 	// Marked tells whether the first datagram of a handshake is of this network
 	// (fabric.Marked); nil: all are taken for it.
@@ -75,7 +76,7 @@ type Plane struct {
 	strict  map[class.ID]rib.Topology
 	address netip.Addr
 	accept  func(addr.NodeID, netip.Addr) bool
-	inbound *inbound.Filter
+	inbound atomic.Pointer[inbound.Filter]
 	marked  func([]byte) bool
 	start   time.Time
 
@@ -138,7 +139,7 @@ func New(c Config) (*Plane, error) {
 	}
 	p := &Plane{
 		self: c.Self, tun: c.TUN, conn: c.Conn, strict: c.Strict, address: c.Address, accept: c.Accept, marked: c.Marked,
-		inbound: c.Inbound, start: time.Now(),
+		start:   time.Now(),
 		waiting: newWaiting(), reassembly: fabric.NewReassembler(),
 		handshakes: make(chan Handshake, handshakeQueue), transits: make(chan Transit, transitQueue),
 		rendezvous: make(chan Transit, meetingQueue),
@@ -156,6 +157,7 @@ func New(c Config) (*Plane, error) {
 	}
 	p.workers.New = func() any { return p.newWorker() }
 	p.classes.Store(&c.Classes)
+	p.inbound.Store(c.Inbound)
 	p.view.Store(&rib.View{})
 	p.links.Store(&links{})
 	p.sessions.Store(&sessions{})
@@ -252,6 +254,9 @@ func (p *Plane) keepHouse(ctx context.Context, w *worker) {
 
 // SetView replaces the routes.
 func (p *Plane) SetView(v *rib.View) { p.view.Store(v) }
+
+// SetInbound replaces what may leave the mesh here; nil: all.
+func (p *Plane) SetInbound(f *inbound.Filter) { p.inbound.Store(f) }
 
 // SetClasses replaces the network's classes.
 func (p *Plane) SetClasses(t class.Table) { p.classes.Store(&t) }

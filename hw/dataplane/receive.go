@@ -207,11 +207,12 @@ func (w *worker) toTUN(session *fabric.Session, packet []byte, hop fabric.HopHea
 // letsIn tells whether the inbound policy lets a packet in, and if not why. What only
 // leaves the mesh by this gateway is none of this machine's.
 func (w *worker) letsIn(packet []byte, h inner, now time.Time) (Reason, bool) {
-	if w.inbound == nil {
+	filter := w.inbound.Load()
+	if filter == nil {
 		return 0, true
 	}
 	var why Reason
-	switch w.inbound.Admit(now.Sub(w.start), packet) {
+	switch filter.Admit(now.Sub(w.start), packet) {
 	case inbound.Admitted:
 		return 0, true
 	case inbound.NotEstablished:

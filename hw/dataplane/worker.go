@@ -51,8 +51,8 @@ func (w *worker) fromTUN(n int) {
 		// The kernel has the better route and would give the packet back.
 		w.drop(DropLoop)
 	default:
-		if w.inbound != nil {
-			w.inbound.Sent(time.Since(w.start), packet)
+		if filter := w.inbound.Load(); filter != nil {
+			filter.Sent(time.Since(w.start), packet)
 		}
 		w.toEgress(packet, h, c, route.Egress, route.NextHop.Link)
 	}

@@ -40,6 +40,16 @@ func New(policy Policy, rules []Rule, seed maphash.Seed) (*Filter, error) {
 	return f, nil
 }
 
+// Change is a filter with another policy that knows the flows of f, where f keeps any.
+// f may be nil. It fails as New does.
+func (f *Filter) Change(policy Policy, rules []Rule, seed maphash.Seed) (*Filter, error) {
+	next, err := New(policy, rules, seed)
+	if err == nil && f != nil && f.flows != nil && next.flows != nil {
+		next.flows = f.flows
+	}
+	return next, err
+}
+
 // Sent notes a packet that leaves for the mesh: what answers it will be let in.
 func (f *Filter) Sent(now time.Duration, packet []byte) {
 	if f == nil || f.flows == nil {

@@ -227,6 +227,38 @@ func TestAListLetsInWhatItSays(t *testing.T) {
 	}
 }
 
+func TestAnotherPolicyKnowsTheFlows(t *testing.T) {
+	answer, listed := packet(peer, us, udp, ports(53, 5000)...), packet(peer, us, tcp, ports(9, 22, syn)...)
+	f := filter(t, inbound.Established)
+	f.Sent(0, packet(us, peer, udp, ports(5000, 53)...))
+	for _, c := range []struct {
+		policy inbound.Policy
+		rules  []inbound.Rule
+		listed inbound.Verdict
+	}{
+		{inbound.List, []inbound.Rule{{Source: netip.MustParsePrefix("::/0"), Low: 22, High: 22}}, inbound.Admitted},
+		{inbound.Established, nil, inbound.NotEstablished},
+	} {
+		next, err := f.Change(c.policy, c.rules, maphash.MakeSeed())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := next.Admit(0, answer); got != inbound.Admitted {
+			t.Errorf("%s: an answer: %d", c.policy, got)
+		}
+		if got := next.Admit(0, listed); got != c.listed {
+			t.Errorf("%s: a connection to us: %d, want %d", c.policy, got, c.listed)
+		}
+		f = next
+	}
+	if _, err := f.Change(inbound.All, make([]inbound.Rule, 1), maphash.MakeSeed()); !errors.Is(err, inbound.ErrPolicy) {
+		t.Errorf("a list without its policy: %v", err)
+	}
+	if next, err := (*inbound.Filter)(nil).Change(inbound.Established, nil, maphash.MakeSeed()); err != nil || next.Admit(0, answer) != inbound.NotEstablished {
+		t.Errorf("of none: %v", err)
+	}
+}
+
 func TestAllLetsAllIn(t *testing.T) {
 	for name, f := range map[string]*inbound.Filter{"none": nil, "all": filter(t, inbound.All)} {
 		f.Sent(0, packet(us, peer, udp, ports(1, 2)...))
