@@ -166,7 +166,7 @@ func (t *traceView) row(before, hop monitor.TraceHop) []any {
 		}
 	}
 	row := []any{hop.Hop, node, prefix, milliseconds(hop.Best), quantity(fmt.Sprintf("%d/%d", hop.Sent-hop.Received, hop.Sent))}
-	if way := before.Way; way != nil {
+	if way := before.Way; way != nil && (hop.Node == nil || *hop.Node == way.Next) {
 		row = append(row, way.Link, remote(way.Remote), milliseconds(way.RTT), t.mtu(way, hop), way.Metric)
 	} else {
 		row = append(row, "-", "-", quantity("-"), t.mtu(nil, hop), quantity("-"))
@@ -198,6 +198,9 @@ func (t *traceView) why(before, hop monitor.TraceHop) (all []string) {
 		all = []string{"the only way"}
 	}
 	if hop.Node == nil {
+		if before.Way != nil {
+			all = append([]string{"sent to " + before.Way.Next.String()}, all...)
+		}
 		return all
 	}
 	if hop.Strayed && hop.From != nil {
@@ -241,7 +244,7 @@ func (t *traceView) conclusion() (lines []string) {
 		lines = append(lines, fmt.Sprintf("* a loop: %s came again and again", after))
 	}
 	if t.end.Changed {
-		lines = append(lines, "the path changed while it was traced")
+		lines = append(lines, "the path changed while it was traced: trace it again")
 	}
 	if t.end.Relayed != "" {
 		lines = append(lines, fmt.Sprintf("relayed: no link leads to %s itself: %s", t.start.Egress, t.end.Relayed))
