@@ -62,7 +62,7 @@ func TestAGroupUsesTheReadOnlySocketOfAClosedFolder(t *testing.T) {
 		t.Skip("it takes another user: run it as root")
 	}
 	path := forAll(t)
-	dir, err := os.MkdirTemp("/var/lib", "re6st-test-")
+	dir, err := os.MkdirTemp("/var/lib", "re6st-test-") //nolint:usetesting // the folder's place is what is tested
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,8 @@
 package dataplane
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
@@ -9,6 +11,9 @@ import (
 	"re6st/protocols/fabric"
 	"re6st/protocols/rib"
 )
+
+// answerHeaderLen is the length of an answer's first part, before it.
+const answerHeaderLen = 2
 
 // Probed is a probe of another node's trace that this node is to answer: it is for
 // this node, its hop limit ended here, or no way leads on.
@@ -44,9 +49,11 @@ func (p *Plane) SendProbe(egress addr.NodeID, hopLimit uint8, payload []byte) er
 	return p.sendTrace(fabric.Transit{HopLimit: hopLimit, Kind: fabric.TransitTrace, Egress: egress, Payload: payload})
 }
 
-// SendAnswer answers a probe of a node, sealed where there is a session with it. It
-// fails as SendTransit does.
+// SendAnswer answers a probe of a node, and proves it where there is a session with
+// that node. It fails as SendTransit does.
 func (p *Plane) SendAnswer(ingress addr.NodeID, payload []byte) error {
+	body := binary.BigEndian.AppendUint16(make([]byte, 0, answerHeaderLen+len(payload)), uint16(len(payload)))
+	body = append(body, payload...)
 	if session := p.sessions.Load().byEgress[ingress]; session != nil {
 		frame := make([]byte, fabric.HopHeaderLen, fabric.Overhead+len(payload))
 		fabric.HopHeader{HopLimit: 1, Egress: ingress, Ingress: p.self}.Put(frame)
@@ -54,9 +61,9 @@ func (p *Plane) SendAnswer(ingress addr.NodeID, payload []byte) error {
 		if err != nil {
 			return fmt.Errorf("dataplane: answer %s: %w", ingress, err)
 		}
-		payload = sealed
+		body = append(body, sealed...)
 	}
-	return p.sendTrace(fabric.Transit{HopLimit: fabric.InitialHopLimit, Kind: fabric.TransitTraceReply, Egress: ingress, Payload: payload})
+	return p.sendTrace(fabric.Transit{HopLimit: fabric.InitialHopLimit, Kind: fabric.TransitTraceReply, Egress: ingress, Payload: body})
 }
 
 func (p *Plane) sendTrace(t fabric.Transit) error {
@@ -90,9 +97,11 @@ func (p *Plane) LinkMTU(id rib.LinkID) int {
 	return max(ipv6MinMTU, int(l.mtu.Load())-fabric.Overhead)
 }
 
-// WantSession asks for a session with a node, as a packet for it would.
+// WantSession asks for a session with a node, as a packet for it would. Where there is
+// one, it seems that the node does not know it: that is taken as a hint.
 func (p *Plane) WantSession(egress addr.NodeID) {
 	if p.sessions.Load().byEgress[egress] != nil {
+		p.hintUnknown(egress, time.Now())
 		return
 	}
 	select {
@@ -115,20 +124,25 @@ func (w *worker) probed(from rib.LinkID, t fabric.Transit, noRoute bool, now tim
 	}
 }
 
-// traced hands up an answer. A sealed one that does not open is nobody's.
+// traced hands up an answer. One whose proof is bad is nobody's.
 func (w *worker) traced(from rib.LinkID, t fabric.Transit, now time.Time) {
+	payload, proof, ok := splitAnswer(t.Payload)
+	if !ok {
+		w.drop(DropTransit)
+		return
+	}
 	l := w.links.Load().byID[from]
-	a := Traced{Node: t.Ingress, Proven: l != nil && l.peer == t.Ingress, Payload: slices.Clone(t.Payload), At: now}
+	a := Traced{Node: t.Ingress, Proven: l != nil && l.peer == t.Ingress, Payload: payload, At: now}
 	if t.HopLimit > 0 && t.HopLimit <= fabric.InitialHopLimit {
 		a.Hops = fabric.InitialHopLimit - int(t.HopLimit) + 1
 	}
-	if kind, err := fabric.TypeOf(t.Payload); err == nil && kind == fabric.TypeData {
-		session, payload, err := w.openSealed(a.Payload)
-		if err != nil || session.Peer() != t.Ingress {
+	if len(proof) > 0 {
+		known, proven := w.proves(proof, t.Ingress, payload, now)
+		if known && !proven {
 			w.drop(DropForged)
 			return
 		}
-		a.Proven, a.Payload = true, payload
+		a.Proven = a.Proven || proven
 	}
 	select {
 	case w.answers <- a:
@@ -137,15 +151,33 @@ func (w *worker) traced(from rib.LinkID, t fabric.Transit, now time.Time) {
 	}
 }
 
-func (w *worker) openSealed(frame []byte) (*fabric.Session, []byte, error) {
-	h, err := fabric.ParseSession(frame)
+// splitAnswer copies the two parts of an answer: what is said, and the same, sealed,
+// where there is a session.
+func splitAnswer(b []byte) (payload, proof []byte, ok bool) {
+	if len(b) < answerHeaderLen {
+		return nil, nil, false
+	}
+	n := answerHeaderLen + int(binary.BigEndian.Uint16(b))
+	if len(b) < n {
+		return nil, nil, false
+	}
+	return slices.Clone(b[answerHeaderLen:n]), slices.Clone(b[n:]), true
+}
+
+// proves opens a proof, which it spoils. A session that is not known here may be that
+// of an earlier life of this node: the other one is told.
+func (w *worker) proves(proof []byte, by addr.NodeID, payload []byte, now time.Time) (known, proven bool) {
+	h, err := fabric.ParseSession(proof)
 	if err != nil {
-		return nil, nil, err
+		return true, false
 	}
 	session := w.sessions.Load().byIndex[h.Index]
 	if session == nil {
-		return nil, nil, fabric.ErrIndex
+		if hop, err := fabric.ParseHop(proof); err == nil && hop.Egress == w.self && hop.Ingress == by {
+			w.relayError(now, fabric.RelayUnknownSession, 0, proof, hop)
+		}
+		return false, false
 	}
-	payload, err := session.Open(frame)
-	return session, payload, err
+	said, err := session.Open(proof)
+	return true, err == nil && session.Peer() == by && bytes.Equal(said, payload)
 }

@@ -1,7 +1,7 @@
 package dataplane
 
 import (
-	"bytes"
+	"slices"
 	"testing"
 	"time"
 
@@ -102,20 +102,57 @@ func TestASealedAnswerOfAnotherIsDropped(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	frame := make([]byte, fabric.HopHeaderLen)
-	fabric.HopHeader{HopLimit: 1, Egress: a.id, Ingress: b.id}.Put(frame)
-	forge(append(frame, bytes.Repeat([]byte{7}, 60)...))
+	session := b.sessions.Load().byEgress[a.id]
+	seal := func(said string) []byte {
+		frame := make([]byte, fabric.HopHeaderLen)
+		fabric.HopHeader{HopLimit: 1, Egress: a.id, Ingress: b.id}.Put(frame)
+		return must(session.Seal(frame, 0, []byte(said)))
+	}
+	said := []byte("\x00\x04true")
+	bad := seal("true")
+	bad[len(bad)-1]++
+	forge(slices.Concat(said, bad))
 	dropped(t, a, DropForged, 1)
-	sealed := must(b.sessions.Load().byEgress[a.id].Seal(frame, 0, []byte("true")))
-	forge(append([]byte{}, sealed...))
+	forge(slices.Concat(said, []byte("short")))
+	dropped(t, a, DropForged, 2)
+	forge(slices.Concat(said, seal("else")))
+	dropped(t, a, DropForged, 3)
+	good := seal("true")
+	forge(slices.Concat(said, good))
 	if got := answer(t, a); !got.Proven || string(got.Payload) != "true" {
 		t.Errorf("%+v", got)
 	}
-	forge(sealed)
-	dropped(t, a, DropForged, 2) // replayed
-	forge([]byte("I am b"))
+	forge(slices.Concat(said, good)) // replayed
+	dropped(t, a, DropForged, 4)
+	forge(said)
 	if got := answer(t, a); got.Proven {
 		t.Errorf("the relay speaks for b: %+v", got)
+	}
+	forge([]byte{0})
+	forge([]byte("\x00\x09true"))
+	dropped(t, a, DropTransit, 2)
+}
+
+// A node that restarted does not know the session by which others prove themselves: it
+// hears them nevertheless, and they hear of it.
+func TestAnAnswerByAForgottenSessionIsAHint(t *testing.T) {
+	a, relay, b := line(t, hwtest.NewNetwork(1))
+	meet(a, b)
+	run(t, a, relay, b)
+	a.RetireSession(a.sessions.Load().byEgress[b.id].LocalIndex())
+	for _, x := range []*node{b, relay} {
+		if err := x.SendAnswer(a.id, []byte("me")); err != nil {
+			t.Fatal(err)
+		}
+		if got := answer(t, a); got.Proven != (x == relay) || string(got.Payload) != "me" {
+			t.Errorf("%+v", got)
+		}
+	}
+	eventually(t, "the other one is told", func() bool { return len(b.unknown) == 1 })
+	b.WantSession(relay.id)
+	b.WantSession(a.id) // it has one, and was told of it a moment ago
+	if len(b.wanted) != 1 || len(b.unknown) != 1 {
+		t.Errorf("%d sessions are wanted, %d not known", len(b.wanted), len(b.unknown))
 	}
 }
 

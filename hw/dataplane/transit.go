@@ -186,11 +186,18 @@ func (w *worker) hint(t fabric.Transit, now time.Time) {
 	}
 	w.relayErrors.Add(1)
 	// Only the egress can know that, and a wrong hint must cost little.
-	if e.Code != fabric.RelayUnknownSession || t.Ingress != e.Egress || !w.unknownLimit.allow(now, e.Egress) {
+	if e.Code == fabric.RelayUnknownSession && t.Ingress == e.Egress {
+		w.hintUnknown(e.Egress, now)
+	}
+}
+
+// hintUnknown hands up that a node seems not to know our session.
+func (p *Plane) hintUnknown(egress addr.NodeID, now time.Time) {
+	if !p.unknownLimit.allow(now, egress) {
 		return
 	}
 	select {
-	case w.unknown <- e.Egress:
+	case p.unknown <- egress:
 	default:
 	}
 }

@@ -76,7 +76,7 @@ const (
 	TransitRelayError TransitKind = 2
 	TransitRendezvous TransitKind = 3 // a peer message with which two nodes meet
 	TransitTrace      TransitKind = 4 // a probe of protocols/trace, answered where its hop limit ends too
-	TransitTraceReply TransitKind = 5 // its answer, sealed as a data frame where there is a session
+	TransitTraceReply TransitKind = 5 // its answer, and the same sealed as a data frame where there is a session
 )
 
 // TransitHeaderLen: topology, hop limit, class, kind, egress 8, ingress 8.

@@ -29,14 +29,14 @@
 //	       72: RTT in us (4)   76: MTU (2)   78: metric (2)
 //	       80: count of alternatives (1), of those left out (1), then each: next (8), metric (2), flags (1)
 //
-// A probe is never shorter than the longest reply, sealed, so that nobody's probes
+// A probe is never shorter than the longest reply with its proof, so that nobody's probes
 // make more traffic than they are.
 //
 // # What is believed
 //
 // Any relay on the way can forge what comes from behind it. A reply is proven where
-// it came by the link with the answering node itself, or sealed by an end-to-end
-// session with it: then that node says so, though a relay in front may have led the
+// it came by the link with the answering node itself, or with a copy that is sealed by an
+// end-to-end session with it: then that node says so, though a relay in front may have led the
 // probe there on another way. The rest is a hint. What a node says of its own links
 // and routes is its word.
 //

@@ -21,8 +21,8 @@ const (
 	MaxAlternatives = 8
 	// MaxReplyLen is the longest reply in bytes.
 	MaxReplyLen = replyLen + MaxAlternatives*alternativeLen
-	// MinProbeLen is the shortest probe: the longest reply and its seal.
-	MinProbeLen = 256
+	// MinProbeLen is the shortest probe: the longest reply, twice, and a seal.
+	MinProbeLen = 512
 )
 
 // everywhere is the range in which a node's prefix is its bits alone.

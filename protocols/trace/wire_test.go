@@ -42,8 +42,8 @@ func TestAReplyIsReadAsItWasWritten(t *testing.T) {
 
 func TestAProbeIsNeverShorterThanItsReply(t *testing.T) {
 	const seal = 44 + 12 + 16 // protocols/fabric's headers and tag
-	if trace.MaxReplyLen+seal > trace.MinProbeLen {
-		t.Errorf("a reply has up to %d bytes and its seal, a probe at least %d", trace.MaxReplyLen, trace.MinProbeLen)
+	if 2+2*trace.MaxReplyLen+seal > trace.MinProbeLen {
+		t.Errorf("a reply has up to %d bytes, and its proof, a probe at least %d", trace.MaxReplyLen, trace.MinProbeLen)
 	}
 	p := trace.Probe{ID: trace.ID{9}, Number: 3}
 	for size, want := range map[int]int{0: trace.MinProbeLen, 1399: 1399} {
