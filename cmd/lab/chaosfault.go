@@ -233,6 +233,9 @@ func (c *chaos) peerOf(a monitor.DebugActor) string {
 	return ""
 }
 
+// burst bounds a row of failures: a node that calls rarely would be mute for long.
+const burst = 300 * time.Millisecond
+
 // failingCall is a sort of calls that fail.
 type failingCall struct {
 	call   string
@@ -270,7 +273,7 @@ func (c *chaos) failCall(ctx context.Context, s strike) (string, error) {
 	f := choose(calls, &s.pick)
 	r := monitor.FaultRequest{Call: f.call, Errno: choose(f.errnos, &s.pick)}
 	if s.kind == strikeCall {
-		r.Count = 1 + s.pick%f.most
+		r.Count, r.For = 1+s.pick%f.most, burst.Milliseconds()
 	} else {
 		r.For = max(1, s.span.Milliseconds())
 		c.change(func(u *underfoot, now time.Duration) { u.lose(name, now) })
