@@ -22,7 +22,8 @@
 // follows it.
 //
 // A router that restarts leaves packet path and kernel the last table of its
-// predecessor until its neighbors have told it all again.
+// predecessor until its neighbors have told it all again; in the packet path what it
+// has learned by then stands beside it.
 //
 // The driver's duties, that is actors/node's:
 //

@@ -118,6 +118,25 @@ func TestALinkThatGoesWhileTheLastTableIsHeldTakesItsRoutesAlong(t *testing.T) {
 	})
 }
 
+func TestWhoComesBackWhileTheLastTableIsHeldIsReached(t *testing.T) {
+	star(t, func(w *world, hub, a, b *testRouter) {
+		w.unlink(1, 0, 1)
+		time.Sleep(10 * time.Second)
+		if _, ok := hub.route(a); ok {
+			t.Fatal("there is a route to a node without a link")
+		}
+		if err := hub.sys.Inject("router", system.InjectPanic); err != nil {
+			t.Fatal(err)
+		}
+		w.link(3, 0, 1)
+		time.Sleep(relearn / 5)
+		hub.mustReach(a)
+		if !hub.alwaysReached(b) {
+			t.Error("the other route was lost for a while")
+		}
+	})
+}
+
 // A neighbor answers a request for all routes late where it has just sent them
 // all.
 func TestARouterThatRestartsTwiceKeepsItsRoutes(t *testing.T) {

@@ -36,8 +36,7 @@ type router struct {
 	view     *rib.View      // as the packet path has it
 	gateways []addr.NodeID  // as they were told of
 	held     bool           // a restarted router does not publish yet
-	shrunk   bool           // a link went
-	bridged  *rib.View      // its own, when it bridged last
+	bridged  *rib.View      // its own, when it bridged last; nil: a link went since
 	desired  chan *rib.View // to the kernel's pump; holds the newest
 	recheck  *atomic.Bool   // the kernel may not hold what the pump believes
 	seqnos   chan uint16    // to the store's pump; holds the newest
@@ -234,7 +233,7 @@ func (r *router) send(e babel.Send) {
 // publish hands a changed table to the packet path, the kernel and the tunnels.
 func (r *router) publish() {
 	view := r.table.View()
-	if r.held && r.shrunk && view != r.bridged {
+	if r.held && view != r.bridged {
 		r.bridged = view
 		r.cfg.SetView(r.bridge(view))
 	}
@@ -251,21 +250,21 @@ func (r *router) publish() {
 	}
 }
 
-// bridge is the last table of the predecessor without what went by links that are gone
-// since, and with what was learned meanwhile: the peers behind those links may have come
-// back by others.
+// bridge is the last table of the predecessor, but for what went by links that are gone,
+// and beside it what was learned since: who came back, or is reached by another link now,
+// needs not wait. What is learned to be unreachable counts later, when all has been heard.
 func (r *router) bridge(learned *rib.View) *rib.View {
 	linked := map[rib.LinkID]bool{0: true}
 	for _, l := range r.links {
 		linked[l.ID] = true
 	}
 	table, now := rib.NewTable(r.cfg.Locators), r.ctx.Now()
-	for _, view := range []*rib.View{r.kept.view, learned} {
+	for _, view := range []*rib.View{learned, r.kept.view} { // the latter in place of the former
 		if view == nil {
 			continue
 		}
 		for _, route := range view.Routes() {
-			if !linked[route.NextHop.Link] || route.Unreachable && view == learned { // it has not heard all yet
+			if !linked[route.NextHop.Link] || route.Unreachable {
 				continue
 			}
 			if _, _, err := table.Offer(now, route.Origin, route); err != nil {
