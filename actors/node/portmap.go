@@ -26,10 +26,11 @@ func (r *root) spawnPortmap() error {
 	}
 	self := r.ctx.Self()
 	secret := sha256.Sum256(append([]byte(labelMapping), r.member.StaticPrivate[:]...))
-	_, err := portmap.Spawn(r.ctx, portmap.Config{
+	mapper, err := portmap.Spawn(r.ctx, portmap.Config{
 		Port: r.host.conn.LocalAddr().Port(), Nonce: [mapping.NonceLen]byte(secret[:mapping.NonceLen]), Gateway: defaultGateway,
 		Emit: func(c portmap.Changed) { self.Tell(mapped{c.External}) },
 	})
+	r.mapper = &mapper
 	return err
 }
 
@@ -41,6 +42,13 @@ func defaultGateway() (netip.Addr, error) {
 	}
 	defer conn.Close()
 	return conn.Gateway()
+}
+
+// lookForGateway has the port mapped by another gateway where there is one now.
+func (r *root) lookForGateway() {
+	if r.mapper != nil {
+		r.mapper.Tell(portmap.NetworkChanged{})
+	}
 }
 
 // remapped tells peers and registry where the world reaches this node.

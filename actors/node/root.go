@@ -8,6 +8,7 @@ import (
 	"re6st/actors/discovery"
 	"re6st/actors/monitor"
 	"re6st/actors/neighbor"
+	"re6st/actors/portmap"
 	"re6st/actors/registry"
 	"re6st/actors/session"
 	"re6st/actors/subnet"
@@ -55,6 +56,7 @@ type root struct {
 	ctx      *system.Context[message]
 	ports    *neighbor.Links
 	enquirer system.Ref[registry.EnquirerMessage]
+	mapper   *system.Ref[portmap.Message] // nil: none is wanted
 	tunnels  system.Ref[tunnel.Message]
 	router   system.Ref[neighbor.Message]
 	sessions system.Ref[session.Message]

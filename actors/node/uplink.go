@@ -91,6 +91,7 @@ func (r *root) uplinksSeen(seen []netlink.Uplink) {
 		}
 	}
 	r.tunnels.Tell(tunnel.NetworkChanged{Uplinks: uplinks, Endpoints: at})
+	r.lookForGateway()
 }
 
 // addresses is for people.

@@ -179,13 +179,13 @@ func TestARealGatewayMapsThePortAndTakesItBack(t *testing.T) {
 			in, end, err := os.Pipe()
 			g.check(err)
 			defer in.Close()
-			out, print, err := os.Pipe()
+			out, prints, err := os.Pipe()
 			g.check(err)
 			defer out.Close()
 			node, err := g.spawner.Start(process.Spec{
-				Path: os.Args[0], Env: append(os.Environ(), childEnv+"=1"), NS: g.node, Stdin: in, Stdout: print, Stderr: os.Stderr,
+				Path: os.Args[0], Env: append(os.Environ(), childEnv+"=1"), NS: g.node, Stdin: in, Stdout: prints, Stderr: os.Stderr,
 			})
-			print.Close()
+			prints.Close()
 			g.check(err)
 			g.check(out.SetReadDeadline(time.Now().Add(patience)))
 			said := bufio.NewScanner(out)

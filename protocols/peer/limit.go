@@ -9,5 +9,6 @@ func Limits() []limit.Limit {
 		{Name: "peers told", Value: MaxTold, Unit: "peers", Per: "neighbor", Beyond: "not told", Test: "TestNeitherEndNorUselessPeersAreTold"},
 		{Name: "peers heard at once", Value: MaxBurst, Unit: "peers", Per: "neighbor", Beyond: "refused, at a rate", Test: "TestFloodOfPeersIsHeldBack"},
 		{Name: "times that a message is sent", Value: MaxTries, Unit: "times", Per: "message", Beyond: "given up", Test: "TestUnansweredMessageIsRepeatedAFewTimes"},
+		{Name: "addresses in a rendezvous", Value: MaxRendezvous, Unit: "addresses", Per: "message", Beyond: "the last go", Test: "TestARendezvousHasFewEndpointsThatCanBeDialled"},
 	}
 }

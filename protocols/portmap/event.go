@@ -63,6 +63,7 @@ func (p Protocol) String() string {
 		return "NAT-PMP"
 	case IGD:
 		return "UPnP IGD"
+	case none:
 	}
 	return "none"
 }

@@ -11,6 +11,8 @@ func Caps() []limit.Limit {
 		{Name: "links to the LAN", Value: MaxLANLinks, Unit: "links", Per: "node", Beyond: "not dialled", Test: "TestZeroLimitsLeaveOnlyTheLAN"},
 		{Name: "links", Value: MaxLinks, Unit: "links", Per: "node", Beyond: "refused", Test: "TestLinksOfAnyKindAreBounded"},
 		{Name: "dials in flight", Value: MaxDials, Unit: "dials", Per: "node", Beyond: "later", Test: "TestSilentDialDoesNotHoldUpOthers"},
+		{Name: "dials that peers ask for, at once", Value: MeetBurst, Unit: "dials", Per: "node", Beyond: "not heeded", Test: "TestDialsThatPeersAskForAreFew"},
+		{Name: "dials that peers ask for", Value: MeetRate, Unit: "dials/s", Per: "node", Beyond: "not heeded", Test: "TestDialsThatPeersAskForAreFew"},
 		{Name: "links beyond the limits, where no route is", Value: RepairSlots, Unit: "links", Per: "limit", Beyond: "refused", Test: "TestLateLinkToAPeerThatNoRouteReachesTakesARepairSlot"},
 	}
 }

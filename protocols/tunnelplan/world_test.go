@@ -154,6 +154,7 @@ func (w *world) drain(n *simNode) {
 		switch e := e.(type) {
 		case tunnelplan.Open:
 			w.dial(n, index(e.Peer.ID))
+		case tunnelplan.Meet: // no NAT is in this world
 		case tunnelplan.Cancel:
 			delete(n.dialing, index(e.ID))
 		case tunnelplan.AskRegistry:
