@@ -52,6 +52,13 @@ const (
 	maxHeader     = 8 << 10
 )
 
+// retryAfter is the header that tells who is refused when to come again (RFC 9110
+// section 10.2.3): placePause where it is places that are wanting, not time.
+const (
+	retryAfter = "Retry-After"
+	placePause = 30 * time.Second
+)
+
 // server carries a service over HTTP.
 type server struct {
 	service *service
@@ -136,7 +143,7 @@ func (s *server) answer(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	route, ok := routes[r.Method+" "+r.URL.Path]
 	identity, err := s.identify(r)
 	if wait := s.limit(c.from, identity); wait > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		w.Header().Set(retryAfter, strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		return nil, fmt.Errorf("%w: again in %s", registry.ErrRateLimited, wait.Round(time.Millisecond))
 	}
 	if !ok {
@@ -285,6 +292,9 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, c call, err erro
 	e, status := registry.NewError(err, s.service.now())
 	switch {
 	case errors.Is(e, registry.ErrRateLimited):
+		if w.Header().Get(retryAfter) == "" {
+			w.Header().Set(retryAfter, strconv.Itoa(int(placePause.Seconds())))
+		}
 	case errors.Is(e, registry.ErrUnavailable), errors.Is(e, registry.ErrInternal):
 		s.log.Error("call failed", "path", r.URL.Path, "from", c.from, "error", err)
 	default:
