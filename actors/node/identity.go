@@ -67,9 +67,9 @@ func (fromRegistry) rootMessage() {}
 func (renewed) rootMessage()      {}
 
 // spawnWatcher has the registry's news awaited, and the certificate renewed in time.
-func (r *root) spawnWatcher() error {
+func (r *root) spawnWatcher() (err error) {
 	self := r.ctx.Self()
-	return registry.SpawnWatcher(r.ctx, registry.WatcherConfig{
+	r.watcher, err = registry.SpawnWatcher(r.ctx, registry.WatcherConfig{
 		Client: r.client,
 		Held: func() wire.Held {
 			return wire.Held{Params: r.parameters.Load().Number, CRL: cert.NumberOf(r.revocations.Load())}
@@ -85,6 +85,7 @@ func (r *root) spawnWatcher() error {
 		Now:  r.now,
 		Emit: func(e registry.WatcherEvent) { self.Tell(fromRegistry{e}) },
 	})
+	return err
 }
 
 // fromRegistry takes what the registry said.
@@ -148,6 +149,7 @@ func (r *root) showRenewed(m *registry.Member) {
 	r.wall.Raise(m.Identity.Certificate.NotBefore)
 	r.tunnels.Tell(tunnel.Renewed{Credentials: c})
 	r.sessions.Tell(session.Renewed{Credentials: c})
+	r.watcher.Tell(registry.CallAgain{}) // the use of a new key ends the old one
 	r.ctx.Event("renewed", "certificate until "+m.Identity.Certificate.NotAfter.UTC().Format(time.RFC3339))
 }
 

@@ -60,6 +60,7 @@ type root struct {
 	tunnels  system.Ref[tunnel.Message]
 	router   system.Ref[neighbor.Message]
 	sessions system.Ref[session.Message]
+	watcher  system.Ref[registry.WatcherMessage]
 	late     *system.Timer
 	beat     *system.Timer             // of the watchdog
 	params   chan *wire.SignedParams   // to be stored

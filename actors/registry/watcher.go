@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"re6st/actors/system"
@@ -39,14 +40,20 @@ type WatcherConfig struct {
 	Emit  func(WatcherEvent)
 }
 
-// WatcherMessage is what the actor takes: its pumps' reports.
+// WatcherMessage is what the actor takes.
 //
 //sumtype:decl
 type WatcherMessage interface{ watcherMessage() }
 
+// CallAgain has the registry called anew, where a call waits for it: the node has
+// another certificate to show.
+type CallAgain struct{}
+
+// noted is what a pump reports.
 type noted struct{ event WatcherEvent }
 
-func (noted) watcherMessage() {}
+func (CallAgain) watcherMessage() {}
+func (noted) watcherMessage()     {}
 
 // WatcherEvent is what came from the registry.
 //
@@ -70,25 +77,45 @@ func (Barred) watcherEvent()        {}
 func (RenewalFailed) watcherEvent() {}
 
 // SpawnWatcher starts the actor. A node lives without it.
-func SpawnWatcher(parent system.Parent, cfg WatcherConfig) error {
-	_, err := system.Spawn(parent, "updates", system.Spec[WatcherMessage]{
+func SpawnWatcher(parent system.Parent, cfg WatcherConfig) (system.Ref[WatcherMessage], error) {
+	return system.Spawn(parent, "updates", system.Spec[WatcherMessage]{
 		Kind: "watcher",
-		New:  func() system.Handler[WatcherMessage] { return &watcher{cfg: cfg} },
+		New:  func() system.Handler[WatcherMessage] { return &watcher{cfg: cfg, call: new(waiting)} },
 	})
-	return err
 }
 
-type watcher struct{ cfg WatcherConfig }
+type watcher struct {
+	cfg  WatcherConfig
+	call *waiting
+}
+
+// waiting is the call that waits for the registry, so that it can be cut short.
+type waiting struct {
+	cancel atomic.Pointer[context.CancelFunc]
+}
+
+// begin is the context of the next call.
+func (w *waiting) begin(stop context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(stop)
+	w.cancel.Store(&cancel)
+	return ctx, cancel
+}
+
+func (w *waiting) cutShort() {
+	if cancel := w.cancel.Load(); cancel != nil {
+		(*cancel)()
+	}
+}
 
 // Start starts the pumps: one waits for the registry, the other for the time to
 // renew.
 func (w *watcher) Start(ctx *system.Context[WatcherMessage]) error {
-	cfg := w.cfg
+	cfg, call := w.cfg, w.call
 	random := func() *rand.Rand { return rand.New(rand.NewPCG(ctx.Rand().Uint64(), ctx.Rand().Uint64())) }
 	polls, renews := random(), random()
 	c := ctx.Clock()
 	ctx.Pump("poll", func(stop context.Context, p *system.Pump[WatcherMessage]) error {
-		return cfg.poll(stop, c, polls, p)
+		return cfg.poll(stop, c, call, polls, p)
 	})
 	ctx.Pump("renewal", func(stop context.Context, p *system.Pump[WatcherMessage]) error {
 		return cfg.renewals(stop, c, renews, p)
@@ -96,17 +123,21 @@ func (w *watcher) Start(ctx *system.Context[WatcherMessage]) error {
 	return nil
 }
 
-// Handle passes on what a pump reports.
+// Handle passes on what a pump reports, or has one call again.
 func (w *watcher) Handle(ctx *system.Context[WatcherMessage], m WatcherMessage) error {
-	event := m.(noted).event
-	switch e := event.(type) {
+	note, ok := m.(noted)
+	if !ok {
+		w.call.cutShort()
+		return nil
+	}
+	switch e := note.event.(type) {
 	case Updated:
 	case Barred:
 		ctx.Event("revoked", e.Err.Error())
 	case RenewalFailed:
 		ctx.Event("renewal", e.Err.Error()+"; again at "+e.Next.UTC().Format(time.RFC3339))
 	}
-	w.cfg.Emit(event)
+	w.cfg.Emit(note.event)
 	return nil
 }
 
@@ -114,17 +145,22 @@ func (w *watcher) Handle(ctx *system.Context[WatcherMessage], m WatcherMessage) 
 func (w *watcher) Stop(*system.Context[WatcherMessage]) {}
 
 // poll waits for updates, again and again.
-func (cfg WatcherConfig) poll(stop context.Context, c clock.Clock, r *rand.Rand, p *system.Pump[WatcherMessage]) error {
+func (cfg WatcherConfig) poll(stop context.Context, c clock.Clock, call *waiting, r *rand.Rand, p *system.Pump[WatcherMessage]) error {
 	pause := pollPauseMin
 	var told registry.Held // what was passed on, and may not be in force yet
 	for {
 		held := cfg.Held()
 		held.Params, held.CRL = max(held.Params, told.Params), max(held.CRL, told.CRL)
-		u, err := cfg.Client.Updates(stop, held)
+		ctx, cancel := call.begin(stop)
+		u, err := cfg.Client.Updates(ctx, held)
+		again := ctx.Err() != nil
+		cancel()
 		wait := time.Duration(r.Int64N(int64(pollSpread)))
 		switch {
 		case stop.Err() != nil:
 			return nil
+		case again:
+			wait = 0
 		case err != nil:
 			if wait, err = cfg.failed(err, pause, r, p); err != nil {
 				return nil

@@ -16,13 +16,15 @@ import (
 // watched is a watcher of a member, whose certificate was to be renewed long ago
 // where due says so.
 type watched struct {
+	client  *service.Client
 	events  chan service.WatcherEvent
 	renewed atomic.Int32
+	ref     system.Ref[service.WatcherMessage]
 }
 
 func watch(t *testing.T, m *service.Member, due bool, renew func() error) *watched {
 	t.Helper()
-	w := &watched{events: make(chan service.WatcherEvent, 100)}
+	w := &watched{client: client(m), events: make(chan service.WatcherEvent, 100)}
 	s := system.New(system.Config{Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -36,8 +38,9 @@ func watch(t *testing.T, m *service.Member, due bool, renew func() error) *watch
 	if due {
 		end.Store(time.Now().Add(20 * time.Second).Unix())
 	}
-	err := service.SpawnWatcher(s, service.WatcherConfig{
-		Client: client(m), Now: time.Now,
+	var err error
+	w.ref, err = service.SpawnWatcher(s, service.WatcherConfig{
+		Client: w.client, Now: time.Now,
 		Held:  func() registry.Held { return registry.Held{Params: 1} },
 		Dates: func() (time.Time, time.Time) { return time.Now().Add(-time.Hour), time.Unix(end.Load(), 0) },
 		Renew: func(context.Context) error {
@@ -93,6 +96,20 @@ func TestAWatcherHearsOfEachChangeOnceAndOfItsOwnEnd(t *testing.T) {
 	case e := <-w.events:
 		t.Errorf("a node that is barred asks on: %+v", e)
 	case <-time.After(2 * time.Second):
+	}
+}
+
+// Each call for updates notes the certificate that it shows: the new key's first one
+// has the old one superseded, which the call after that hears of.
+func TestAWatcherThatIsToCallAgainShowsTheNewCertificateAtOnce(t *testing.T) {
+	r := newRegistry(t, nil)
+	m, d := atHome(t, r)
+	w := watch(t, m, false, nil)
+	time.Sleep(100 * time.Millisecond)
+	w.client.SetMember(renew(t, d, m, true))
+	w.ref.Tell(service.CallAgain{})
+	if e := next[service.Updated](t, w); e.CRL == nil || !e.CRL.Revokes(m.Identity) {
+		t.Errorf("%+v", e)
 	}
 }
 
