@@ -36,8 +36,11 @@ var reasonNames = []struct {
 	reason Reason
 	name   string
 }{
-	{Unspecified, "unspecified"}, {KeyCompromise, "key-compromise"}, {Superseded, "superseded"},
-	{CessationOfOperation, "cessation-of-operation"}, {PrivilegeWithdrawn, "privilege-withdrawn"},
+	{Unspecified, "unspecified"},
+	{KeyCompromise, "key-compromise"},
+	{Superseded, "superseded"},
+	{CessationOfOperation, "cessation-of-operation"},
+	{PrivilegeWithdrawn, "privilege-withdrawn"},
 }
 
 // ParseReason reads what String writes; ErrReason lists what there is.

@@ -89,7 +89,9 @@ func TestChangesSayWhetherTheyTakeARestart(t *testing.T) {
 	i := issuer(t)
 	p := registry.DefaultParams(i.Authority)
 	next, err := p.WithAll([]registry.Setting{
-		{Key: "liveness.in_use", Value: "100ms"}, {Key: "mtu", Value: "1300"}, {Key: "hello_interval", Value: "4s"},
+		{Key: "liveness.in_use", Value: "100ms"},
+		{Key: "mtu", Value: "1300"},
+		{Key: "hello_interval", Value: "4s"},
 		{Key: "registries", Value: `["192.0.2.1:6326","[2001:db8::1]:6326"]`},
 	})
 	if err != nil {
@@ -98,7 +100,8 @@ func TestChangesSayWhetherTheyTakeARestart(t *testing.T) {
 	next.Number = 9
 	got, err := p.ChangesTo(next)
 	want := []registry.Change{
-		{Key: "liveness.in_use", Old: "200ms", New: "100ms", Live: true}, {Key: "mtu", Old: "1380", New: "1300"},
+		{Key: "liveness.in_use", Old: "200ms", New: "100ms", Live: true},
+		{Key: "mtu", Old: "1380", New: "1300"},
 		{Key: "registries", Old: "[]", New: `["192.0.2.1:6326","[2001:db8::1]:6326"]`, Live: true},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
