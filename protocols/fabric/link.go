@@ -261,7 +261,9 @@ func (l *Link) HandleControl(now time.Time, f ControlFrame) {
 		l.handleResponse(now, f)
 		return
 	}
-	l.see(now, f)
+	if f.Kind != ControlProbeAck { // which goes where the probe came from
+		l.see(now, f)
+	}
 	switch f.Kind {
 	case ControlProbe:
 		l.liveness.heard(now)

@@ -59,6 +59,8 @@ type pathChecks struct {
 	challenges []challenge // oldest first
 	followNext time.Time
 	ready      Path // answered a challenge while the path in use was silent
+	left       Path // by this end's own will
+	holdUntil  time.Time
 
 	home        Path // left for its silence; zero: none
 	homeNext    time.Time
@@ -76,7 +78,8 @@ func (l *Link) take(p Path) {
 }
 
 // SetUplinks tells the addresses of this node, best first. Where that of the path in
-// use is gone the link moves at once.
+// use is gone the link moves at once; where a better interface has come it moves once
+// that has proved to lead to the peer.
 func (l *Link) SetUplinks(now time.Time, uplinks []Uplink) {
 	l.paths.uplinks = slices.Clone(uplinks)
 	if !l.IsUp() {
@@ -87,13 +90,17 @@ func (l *Link) SetUplinks(now time.Time, uplinks []Uplink) {
 		p.home, p.homeNext = Path{}, time.Time{}
 	}
 	if p.has(p.current.Local) {
+		if best, ok := p.better(); ok && p.home == (Path{}) {
+			p.home, p.homeWait = best, HomeFirst
+			p.restAtHome(now)
+		}
 		return
 	}
 	next := Path{Remote: p.current.Remote}
 	if all := p.all(); len(all) > 0 {
 		next = all[0]
 	}
-	l.move(now, next)
+	l.lead(now, next)
 	l.challengeOthers(now)
 }
 
@@ -105,8 +112,23 @@ func (l *Link) SetEndpoints(endpoints []netip.AddrPort) {
 // Path is the way that is used; the zero Path before Up.
 func (l *Link) Path() Path { return l.paths.current }
 
+// lead moves by this end's own will. Frames of the peer that are still on the path that
+// was left are no sign for a while; and where both ends lead, the one with the greater
+// node id is followed.
+func (l *Link) lead(now time.Time, p Path) {
+	left := l.paths.current
+	l.move(now, p)
+	l.paths.left, l.paths.holdUntil = left, now.Add(2*(ProbeInterval+l.liveness.rtt.smoothed))
+}
+
+// holds tells whether a frame's path is not to be followed, for now.
+func (l *Link) holds(now time.Time, p Path) bool {
+	return now.Before(l.paths.holdUntil) && (l.paths.left.covers(p) || l.self().Compare(l.peer) > 0)
+}
+
 // move has the link go on by another path, and shows it to the peer.
 func (l *Link) move(now time.Time, p Path) {
+	l.paths.holdUntil = time.Time{}
 	l.take(p)
 	l.paths.movedAt, l.paths.ready = now, Path{}
 	if p == l.paths.home {
@@ -117,7 +139,8 @@ func (l *Link) move(now time.Time, p Path) {
 	l.probe(now)
 }
 
-// see looks where a frame came from that the peer sent by the path that it uses. Of
+// see looks where a frame came from that the peer sent by the path that it uses: all
+// but challenges, responses and acknowledgements, which go back where they came from. Of
 // those under one key only the newest counts: others were overtaken.
 func (l *Link) see(now time.Time, f ControlFrame) {
 	p := &l.paths
@@ -126,7 +149,7 @@ func (l *Link) see(now time.Time, f ControlFrame) {
 	}
 	switch {
 	case !p.current.covers(f.Path):
-		if !now.Before(p.followNext) {
+		if !now.Before(p.followNext) && !l.holds(now, f.Path) {
 			p.followNext = now.Add(ChallengeEvery)
 			l.challenge(now, f.Path, toFollow)
 		}
@@ -193,7 +216,7 @@ func (l *Link) handleResponse(now time.Time, f ControlFrame) {
 	}
 	switch c.why {
 	case toFollow:
-		if !p.current.covers(f.Path) {
+		if !p.current.covers(f.Path) && !l.holds(now, f.Path) {
 			l.move(now, f.Path)
 		}
 	case toReplace:
@@ -229,7 +252,7 @@ func (l *Link) replace(now time.Time) {
 		p.home = p.current
 		p.restAtHome(now)
 	}
-	l.move(now, p.ready)
+	l.lead(now, p.ready)
 }
 
 // restAtHome ends a round.
@@ -263,5 +286,5 @@ func (l *Link) homeAnswered(now time.Time, path Path) {
 		p.homeNext = now.Add(ProbeInterval)
 		return
 	}
-	l.move(now, path)
+	l.lead(now, path)
 }

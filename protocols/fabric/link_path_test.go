@@ -155,6 +155,68 @@ func TestASilentPathGivesWayToAnother(t *testing.T) {
 	if la.path.Local.Addr != first.Addr() || lb.path.Remote != first {
 		t.Errorf("in the end a sends from %s, b to %s", la.path.Local.Addr, lb.path.Remote)
 	}
+	for _, l := range []*siteLink{la, lb} {
+		paths := map[fabric.Path]int{}
+		for i, u := range of[fabric.Use](l.events) {
+			if i == 0 || u.Path != of[fabric.Use](l.events)[i-1].Path {
+				paths[u.Path]++
+			}
+		}
+		for p, n := range paths {
+			if n > 2 { // there, and back
+				t.Errorf("it moved %d times to %v", n, p)
+			}
+		}
+	}
+}
+
+func TestTwoEndsThatMoveAtOnceAgree(t *testing.T) {
+	for _, delay := range []time.Duration{time.Millisecond, 10 * time.Millisecond, 150 * time.Millisecond} {
+		for _, crossed := range []bool{false, true} {
+			second, third := endpoint(7), endpoint(8)
+			w, a, b, la, lb := busy(t, second)
+			b.uplinks = []netip.AddrPort{third}
+			w.delay = delay
+			w.run(5 * time.Second)
+			// Each loses the address that it uses, and has another; or only one has.
+			la.SetUplinks(w.now, []fabric.Uplink{a.uplink(second)})
+			if crossed {
+				lb.SetUplinks(w.now, []fabric.Uplink{b.uplink(third)})
+			}
+			a.drain()
+			b.drain()
+			w.run(5 * time.Second)
+			alive(t, a, b, la, lb)
+			uses := func() int { return len(of[fabric.Use](la.events)) + len(of[fabric.Use](lb.events)) }
+			before := uses()
+			w.run(5 * time.Second)
+			if la.path.Remote.Addr() != lb.path.Local.Addr || lb.path.Remote.Addr() != la.path.Local.Addr || uses() != before {
+				t.Errorf("delay %s, crossed %v: %v and %v, and still %d moves in 5 s", delay, crossed, la.path, lb.path, uses()-before)
+			}
+		}
+	}
+}
+
+func TestALinkGoesToABetterInterfaceOnceThatWorks(t *testing.T) {
+	second := endpoint(7)
+	w, a, b, la, lb := busy(t, second)
+	both := []fabric.Uplink{a.uplink(a.addr), a.uplink(second)}
+	la.SetUplinks(w.now, both[1:]) // the carrier of the first is gone
+	a.drain()
+	w.run(time.Second)
+	if la.path.Local.Addr != second.Addr() {
+		t.Fatalf("a sends from %s", la.path.Local.Addr)
+	}
+	w.tap = func(from, to netip.AddrPort, _ []byte) bool { return from == a.addr || to == a.addr }
+	la.SetUplinks(w.now, both)
+	a.drain()
+	w.run(time.Minute)
+	if la.path.Local.Addr != second.Addr() {
+		t.Error("the link went where nothing passes")
+	}
+	w.tap = nil
+	w.until(2*fabric.HomeLast, "by the first", func() bool { return la.path.Local.Addr == a.addr.Addr() && lb.path.Remote == a.addr })
+	alive(t, a, b, la, lb)
 }
 
 func TestOneLostProbeMovesNothing(t *testing.T) {

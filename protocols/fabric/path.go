@@ -99,6 +99,16 @@ func (p *paths) toDial(endpoints []netip.AddrPort) []Path {
 	return dial
 }
 
+// better is the path in use by the best interface, where that is another one.
+func (p *paths) better() (best Path, ok bool) {
+	for _, u := range p.uplinks {
+		if u.reaches(p.current.Remote.Addr()) {
+			return Path{u.Local, p.current.Remote}, p.current.Local != Local{} && u.Interface != p.current.Local.Interface
+		}
+	}
+	return Path{}, false
+}
+
 // has tells whether the node still has the address at which a path begins.
 func (p *paths) has(l Local) bool {
 	return l == Local{} || slices.ContainsFunc(p.uplinks, func(u Uplink) bool { return u.Local == l })
