@@ -17,6 +17,8 @@ type Action struct {
 	Share perMyriad     // loss
 	Rate  uint64        // rate, bit/s; 0 is no limit
 	Every time.Duration // ping
+	Port  int           // uplink: 1 or 2
+	State State         // uplink
 	Disk  Disk          // disk
 	Shift time.Duration // clock: by how much it jumps
 	Set   string        // set: KEY=VALUE..., one blank between them
@@ -34,6 +36,7 @@ const (
 	verbRestart = "restart"
 	verbForget  = "forget"
 	verbAddr    = "addr"
+	verbUplink  = "uplink"
 	verbPing    = "ping"
 	verbDisk    = "disk"
 	verbClock   = "clock"
@@ -57,7 +60,7 @@ const (
 )
 
 // verbs lists them for those who wrote another word.
-const verbs = "cut heal loss rate kill start restart forget addr disk clock revoke set ping"
+const verbs = "cut heal loss rate kill start restart forget addr uplink disk clock revoke set ping"
 
 // usages shows how each verb is written.
 var usages = map[string]string{
@@ -71,6 +74,7 @@ var usages = map[string]string{
 	verbRestart: "restart NODE|all",
 	verbForget:  "forget NODE|all",
 	verbAddr:    "addr NODE",
+	verbUplink:  "uplink NODE 1|2 up|silent|down",
 	verbPing:    "ping A B every DURATION",
 	verbDisk:    "disk NODE|all|registry full|readonly|ok",
 	verbClock:   "clock NODE|all +1h|-1y",
@@ -133,7 +137,7 @@ func (a *Action) names(args []string) int {
 	switch a.Verb {
 	case verbSet:
 		return 0
-	case verbKill, verbStart, verbRestart, verbForget, verbAddr, verbRate, verbDisk, verbClock, verbRevoke:
+	case verbKill, verbStart, verbRestart, verbForget, verbAddr, verbUplink, verbRate, verbDisk, verbClock, verbRevoke:
 		if !a.Path {
 			return 1
 		}
@@ -171,6 +175,8 @@ func (a *Action) parseRest(rest []string) (err error) {
 		a.Share, err = parsePercent(rest)
 	case verbRate:
 		a.Rate, err = parseMbit(rest)
+	case verbUplink:
+		return a.parseUplink(rest)
 	case verbDelay:
 		if len(rest) != 1 {
 			return fmt.Errorf("one duration is needed")
@@ -200,6 +206,17 @@ func (a *Action) parseRest(rest []string) (err error) {
 		a.Set, err = parseSet(rest)
 	}
 	return err
+}
+
+func (a *Action) parseUplink(rest []string) error {
+	if len(rest) != 2 || rest[0] != "1" && rest[0] != "2" {
+		return fmt.Errorf("the number of an uplink and its state are needed")
+	}
+	if a.State = State(rest[1]); a.State != Up && a.State != Quiet && a.State != Down {
+		return fmt.Errorf("%q is no state of an uplink", rest[1])
+	}
+	a.Port = int(rest[0][0] - '0')
+	return nil
 }
 
 // isName accepts what can be a node's name: n1, or registry.
@@ -276,6 +293,8 @@ func (a Action) String() string {
 		return fmt.Sprintf("rate %s %s", a.A, decimal(float64(a.Rate)/1e6))
 	case verbDelay:
 		return fmt.Sprintf("delay %s %s %v", a.A, a.B, a.Every)
+	case verbUplink:
+		return fmt.Sprintf("uplink %s %d %s", a.A, a.Port, a.State)
 	case verbPing:
 		return fmt.Sprintf("ping %s %s every %v", a.A, a.B, a.Every)
 	case verbDisk:

@@ -27,6 +27,7 @@ func askCommands(folder *string) []*cobra.Command {
 		verbStart:   "Start a node, all, or the registry, that was killed",
 		verbRestart: "Ask a node, all, or the registry, to end, and start it again",
 		verbForget:  "Take from a node, or all, that were killed, the peers that they remember",
+		verbUplink:  "Cut an uplink of a node, with or without its carrier, or heal it (lab up --uplinks)",
 		verbDisk:    "Fill the disk of a node's folder, make it read-only, or well again (lab up --disks)",
 		verbClock:   "Have the clock of a node, or all, jump",
 		verbAddr:    "Give a node other underlay addresses, or its NAT if it is behind one; the old ones are gone",
@@ -35,12 +36,12 @@ func askCommands(folder *string) []*cobra.Command {
 	example := map[string]string{
 		verbCut: "cut n1 n2\ncut path n1 n4 reject", verbHeal: "heal n1 n2\nheal all", verbLoss: "loss n1 n2 2.5%", verbRate: "rate n1 10",
 		verbDelay: "delay n1 n2 20ms", verbKill: "kill n3\nkill registry\nkill relay n1 n4", verbStart: "start n3\nstart all",
-		verbRestart: "restart n3\nrestart all", verbForget: "forget n3\nforget all", verbAddr: "addr n3",
+		verbRestart: "restart n3\nrestart all", verbForget: "forget n3\nforget all", verbAddr: "addr n3", verbUplink: "uplink n1 1 silent\nuplink n1 1 up",
 		verbDisk: "disk n1 full\ndisk n1 ok", verbClock: "clock n1 +1h\nclock all -- -1y", wordDown: "down\ndown --lab 4f2a1c",
 	}
 	var commands []*cobra.Command
 	for _, verb := range []string{
-		verbCut, verbHeal, verbLoss, verbRate, verbDelay, verbKill, verbStart, verbRestart, verbForget, verbAddr, verbDisk, verbClock, wordDown,
+		verbCut, verbHeal, verbLoss, verbRate, verbDelay, verbKill, verbStart, verbRestart, verbForget, verbAddr, verbUplink, verbDisk, verbClock, wordDown,
 	} {
 		use := usages[verb]
 		if verb == wordDown {

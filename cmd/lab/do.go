@@ -51,6 +51,8 @@ func (l *Lab) act(ctx context.Context, a Action) error {
 		return l.setDisk(a)
 	case verbClock:
 		return l.setClock(ctx, a)
+	case verbUplink:
+		return l.changeRules(ctx, l.under.setUplink(a.A, a.Port, a.State))
 	case verbAddr:
 		if a.A == registryName {
 			return fmt.Errorf("%w: nodes know the registry by its address", ErrState)

@@ -46,6 +46,8 @@
 // the folder scenarios are in the binary: `re6st lab run --scenario relay`.
 //
 //	network ring 8                      # for what it is written, unless flags say otherwise
+//	underlay v4 n1                      # n1 has IPv4 alone; also: v6
+//	uplinks n1                          # n1 has a second uplink, whose default route is worse
 //	nat port-restricted n1 n2           # n1 and n2 are behind a NAT each; also: random, igd
 //	ping n1 n5 every 10ms               # runs from here on, and is reported
 //	at 2s cut n1 n2                     # no packet passes; `reject` answers instead
@@ -61,6 +63,7 @@
 //	at 9s kill relay n1 n5              # the node there; also: kill all, start all, restart all
 //	at 9s forget n4                     # it was killed, and loses the peers that it remembers; also: all
 //	at 9s addr n1                       # n1 has other underlay addresses; behind a NAT, the NAT has
+//	at 9s uplink n1 1 silent            # no packet passes by it; also: down (no carrier), up
 //	expect ping n1 n5 lost < 3          # so far; also: outage < 1s
 //	at 20s disk n1 full                 # also: readonly, ok; of all, or the registry
 //	expect status n1 degraded within 8s # also: running, revoked

@@ -41,6 +41,8 @@ type firewall struct {
 	edges    []Edge // sorted; with those to the registry
 	cuts     map[Edge]Cut
 	losses   map[Edge]perMyriad
+	seconds  map[string]bool // members with a second port
+	quiet    map[string]bool // ports that no packet passes
 }
 
 func newFirewall(t Topology, edges []Edge, names []string) *firewall {
@@ -49,7 +51,7 @@ func newFirewall(t Topology, edges []Edge, names []string) *firewall {
 		all = append(all, newEdge(registryName, name))
 	}
 	slices.SortFunc(all, Edge.compare)
-	return &firewall{topology: t, edges: all, cuts: map[Edge]Cut{}, losses: map[Edge]perMyriad{}}
+	return &firewall{topology: t, edges: all, cuts: map[Edge]Cut{}, losses: map[Edge]perMyriad{}, seconds: map[string]bool{}, quiet: map[string]bool{}}
 }
 
 // check says whether the edge is one of the underlay.
@@ -115,8 +117,9 @@ func (f *firewall) rules() string {
 		f.bridgeChains(&b)
 	} else {
 		fmt.Fprintf(&b, "chain forward {\ntype filter hook forward priority 0; policy drop;\n")
+		f.silence(&b)
 		f.verdicts(&b, f.edges)
-		rule(&b, f.edges, "accept")
+		f.rule(&b, f.edges, "accept")
 		b.WriteString("}\n")
 	}
 	b.WriteString("}\n")
@@ -161,24 +164,43 @@ func (f *firewall) verdicts(b *strings.Builder, edges []Edge) {
 			losses[share] = append(losses[share], e)
 		}
 	}
-	rule(b, silent, "drop")
-	rule(b, reject, "reject with icmpx type host-unreachable")
+	f.rule(b, silent, "drop")
+	f.rule(b, reject, "reject with icmpx type host-unreachable")
 	for _, share := range slices.Sorted(maps.Keys(losses)) {
-		rule(b, losses[share], share.verdict())
+		f.rule(b, losses[share], share.verdict())
 	}
 }
 
-func rule(b *strings.Builder, edges []Edge, verdict string) {
-	if len(edges) > 0 {
-		fmt.Fprintf(b, "iifname . oifname %s %s\n", bothWays(edges), verdict)
+// silence renders the ports that no packet passes.
+func (f *firewall) silence(b *strings.Builder) {
+	for _, port := range slices.SortedFunc(maps.Keys(f.quiet), compareNames) {
+		fmt.Fprintf(b, "iifname %[1]q drop\noifname %[1]q drop\n", port)
 	}
+}
+
+func (f *firewall) rule(b *strings.Builder, edges []Edge, verdict string) {
+	if len(edges) > 0 {
+		fmt.Fprintf(b, "iifname . oifname %s %s\n", f.bothWays(edges), verdict)
+	}
+}
+
+// ports are the router's links to a member.
+func (f *firewall) ports(name string) []string {
+	if f.seconds[name] {
+		return []string{name, name + secondSuffix}
+	}
+	return []string{name}
 }
 
 // bothWays renders the set of both directions of the edges.
-func bothWays(edges []Edge) string {
+func (f *firewall) bothWays(edges []Edge) string {
 	var pairs []string
 	for _, e := range edges {
-		pairs = append(pairs, fmt.Sprintf("%q . %q, %q . %q", e.A, e.B, e.B, e.A))
+		for _, a := range f.ports(e.A) {
+			for _, b := range f.ports(e.B) {
+				pairs = append(pairs, fmt.Sprintf("%q . %q, %q . %q", a, b, b, a))
+			}
+		}
 	}
 	return "{ " + strings.Join(pairs, ", ") + " }"
 }

@@ -28,7 +28,7 @@ const EnvLab = "RE6ST_LAB"
 type Options struct {
 	Nodes    int
 	Topology Topology
-	NATs     NATs
+	Access   Access
 	Seed     uint64         // of the random topology
 	Config   string         // file handed to every node, or ""
 	Disks    bool           // each folder has a disk of its own
@@ -76,7 +76,7 @@ var errDown = errors.New("lab: taken down by command")
 func Open(ctx context.Context, o Options) (l *Lab, err error) {
 	edges, err := o.Topology.edges(o.Nodes, o.Seed)
 	if err == nil {
-		err = o.NATs.check(o.Topology, o.Nodes)
+		err = o.Access.check(o.Topology, o.Nodes)
 	}
 	if err != nil {
 		return nil, &ExitError{exitUsage, err}
@@ -107,7 +107,7 @@ func Open(ctx context.Context, o Options) (l *Lab, err error) {
 			err = errors.Join(err, l.Close())
 		}
 	}()
-	if l.under, err = newUnderlay(ctx, group, o.Topology, edges, l.names, o.NATs); err != nil {
+	if l.under, err = newUnderlay(ctx, group, o.Topology, edges, l.names, o.Access); err != nil {
 		return nil, err
 	}
 	if err := l.makeMembers(); err != nil {
@@ -252,7 +252,7 @@ func (l *Lab) startNodes(ctx context.Context, lines []string, fail func(error)) 
 	var joined atomic.Int32
 	slots := make(chan struct{}, startBound)
 	for i, name := range l.names {
-		m, line := l.members[name], lines[i]
+		m, line := l.members[name], l.lineFor(name, lines[i])
 		starting.Go(func() {
 			select {
 			case slots <- struct{}{}:

@@ -44,7 +44,7 @@ func TestABadNATIsNamedWithWhatToDo(t *testing.T) {
 
 func TestAScenarioSaysWhoIsBehindANAT(t *testing.T) {
 	s, err := ParseScenario("f", strings.NewReader("network full 4\nnat random n1 n2\nnat igd n3\nkill n4"), 0)
-	if err != nil || s.NATs.String() != "n1=random,n2=random,n3=igd" || len(s.Steps) != 1 {
+	if err != nil || s.Access.NATs.String() != "n1=random,n2=random,n3=igd" || len(s.Steps) != 1 {
 		t.Errorf("%+v, %v", s, err)
 	}
 	for text, want := range map[string]string{
@@ -75,7 +75,7 @@ func natted(t *testing.T, kind NATKind) *underlay {
 			t.Error(err)
 		}
 	})
-	u, err := newUnderlay(t.Context(), group, Full, mustEdges(t, Full, 3, 1), nodeNames(3), NATs{"n1": kind, "n2": kind})
+	u, err := newUnderlay(t.Context(), group, Full, mustEdges(t, Full, 3, 1), nodeNames(3), Access{NATs: NATs{"n1": kind, "n2": kind}})
 	if err != nil {
 		t.Fatal(err)
 	}

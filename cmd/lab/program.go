@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"re6st/actors/monitor"
 	"re6st/hw/process"
@@ -44,6 +45,16 @@ func (p program) registryInit(dir string) process.Spec {
 // registryAddress is where nodes find the registry.
 func registryAddress(at place) netip.AddrPort {
 	return netip.AddrPortFrom(at.addr4.Addr(), registryPort)
+}
+
+// lineFor is a join line for a node, which may not reach the registry's IPv4.
+func (l *Lab) lineFor(name, line string) string {
+	if l.under.places[name].addr4.IsValid() {
+		return line
+	}
+	registry := l.under.places[registryName]
+	by4 := registryAddress(registry)
+	return strings.Replace(line, by4.String(), netip.AddrPortFrom(registry.addr6.Addr(), by4.Port()).String(), 1)
 }
 
 func (p program) registryServe(dir string, at netip.AddrPort) process.Spec {

@@ -23,12 +23,12 @@ func (u *underlay) nextPlace() place {
 // readdress gives a node other addresses, as one has who comes by another network; or
 // its NAT, of which the node hears nothing.
 func (u *underlay) readdress(name string) error {
-	next := u.nextPlace()
+	next := u.families.limit(name, u.nextPlace())
 	n, behind := u.nats[name]
 	if !behind {
 		old := u.places[name]
 		u.places[name] = next
-		return u.resettle(name, u.members[name].Netlink, old, next)
+		return u.resettle(name, u.members[name].Netlink, old, next, func(c *netlink.Conn) error { return u.setDefaults(c, name) })
 	}
 	next.addr6, next.router6 = netip.Prefix{}, netip.Prefix{}
 	if n.kind == Gateway {
@@ -37,12 +37,12 @@ func (u *underlay) readdress(name string) error {
 	old := n.place
 	n.place, n.outside = next, next.addr4.Addr()
 	u.nats[name] = n
-	return u.resettle(name, n.ns.Netlink, old, next)
+	return u.resettle(name, n.ns.Netlink, old, next, func(c *netlink.Conn) error { return setDefault(c, way{uplink, next, 0}) })
 }
 
 // resettle moves the host behind the router's link to a member. The old addresses go
 // before the new ones come.
-func (u *underlay) resettle(member string, open func() (*netlink.Conn, error), old, next place) error {
+func (u *underlay) resettle(member string, open func() (*netlink.Conn, error), old, next place, setDefaults func(*netlink.Conn) error) error {
 	return withNetlink(u.router, func(router *netlink.Conn) error {
 		routed := u.topology != LAN
 		if routed {
@@ -56,7 +56,7 @@ func (u *underlay) resettle(member string, open func() (*netlink.Conn, error), o
 		}
 		defer host.Close()
 		err = errors.Join(removeAddresses(host, uplink, old.addr4, old.addr6), setAddresses(host, uplink, next.addr4, next.addr6),
-			setDefault(host, next))
+			setDefaults(host))
 		if routed {
 			err = errors.Join(err, removeAddresses(router, member, old.router4, old.router6))
 		}

@@ -112,7 +112,7 @@ func (r *run) prepare() (err error) {
 	if _, err = r.options.Topology.edges(r.options.Nodes, r.options.Seed); err != nil {
 		return err
 	}
-	return r.options.NATs.check(r.options.Topology, r.options.Nodes)
+	return r.options.Access.check(r.options.Topology, r.options.Nodes)
 }
 
 // readScenario takes from the scenario also what network it is for, where no flag says it.
@@ -127,8 +127,15 @@ func (r *run) readScenario() error {
 	}
 	r.options.Nodes = cmp.Or(r.given.Nodes, r.scenario.Network.Nodes, r.options.Nodes)
 	r.options.Topology = cmp.Or(r.given.Topology, r.scenario.Network.Topology, r.options.Topology)
-	if len(r.options.NATs) == 0 {
-		r.options.NATs = r.scenario.NATs
+	given, wanted := &r.options.Access, r.scenario.Access
+	if len(given.NATs) == 0 {
+		given.NATs = wanted.NATs
+	}
+	if len(given.Families) == 0 {
+		given.Families = wanted.Families
+	}
+	if len(given.Uplinks) == 0 {
+		given.Uplinks = wanted.Uplinks
 	}
 	r.options.Disks = r.options.Disks || r.scenario.actsOnDisks()
 	r.options.Spare = r.scenario.joins()

@@ -15,7 +15,7 @@ import (
 // Scenario is what a scenario file says, line by line in its order.
 type Scenario struct {
 	Network Network // for which it was written; zero: any
-	NATs    NATs    // before its nodes
+	Access  Access  // of its nodes
 	Steps   []Step
 }
 
@@ -58,11 +58,14 @@ const (
 	maxScenarioLine  = 1000 // bytes
 )
 
-// wordNetwork begins the line that says for what network a scenario is, wordNAT one
-// that says which nodes are behind a NAT each.
+// wordNetwork begins the line that says for what network a scenario is; the others begin
+// lines that say which nodes are behind a NAT each, have one family of the underlay, and
+// have a second uplink.
 const (
-	wordNetwork = "network"
-	wordNAT     = "nat"
+	wordNetwork  = "network"
+	wordNAT      = "nat"
+	wordUnderlay = "underlay"
+	wordUplinks  = "uplinks"
 )
 
 // Expectations as they are written.
@@ -109,8 +112,13 @@ func (b *scenarioBuilder) line(number int, words []string) error {
 	if words[0] == wordNetwork {
 		return b.network(words[1:])
 	}
-	if words[0] == wordNAT {
+	switch words[0] {
+	case wordNAT:
 		return b.nat(words[1:])
+	case wordUnderlay:
+		return b.underlay(words[1:])
+	case wordUplinks:
+		return b.uplinks(words[1:])
 	}
 	if b.names == nil {
 		b.names = nodeNames(cmp.Or(b.nodes, b.scenario.Network.Nodes, defaultNodes))
@@ -147,10 +155,37 @@ func (b *scenarioBuilder) nat(words []string) error {
 		return fmt.Errorf("a nat has a kind and nodes; %s", usage)
 	}
 	for _, name := range words[1:] {
-		if err := b.scenario.NATs.add(name, NATKind(words[0])); err != nil {
+		if err := b.scenario.Access.NATs.add(name, NATKind(words[0])); err != nil {
 			return fmt.Errorf("%w; %s", err, usage)
 		}
 	}
+	return nil
+}
+
+// underlay takes a line that leaves nodes one family of the underlay.
+func (b *scenarioBuilder) underlay(words []string) error {
+	const usage = "write, before all steps: underlay v4 n1 n2"
+	if b.names != nil || len(words) == 0 {
+		return fmt.Errorf("an underlay has a family and nodes; %s", usage)
+	}
+	names := words[1:]
+	if len(names) == 0 {
+		names = []string{everyName}
+	}
+	for _, name := range names {
+		if err := b.scenario.Access.Families.add(name, Family(words[0])); err != nil {
+			return fmt.Errorf("%w; %s", err, usage)
+		}
+	}
+	return nil
+}
+
+// uplinks takes a line that gives nodes a second uplink.
+func (b *scenarioBuilder) uplinks(words []string) error {
+	if b.names != nil || len(words) == 0 {
+		return fmt.Errorf("uplinks has the nodes with two of them; write, before all steps: uplinks n1 n2")
+	}
+	b.scenario.Access.Uplinks = append(b.scenario.Access.Uplinks, words...)
 	return nil
 }
 

@@ -2,12 +2,14 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os/exec"
+	"slices"
 	"sync/atomic"
 
 	"re6st/hw/netlink"
@@ -36,12 +38,15 @@ const lanIndex = 0x4000
 // place is where a member of the underlay lives: its addresses and its router's.
 type place struct{ addr4, router4, addr6, router6 netip.Prefix }
 
-// addresses are the member's; behind a NAT it has no IPv6.
+// addresses are the member's, of one family or of both.
 func (p place) addresses() []netip.Addr {
-	if !p.addr6.IsValid() {
-		return []netip.Addr{p.addr4.Addr()}
+	var all []netip.Addr
+	for _, a := range []netip.Prefix{p.addr4, p.addr6} {
+		if a.IsValid() {
+			all = append(all, a.Addr())
+		}
 	}
-	return []netip.Addr{p.addr4.Addr(), p.addr6.Addr()}
+	return all
 }
 
 // placeOf gives member i (the registry is 0, n1 is 1) a subnet of its own, a /30 and
@@ -70,6 +75,18 @@ func subnet6(index, host int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16(a), 64)
 }
 
+// Access is how the nodes reach the underlay.
+type Access struct {
+	NATs     NATs     // before nodes
+	Families Families // of nodes that have not both
+	Uplinks  []string // nodes with a second uplink
+}
+
+// check says whether a lab of that topology with these nodes can have it.
+func (a Access) check(t Topology, nodes int) error {
+	return cmp.Or(a.NATs.check(t, nodes), a.Families.check(a.NATs, nodes), checkUplinks(a.Uplinks, t, a.NATs, nodes))
+}
+
 // underlay is the network below the mesh: a router, the registry and the nodes, each
 // in a namespace, the NATs before some of them, and the rules that make the topology.
 type underlay struct {
@@ -82,13 +99,15 @@ type underlay struct {
 	rules    *firewall
 	shown    atomic.Pointer[[]EdgeView] // the edges as the kernel has them
 	moves    int                        // how often a member got other addresses
+	families Families
+	seconds  map[string]place // of the second uplinks
 }
 
 // newUnderlay makes the namespaces in group, joins them and loads the rules.
-func newUnderlay(ctx context.Context, group *netns.Group, t Topology, edges []Edge, names []string, nats NATs) (*underlay, error) {
+func newUnderlay(ctx context.Context, group *netns.Group, t Topology, edges []Edge, names []string, a Access) (*underlay, error) {
 	u := &underlay{
 		topology: t, group: group, members: map[string]*netns.NS{}, places: map[string]place{}, nats: map[string]nat{},
-		rules: newFirewall(t, edges, names),
+		rules: newFirewall(t, edges, names), families: a.Families, seconds: map[string]place{},
 	}
 	if err := u.makeRouter(); err != nil {
 		return nil, err
@@ -97,7 +116,11 @@ func newUnderlay(ctx context.Context, group *netns.Group, t Topology, edges []Ed
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := u.addMember(ctx, name, placeOf(t, i), nats[name]); err != nil {
+		err := u.addMember(ctx, name, a.Families.limit(name, placeOf(t, i)), a.NATs[name])
+		if err == nil && slices.Contains(a.Uplinks, name) {
+			err = u.addSecond(name, i)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("lab: underlay of %s: %w", name, err)
 		}
 	}
@@ -164,7 +187,7 @@ func (u *underlay) addHost(member, name string, p place) (*netns.NS, error) {
 // settle gives a host its addresses and its default routes.
 func settle(ns *netns.NS, p place) error {
 	return withNetlink(ns, func(conn *netlink.Conn) error {
-		return errors.Join(setAddresses(conn, uplink, p.addr4, p.addr6), setDefault(conn, p))
+		return errors.Join(setAddresses(conn, uplink, p.addr4, p.addr6), setDefault(conn, way{uplink, p, 0}))
 	})
 }
 
@@ -179,19 +202,40 @@ func setAddresses(conn *netlink.Conn, link string, addresses ...netip.Prefix) er
 	return errors.Join(errs...)
 }
 
-// setDefault makes the router the way to all that has no better one.
-func setDefault(conn *netlink.Conn, p place) error {
-	link, err := conn.Link(uplink)
-	if err != nil {
-		return err
+// setDefaults makes the default routes of a member's uplinks.
+func (u *underlay) setDefaults(conn *netlink.Conn, name string) error {
+	ways := []way{{uplink, u.places[name], 0}}
+	if p, ok := u.seconds[name]; ok {
+		ways = append(ways, way{secondUplink, p, secondMetric})
 	}
+	return setDefault(conn, ways...)
+}
+
+// way is an uplink as a default route has it.
+type way struct {
+	link   string
+	place  place
+	metric uint32
+}
+
+// setDefault makes the router the way to all that has no better one.
+func setDefault(conn *netlink.Conn, ways ...way) error {
 	table, err := netlink.NewTable(conn, netlink.MainTable, protocol)
 	if err != nil {
 		return err
 	}
-	routes := []netlink.Route{{Dst: netip.MustParsePrefix("0.0.0.0/0"), Link: link.Index, Via: p.router4.Addr()}}
-	if p.router6.IsValid() {
-		routes = append(routes, netlink.Route{Dst: netip.MustParsePrefix("::/0"), Link: link.Index, Via: p.router6.Addr()})
+	var routes []netlink.Route
+	for _, w := range ways {
+		link, err := conn.Link(w.link)
+		if err != nil {
+			return err
+		}
+		for _, via := range []netip.Prefix{w.place.router4, w.place.router6} {
+			if via.IsValid() {
+				all := netip.PrefixFrom(via.Addr(), 0).Masked()
+				routes = append(routes, netlink.Route{Dst: all, Link: link.Index, Via: via.Addr(), Metric: w.metric})
+			}
+		}
 	}
 	_, err = table.Reconcile(routes)
 	return err

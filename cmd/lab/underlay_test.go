@@ -55,7 +55,7 @@ func newGround(t *testing.T, topology Topology, nodes int) *ground {
 		}
 	})
 	names := nodeNames(nodes)
-	u, err := newUnderlay(t.Context(), group, topology, mustEdges(t, topology, nodes, 1), names, nil)
+	u, err := newUnderlay(t.Context(), group, topology, mustEdges(t, topology, nodes, 1), names, Access{})
 	if err != nil {
 		t.Fatal(err)
 	}
