@@ -10,6 +10,7 @@ import (
 	"re6st/actors/monitor/web"
 	"re6st/actors/system"
 	"re6st/hw/fault"
+	"re6st/hw/nodedir"
 )
 
 // Sources are the last snapshots of the actors. All are required. See the
@@ -98,7 +99,7 @@ func (h *handler) Start(ctx *system.Context[Message]) error {
 		}
 		return err
 	}
-	if err := makeControlDir(h.cfg.ControlDir); err != nil {
+	if err := nodedir.Share(h.cfg.ControlDir); err != nil {
 		return err
 	}
 	if err := h.open(ctx, SocketName, socketMode, -1, true); err != nil {

@@ -32,9 +32,6 @@ const (
 	runDir   = "/run"
 )
 
-// controlDirMode lets everybody as far as the sockets, which tell who may use them.
-const controlDirMode fs.FileMode = 0o755
-
 // ControlDir is where the sockets of a node lie whose configuration says nothing else:
 // for a folder under /var/lib the one of that name under /run, as systemd's
 // StateDirectory and RuntimeDirectory go together, for the folder itself is closed to
@@ -49,16 +46,6 @@ func ControlDir(dir string) string {
 		return dir
 	}
 	return filepath.Join(runDir, name)
-}
-
-func makeControlDir(dir string) error {
-	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := os.MkdirAll(dir, controlDirMode); err != nil {
-		return err
-	}
-	return os.Chmod(dir, controlDirMode) // whatever the umask
 }
 
 // giveTo hands a file to a group; -1 is none.

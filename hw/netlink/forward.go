@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"re6st/hw/nodedir"
 )
 
 const (
@@ -155,7 +157,8 @@ func (f *forwarder) end() error {
 // change has this process alone with the settings until unlock.
 func (f *forwarder) change() (unlock func(), err error) {
 	for {
-		if err := os.MkdirAll(f.dir, 0o700); err != nil {
+		// The folder above holds sockets for others too.
+		if err := errors.Join(nodedir.Share(filepath.Dir(f.dir)), os.MkdirAll(f.dir, 0o700)); err != nil {
 			return nil, err
 		}
 		file, err := os.OpenFile(filepath.Join(f.dir, changesLock), os.O_RDWR|os.O_CREATE, 0o600)

@@ -56,6 +56,21 @@ func Create(path string) (Dir, error) {
 	return Open(path)
 }
 
+// publicDirMode of a folder whose files say themselves who may use them.
+const publicDirMode fs.FileMode = 0o755
+
+// Share makes a folder that everybody may enter, whatever the umask. One that is there
+// stays as it is.
+func Share(path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(path, publicDirMode); err != nil {
+		return err
+	}
+	return os.Chmod(path, publicDirMode)
+}
+
 // Path is where the file of this name lies.
 func (d Dir) Path(name string) string { return filepath.Join(d.path, name) }
 

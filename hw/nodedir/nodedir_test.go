@@ -167,3 +167,23 @@ func TestOpenWantsAFolder(t *testing.T) {
 		t.Errorf("no folder: %v", err)
 	}
 }
+
+func TestASharedFolderIsOpenWhateverTheUmask(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o077))
+	path := filepath.Join(t.TempDir(), "run", "re6st")
+	if err := nodedir.Share(path); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if err := os.Chmod(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := nodedir.Share(path); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("a folder that is there: %v, %v", info.Mode(), err)
+	}
+}
