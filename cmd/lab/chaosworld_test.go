@@ -30,9 +30,8 @@ func TestAnOutageCountsWhileThePairHasAPath(t *testing.T) {
 		lost    func(time.Duration) bool
 		want    time.Duration
 	}{
-		"nothing lost": {func(*underfoot) {}, within(0, 0), 0},
-		"a way round is left": {func(u *underfoot) { u.close(ring[0], 100*ms) },
-			within(100*ms, 400*ms), 300 * ms},
+		"nothing lost":        {func(*underfoot) {}, within(0, 0), 0},
+		"a way round is left": {func(u *underfoot) { u.close(ring[0], 100*ms) }, within(100*ms, 400*ms), 300 * ms},
 		"no way is left": {func(u *underfoot) {
 			u.close(ring[0], 100*ms)
 			u.lose("n3", 100*ms)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -91,9 +90,7 @@ func (e *Injected) Temporary() bool { return e.Errno.Temporary() }
 // Table is the rules in force. Its methods may be called from any goroutine, and
 // Check on a nil Table.
 type Table struct {
-	now func() time.Time
-
-	mu    sync.Mutex
+	now   func() time.Time
 	cells map[Call]*cell // of all calls; the map is never changed
 }
 

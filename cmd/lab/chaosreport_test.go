@@ -1,0 +1,69 @@
+package lab
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// The versioned schemas, as scripts get them.
+func TestReportsKeepTheirSchema(t *testing.T) {
+	converged, whole := 0.5, 0.25
+	chaos := ChaosReport{
+		Version: labVersion, Seed: 7, Nodes: 10, Topology: Random, DurationS: 60, ConvergedS: &converged, Strikes: 3,
+		Faults: map[string]int{"edge-cut": 1, "actor-panic": 2}, Skipped: 1, LongStalls: 1, StallsNoticed: 1, Echoes: 1000,
+		Outages: []ChaosOutage{{Pair: "n1 -> n2", OutageS: 0.5, AtS: 3, During: []string{"at 2.9 s edge-cut n1 n2 for 1s"}}}, WholeS: &whole,
+		ForeignLost: []string{}, Leaks: []string{}, Unplanned: []string{}, OK: true,
+	}
+	want := `{"version":1,"seed":7,"nodes":10,"topology":"random","duration_s":60,"converged_s":0.5,"strikes":3,` +
+		`"faults":{"actor-panic":2,"edge-cut":1},"skipped":1,"missed":0,"quarantines":0,"escalations":0,"long_stalls":1,"stalls_noticed":1,` +
+		`"echoes":1000,"outages":[{"pair":"n1 -\u003e n2","outage_s":0.5,"at_s":3,"during":["at 2.9 s edge-cut n1 n2 for 1s"]}],` +
+		`"whole_s":0.25,"foreign_lost":[],"leaks":[],"unplanned":[],"ok":true}`
+	if got := asJSON(t, chaos); got != want {
+		t.Errorf("chaos:\n%s\nwant\n%s", got, want)
+	}
+	panics := PanicsReport{
+		Version: labVersion, Nodes: 7, Panics: 2, P50: 0.1, P99: 12.5, Most: 13, Echoes: 100, Leaks: []string{}, OK: true,
+		Kinds: []PanicsOfKind{{Kind: "router", Panics: 2, P50: 0.1, P99: 12.5, Most: 13, LostOwn: 1}},
+	}
+	want = `{"version":1,"nodes":7,"panics":2,"restart_p50_ms":0.1,"restart_p99_ms":12.5,"restart_max_ms":13,"echoes_others":100,` +
+		`"lost_others":0,"lost_own":0,"kinds":[{"kind":"router","panics":2,"restart_p50_ms":0.1,"restart_p99_ms":12.5,"restart_max_ms":13,` +
+		`"lost_others":0,"lost_own":1}],"leaks":[],"ok":true}`
+	if got := asJSON(t, panics); got != want {
+		t.Errorf("panics:\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestTheSummaryTellsWhatWentWrong(t *testing.T) {
+	r := ChaosReport{Leaks: []string{"n1: open files: 30, 20 at the start"}, ForeignLost: []string{"n2: 203.0.113.0/24"}, Unplanned: []string{"n3 ended"}}
+	var b strings.Builder
+	r.write(&b)
+	for _, want := range []string{"NOT WHOLE", "leaks: 1\n  n1: open files", "foreign routes lost: 1\n  n2: 203", "unplanned: 1\n  n3 ended", "chaos FAILED"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}
+
+func TestLeaksAreTheDifferenceOfTwoCounts(t *testing.T) {
+	before := census{goroutines: 20, files: 15, kernel: []string{"a route", "another"}}
+	if found := (census{goroutines: 20 + slack, files: 15 - slack, kernel: before.kernel}).leaks(before); len(found) != 0 {
+		t.Errorf("found %q where nothing was leaked", found)
+	}
+	after := census{goroutines: 21 + slack, files: 16 + slack, kernel: []string{"a route", "a third"}, excess: []string{"x"}, left: []string{"y"}}
+	if found := after.leaks(before); len(found) != 6 {
+		t.Errorf("found %q, want six", found)
+	}
+	if got := steady("5: eth0@if6  2001:db8::/64 dev eth0 proto ra expires 86sec pref medium linkdown"); got != "5: eth0 2001:db8::/64 dev eth0 proto ra" {
+		t.Errorf("%q", got)
+	}
+}
