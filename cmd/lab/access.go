@@ -83,6 +83,7 @@ func (f Families) limit(name string, p place) place {
 		p.addr6, p.router6 = netip.Prefix{}, netip.Prefix{}
 	case IPv6:
 		p.addr4, p.router4 = netip.Prefix{}, netip.Prefix{}
+	default: // it has both
 	}
 	return p
 }

@@ -260,6 +260,7 @@ func (l *Link) HandleControl(now time.Time, f ControlFrame) {
 		l.ring.discount(f.Index)
 		l.handleResponse(now, f)
 		return
+	default: // the link is where it comes from
 	}
 	if f.Kind != ControlProbeAck { // which goes where the probe came from
 		l.see(now, f)
