@@ -10,5 +10,6 @@ func Limits() []limit.Limit {
 		{Name: "routes of one neighbor", Value: MaxRoutesPerNeighbor, Unit: "routes", Per: "neighbor", Beyond: "refused", Test: "TestLimits"},
 		{Name: "sources of routes", Value: MaxSources, Unit: "sources", Per: "node", Beyond: "not announced", Test: "TestTablesThatAreFullSayNo"},
 		{Name: "requests under way", Value: MaxRequests, Unit: "requests", Per: "node", Beyond: "not sent", Test: "TestTablesThatAreFullSayNo"},
+		{Name: "updates to one neighbor", Value: UpdateRate, Unit: "updates/s", Per: "interface", Beyond: "later: those of whoever has the fewest come first", Test: "TestAFloodOfRoutesHoldsUpNoOther"},
 	}
 }

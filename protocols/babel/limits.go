@@ -11,6 +11,8 @@ const (
 	MaxRequests          = 16384 // pending seqno requests
 	MaxPacket            = 65507 // bytes
 	MinPacket            = 512   // bytes; every receiver has to take that much (RFC 8966 section 4)
+	UpdateRate           = 2000  // updates a second sent to one interface, of about 30 bytes
+	UpdateBurst          = 1000  // at once
 	DefaultPacket        = 1232  // bytes: the IPv6 minimum MTU less IPv6 and UDP headers
 )
 
@@ -29,6 +31,7 @@ const (
 	dumpSpacing     = time.Second            // ours: between full updates on request
 	urgentDelay     = 20 * time.Millisecond  // ours: at most, to gather what comes of one event
 	triggeredDelay  = 200 * time.Millisecond // ours: at most, for a mere change of metric
+	updateGap       = 200 * time.Millisecond // ours: between two bursts of updates that are too many for one
 	repeatDelay     = 300 * time.Millisecond // ours: before an update is repeated; doubling
 	retractionSends = 3                      // a retraction is sent so often where it is not acknowledged (section 3.7.2)
 	ackSends        = 5                      // ours: an update at most so often until it is acknowledged

@@ -83,7 +83,11 @@ type iface struct {
 	pending    map[rib.Key]*pendingUpdate
 	opaque     uint16    // of the last AckRequest
 	flushAt    time.Time // when the first of pending is due; zero: none is
-	queue      []TLV     // to all neighbors
+	dumping    []rib.Key // what a full update still lacks
+	rests      time.Time // no updates before, as there were too many
+	credit     float64   // updates that may be sent
+	creditAt   time.Time
+	queue      []TLV // to all neighbors
 }
 
 // neighbor is an entry of the neighbor table (section 3.2.4).
@@ -340,7 +344,7 @@ func (r *Router) Withdraw(now time.Time, key rib.Key) {
 func (r *Router) Retract(now time.Time) {
 	for _, i := range r.interfaces {
 		clear(i.pending) // or it would follow the retraction
-		i.flushAt = time.Time{}
+		i.flushAt, i.dumping = time.Time{}, nil
 		i.queue = append(i.queue, Update{Metric: Infinity, Interval: i.updateInterval()})
 	}
 	clear(r.requests)

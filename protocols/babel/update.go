@@ -21,6 +21,7 @@ type pendingUpdate struct {
 	// poison: the neighbor behind the interface may still hold what we said
 	// before its own route was selected (see announce).
 	poison bool
+	from   *iface // by which it came, as far as that is known; nil: this router's own
 }
 
 // announce sends triggered updates (section 3.7.2) where what the neighbors were
@@ -58,7 +59,10 @@ func (r *Router) announce(now time.Time, d *destination) {
 			continue // split horizon: it was told nothing, and is told nothing
 		}
 		r.trigger(i, d.key, now.Add(delay), sends)
-		i.pending[d.key].poison = behind
+		p := i.pending[d.key]
+		if p.poison, p.from = behind, is.by; !is.reachable {
+			p.from = was.by
+		}
 	}
 }
 
@@ -78,23 +82,27 @@ func (r *Router) trigger(i *iface, key rib.Key, at time.Time, sends int) {
 	if p.at, p.sends, p.sent = minTime(p.at, at), max(p.sends, sends), 0; i.acknowledges() {
 		p.sends = ackSends
 	}
-	if i.flushAt.IsZero() || p.at.Before(i.flushAt) {
-		i.flushAt = p.at
+	at = p.at
+	if at.Before(i.rests) {
+		at = i.rests
+	}
+	if i.flushAt.IsZero() || at.Before(i.flushAt) {
+		i.flushAt = at
 	}
 }
 
 // flush sends the pending updates of an interface if the first of them is due,
-// and with it the others that were not sent yet.
+// and with it the others that were not sent yet; then what a full update still lacks.
 func (r *Router) flush(now time.Time, i *iface) {
 	if i.flushAt.IsZero() || now.Before(i.flushAt) {
 		return
 	}
+	allowed := i.allowance(now)
+	// Half is for a full update: routes that flap must not keep the others from being refreshed.
+	keys, late := r.due(now, i, allowed-min(len(i.dumping), allowed/2))
 	var updates []Update
-	for _, key := range slices.SortedFunc(maps.Keys(i.pending), rib.Key.Compare) {
+	for _, key := range keys {
 		p := i.pending[key]
-		if p.sent > 0 && now.Before(p.at) {
-			continue
-		}
 		u, ok := r.updateOf(now, i, key, p.poison)
 		if p.sent++; !ok || p.sent >= p.sends {
 			delete(i.pending, key)
@@ -104,17 +112,45 @@ func (r *Router) flush(now time.Time, i *iface) {
 			updates = append(updates, u)
 		}
 	}
+	var full []Update
+	for _, key := range i.nextOfDump(allowed - len(updates)) {
+		if u, ok := r.updateOf(now, i, key, false); ok && r.destinations[key] != nil {
+			full = append(full, u)
+		}
+	}
+	i.credit -= float64(len(updates) + len(full))
 	i.flushAt = time.Time{}
 	for _, p := range i.pending {
 		if i.flushAt.IsZero() || p.at.Before(i.flushAt) {
 			i.flushAt = p.at
 		}
 	}
+	if late || len(i.dumping) > 0 {
+		i.rests = now.Add(updateGap) // to look at so many takes time
+		i.flushAt = i.rests
+	}
+	groupByRouterID(full)
+	i.enqueue(full)
 	groupByRouterID(updates)
 	for chunk := range slices.Chunk(updates, ackUpdates) {
 		i.enqueue(chunk)
 		i.requestAck(chunk)
 	}
+}
+
+// due are the pending updates to send now, n at most; late tells whether there are
+// more.
+func (r *Router) due(now time.Time, i *iface, n int) (keys []rib.Key, late bool) {
+	for _, key := range slices.SortedFunc(maps.Keys(i.pending), rib.Key.Compare) {
+		if p := i.pending[key]; p.sent == 0 || !now.Before(p.at) {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) <= n {
+		return keys, false
+	}
+	r.fewestFirst(i, keys)
+	return keys[:n], true
 }
 
 // acknowledges tells whether there is one neighbor whose Acks say that an
@@ -151,23 +187,6 @@ func (i *iface) enqueue(updates []Update) {
 	for _, u := range updates {
 		i.queue = append(i.queue, u)
 	}
-}
-
-// dump sends a full update (section 3.7.1), and schedules the next one.
-func (r *Router) dump(now time.Time, i *iface) {
-	i.updateAt = now.Add(r.jitter(i.updateInterval()))
-	if len(i.neighbors) == 0 {
-		return
-	}
-	i.dumpedAt = now
-	var updates []Update
-	for _, d := range r.sorted() {
-		if u, ok := r.updateOf(now, i, d.key, false); ok {
-			updates = append(updates, u)
-		}
-	}
-	groupByRouterID(updates)
-	i.enqueue(updates)
 }
 
 // updateOf is what an interface is to be told of key: the current route, or a
