@@ -56,8 +56,9 @@ type floodBench struct {
 	traffic int // packets a second
 	size    int // bytes of their payload
 	rate    int // of floods; 0: floodRates
-	json    bool
 	seed    uint64
+	config  string
+	logs    string
 }
 
 func floodCommand(folder *string) *cobra.Command {
@@ -79,7 +80,7 @@ round without a flood arrive, in the middle of the rounds.`, strings.Join(flood.
 			if b.kinds = args; len(args) == 0 {
 				b.kinds = flood.Kinds
 			}
-			r := run{options: Options{Nodes: floodNodes, Topology: Star, Seed: b.seed, Timeout: defaultTimeout, Folder: *folder}}
+			r := run{options: Options{Nodes: floodNodes, Topology: Star, Seed: b.seed, Config: b.config, Logs: b.logs, Timeout: defaultTimeout, Folder: *folder}}
 			r.then = func(ctx context.Context, l *Lab) error { return b.run(ctx, l, cmd.OutOrStdout()) }
 			return r.do(cmd)
 		},
@@ -91,6 +92,8 @@ round without a flood arrive, in the middle of the rounds.`, strings.Join(flood.
 	f.IntVar(&b.size, "size", 1000, "bytes of each")
 	f.IntVar(&b.rate, "rate", 0, "datagrams, calls or routes a second of a flood; 0: as the kind has it")
 	f.Uint64Var(&b.seed, "seed", defaultSeed, "of the order of the rounds")
+	f.StringVar(&b.config, "config", "", "file handed to every node as its --config")
+	f.StringVar(&b.logs, "logs", "", "folder for the logs, kept when the lab ends")
 	return cmd
 }
 
