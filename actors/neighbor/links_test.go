@@ -113,3 +113,24 @@ func TestSetKeepsTheQueue(t *testing.T) {
 		t.Errorf("draining: %s; no link: %s", l.rtt(1), l.rtt(2))
 	}
 }
+
+func TestARouterThatIsBehindLeavesPacketsInTheirQueue(t *testing.T) {
+	room := make(slots, maxUnderWay)
+	for range maxUnderWay {
+		room <- struct{}{}
+	}
+	select {
+	case room <- struct{}{}:
+		t.Fatal("one more is under way")
+	default:
+	}
+	room.release()
+	room <- struct{}{}
+	for range 2 * maxUnderWay { // an incarnation that ended owes nothing
+		room.release()
+	}
+	slots(nil).release()
+	if len(room) != 0 {
+		t.Errorf("%d under way", len(room))
+	}
+}

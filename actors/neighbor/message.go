@@ -62,7 +62,9 @@ type (
 		key    babel.NeighborKey
 		events []babel.NeighborEvent
 		status babel.NeighborStatus
+		slots  slots // nil: it did not come of a packet
 	}
+	showAgain     struct{}
 	childEvent    struct{ event system.Event }
 	heardOnKernel struct {
 		iface babel.InterfaceID
@@ -87,6 +89,7 @@ func (linksChanged) routerMessage()  {}
 func (routerTick) routerMessage()    {}
 func (publishView) routerMessage()   {}
 func (checked) routerMessage()       {}
+func (showAgain) routerMessage()     {}
 func (childEvent) routerMessage()    {}
 func (heardOnKernel) routerMessage() {}
 func (interfaceLost) routerMessage() {}
@@ -100,7 +103,10 @@ func (notStored) routerMessage()     {}
 type neighborMessage interface{ neighborMessage() }
 
 type (
-	received     struct{ packet }
+	received struct {
+		packet
+		slots slots
+	}
 	linkRTT      struct{ rtt time.Duration }
 	neighborTick struct{}
 )

@@ -43,29 +43,58 @@ func (n *neighbor) Start(ctx *system.Context[neighborMessage]) error {
 	n.machine = machine
 	n.timer = ctx.NewTimer(neighborTick{})
 	ctx.Pump("inbox", func(stop context.Context, p *system.Pump[neighborMessage]) error {
-		for {
-			select {
-			case <-stop.Done():
-				return nil
-			case packet := <-n.inbox:
-				if p.Deliver(received{packet}) != nil {
-					return nil
-				}
-			}
-		}
+		return n.read(stop, p)
 	})
 	if n.cfg.Fabric {
 		n.machine.HandleLink(ctx.Now(), true, n.rtt())
 	}
-	n.settle()
+	n.settle(nil)
 	return nil
+}
+
+// slots are as many as there may be packets between a neighbor's queue and their end
+// in the router: so a router that is behind leaves the others of one neighbor in that
+// one's queue, and is not late for the rest.
+type slots chan struct{}
+
+// maxUnderWay is how many packets of one neighbor the router may owe an answer.
+const maxUnderWay = 8
+
+// release makes room for a packet; the slots may be those of an incarnation that ended.
+func (s slots) release() {
+	select {
+	case <-s:
+	default:
+	}
+}
+
+// read takes packets out of the queue, a few at a time.
+func (n *neighbor) read(stop context.Context, p *system.Pump[neighborMessage]) error {
+	room := make(slots, maxUnderWay)
+	for {
+		select {
+		case <-stop.Done():
+			return nil
+		case room <- struct{}{}:
+		}
+		select {
+		case <-stop.Done():
+			return nil
+		case packet := <-n.inbox:
+			if p.Deliver(received{packet, room}) != nil {
+				return nil
+			}
+		}
+	}
 }
 
 // Handle takes one message.
 func (n *neighbor) Handle(ctx *system.Context[neighborMessage], m neighborMessage) error {
 	now := ctx.Now()
+	var taken slots
 	switch m := m.(type) {
 	case received:
+		taken = m.slots
 		if err := n.machine.HandlePacket(now, n.sender(m.packet), m.body); err != nil {
 			ctx.Log().Debug("babel packet refused", "error", err)
 		}
@@ -74,7 +103,7 @@ func (n *neighbor) Handle(ctx *system.Context[neighborMessage], m neighborMessag
 	case neighborTick:
 		n.machine.HandleTimeout(now)
 	}
-	n.settle()
+	n.settle(taken)
 	return nil
 }
 
@@ -89,11 +118,14 @@ func (n *neighbor) sender(p packet) netip.Addr {
 // Stop has nothing to close: the pump has been joined.
 func (n *neighbor) Stop(*system.Context[neighborMessage]) {}
 
-func (n *neighbor) settle() {
+// settle hands up what came of a message; of a packet, the router makes room again.
+func (n *neighbor) settle(taken slots) {
 	var events []babel.NeighborEvent
 	n.machine.Drain(func(e babel.NeighborEvent) { events = append(events, e) })
 	if len(events) > 0 {
-		n.router.Tell(checked{n.self, n.key, events, n.machine.Status()})
+		n.router.Tell(checked{n.self, n.key, events, n.machine.Status(), taken})
+	} else {
+		taken.release()
 	}
 	n.timer.Rearm(n.machine.NextTimeout())
 }

@@ -30,6 +30,8 @@ type router struct {
 	babel    *babel.Router
 	table    *rib.Table
 	timer    *system.Timer
+	show     *system.Timer // the next time that the table is shown
+	rests    time.Time     // not before
 	links    map[babel.InterfaceID]Link
 	kernel   map[babel.InterfaceID]*trusted
 	children map[babel.NeighborKey]*child
@@ -57,7 +59,7 @@ func (r *router) Start(ctx *system.Context[Message]) error {
 	r.kernel = map[babel.InterfaceID]*trusted{}
 	r.children = map[babel.NeighborKey]*child{}
 	r.table = rib.NewTable(r.cfg.Locators)
-	r.timer = ctx.NewTimer(routerTick{})
+	r.timer, r.show = ctx.NewTimer(routerTick{}), ctx.NewTimer(showAgain{})
 	var err error
 	r.babel, err = babel.NewRouter(babel.Config{
 		Self: r.cfg.Self, RouterID: r.cfg.RouterID, Seqno: r.cfg.Seqno(), Locators: r.cfg.Locators,
@@ -109,6 +111,7 @@ func (r *router) Handle(ctx *system.Context[Message], m Message) error {
 	case linksChanged:
 		r.syncLinks()
 	case checked:
+		defer m.slots.release()
 		if r.children[m.key] != m.from {
 			break // the last words of one that was ended
 		}
@@ -120,6 +123,7 @@ func (r *router) Handle(ctx *system.Context[Message], m Message) error {
 		r.babel.HandleTimeout(now)
 	case publishView:
 		r.held = false
+	case showAgain: // settle does
 	case childEvent:
 		r.childChanged(now, m.event)
 	case Offer:
@@ -210,8 +214,16 @@ func (r *router) settle() {
 		}
 	})
 	r.timer.Rearm(r.babel.NextTimeout())
+	if now.Before(r.rests) {
+		r.show.Rearm(r.rests, true)
+		return
+	}
 	r.publish()
 	r.reportGateways()
+	// To show a large table takes time, which routing needs too: a fifth of it at most.
+	if took := r.ctx.Now().Sub(now); took > cheap {
+		r.rests = r.ctx.Now().Add(4 * took)
+	}
 }
 
 // send puts a packet on its interface. What cannot be sent is lost as on any
@@ -229,6 +241,9 @@ func (r *router) send(e babel.Send) {
 		r.ctx.Log().Debug("babel packet not sent", "link", link.ID, "error", err)
 	}
 }
+
+// cheap is how long it may take to show the table for it to be shown at once each time.
+const cheap = time.Millisecond
 
 // publish hands a changed table to the packet path, the kernel and the tunnels.
 func (r *router) publish() {
