@@ -2,6 +2,7 @@ package terminal
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,14 +37,17 @@ func pty(t *testing.T, columns, rows uint16) (master, slave *os.File) {
 	return master, slave
 }
 
-func read(t *testing.T, f *os.File) string {
+// shows checks the next bytes of a terminal, which may hand over one write in parts.
+func shows(t *testing.T, master *os.File, want string) {
 	t.Helper()
-	b := make([]byte, 4096)
-	n, err := f.Read(b)
-	if err != nil {
-		t.Fatal(err)
+	raw := strings.ReplaceAll(want, "\r\n", "\r\r\n") // the terminal's onlcr
+	b := make([]byte, len(raw))
+	if n, err := io.ReadFull(master, b); err != nil {
+		t.Fatalf("%q, then %v", b[:n], err)
 	}
-	return strings.ReplaceAll(string(b[:n]), "\r\r\n", "\r\n") // the terminal's onlcr
+	if string(b) != raw {
+		t.Errorf("%q, want %q", b, raw)
+	}
 }
 
 func TestATerminalsFrameFitsItsWindow(t *testing.T) {
@@ -52,25 +56,17 @@ func TestATerminalsFrameFitsItsWindow(t *testing.T) {
 	if err := s.Draw([]byte("one\n0123456789abc\nünïcödé lïne\nfour\nfive\n")); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := read(t, master), "\x1b[?25l\x1b[Hone\x1b[K\r\n012345678\x1b[K\r\n... 3 mor\x1b[K\r\n\x1b[J"; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
+	shows(t, master, "\x1b[?25l\x1b[Hone\x1b[K\r\n012345678\x1b[K\r\n... 3 mor\x1b[K\r\n\x1b[J")
 	if err := s.Draw([]byte("one\nünïcödé lïne\n")); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := read(t, master), "\x1b[?25l\x1b[Hone\x1b[K\r\nünïcödé l\x1b[K\r\n\x1b[J"; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
+	shows(t, master, "\x1b[?25l\x1b[Hone\x1b[K\r\nünïcödé l\x1b[K\r\n\x1b[J")
 	if err := s.Note("gone"); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := read(t, master), "\x1b[?25l\x1b[Hgone\x1b[K\r\n\x1b[K\r\n... 2 mor\x1b[K\r\n\x1b[J"; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
+	shows(t, master, "\x1b[?25l\x1b[Hgone\x1b[K\r\n\x1b[K\r\n... 2 mor\x1b[K\r\n\x1b[J")
 	s.Close()
-	if got := read(t, master); got != showCursor {
-		t.Errorf("%q at the end", got)
-	}
+	shows(t, master, showCursor)
 }
 
 func TestAFileGetsFramesAsTheyAre(t *testing.T) {
