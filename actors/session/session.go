@@ -106,30 +106,16 @@ func (s *sessions) Start(ctx *system.Context[Message]) error {
 	s.takeOver()
 	plane := s.cfg.Plane
 	ctx.Pump("wanted", func(stop context.Context, p *system.Pump[Message]) error {
-		return forward(stop, plane.Wanted(), p, func(egress addr.NodeID) Message { return wanted{egress} })
+		return system.Forward(stop, plane.Wanted(), p, func(egress addr.NodeID) Message { return wanted{egress} })
 	})
 	ctx.Pump("unknown", func(stop context.Context, p *system.Pump[Message]) error {
-		return forward(stop, plane.UnknownSessions(), p, func(egress addr.NodeID) Message { return unknown{egress} })
+		return system.Forward(stop, plane.UnknownSessions(), p, func(egress addr.NodeID) Message { return unknown{egress} })
 	})
 	ctx.Pump("transit", func(stop context.Context, p *system.Pump[Message]) error {
-		return forward(stop, plane.Transits(), p, func(t dataplane.Transit) Message { return transit{t} })
+		return system.Forward(stop, plane.Transits(), p, func(t dataplane.Transit) Message { return transit{t} })
 	})
 	s.settle()
 	return nil
-}
-
-// forward hands what comes to the actor, until stop ends.
-func forward[T any](stop context.Context, in <-chan T, p *system.Pump[Message], wrap func(T) Message) error {
-	for {
-		select {
-		case <-stop.Done():
-			return nil
-		case v := <-in:
-			if p.Deliver(wrap(v)) != nil {
-				return nil
-			}
-		}
-	}
 }
 
 // Handle takes one message.

@@ -141,3 +141,18 @@ func Replace[T any](c chan T, v T) {
 		}
 	}
 }
+
+// Forward is a pump that delivers what comes by in, each as the message that wrap makes
+// of it, until stop ends.
+func Forward[T, M any](stop context.Context, in <-chan T, p *Pump[M], wrap func(T) M) error {
+	for {
+		select {
+		case <-stop.Done():
+			return nil
+		case v := <-in:
+			if p.Deliver(wrap(v)) != nil {
+				return nil
+			}
+		}
+	}
+}

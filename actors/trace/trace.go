@@ -141,26 +141,12 @@ func (t *tracer) Start(ctx *system.Context[Message]) error {
 	t.ctx, t.timer = ctx, ctx.NewTimer(tick{})
 	plane := t.cfg.Plane
 	ctx.Pump("probes", func(stop context.Context, p *system.Pump[Message]) error {
-		return forward(stop, plane.Probes(), p, func(m dataplane.Probed) Message { return probed{m} })
+		return system.Forward(stop, plane.Probes(), p, func(m dataplane.Probed) Message { return probed{m} })
 	})
 	ctx.Pump("answers", func(stop context.Context, p *system.Pump[Message]) error {
-		return forward(stop, plane.Traced(), p, func(m dataplane.Traced) Message { return traced{m} })
+		return system.Forward(stop, plane.Traced(), p, func(m dataplane.Traced) Message { return traced{m} })
 	})
 	return nil
-}
-
-// forward hands what comes to the actor, until stop ends.
-func forward[T any](stop context.Context, in <-chan T, p *system.Pump[Message], wrap func(T) Message) error {
-	for {
-		select {
-		case <-stop.Done():
-			return nil
-		case v := <-in:
-			if p.Deliver(wrap(v)) != nil {
-				return nil
-			}
-		}
-	}
 }
 
 // Handle takes one message.
