@@ -66,6 +66,23 @@ func TestATimerThatComesLateIsNotThePeersSilence(t *testing.T) {
 	}
 }
 
+func TestAProbeMoreIsSentWhereATimerComesLateInASilence(t *testing.T) {
+	w, a, b, la, _ := joined(t, 27)
+	la.SetUse(w.now, true)
+	w.run(10 * time.Second)
+	b.deaf = true
+	w.run(450 * time.Millisecond) // some probes are lost, too few to give up
+	if !la.IsUp() {
+		t.Fatal("given up too soon")
+	}
+	b.deaf = false
+	w.starve(2*time.Second, a)
+	w.run(time.Second)
+	if !la.IsUp() {
+		t.Error("given up for this node's own lateness")
+	}
+}
+
 func TestANodeThatIsAlwaysLateNoticesADeadPeer(t *testing.T) {
 	const late = 300 * time.Millisecond
 	w, a, b, la, _ := joined(t, 28)
