@@ -14,6 +14,7 @@
 //	|  selection selection.go        |--> Send{interface, to, packet}
 //	|  requests request.go           |--> ReserveSeqno{upto}
 //	|  updates update.go send.go     |--> Refused{reason, count}
+//	|  changes explain.go            |    Explain: why a route is the one it is
 //	+--------------------------------+
 //
 // The life of a destination at a Router:

@@ -10,6 +10,7 @@ func Limits() []limit.Limit {
 		{Name: "routes of one neighbor", Value: MaxRoutesPerNeighbor, Unit: "routes", Per: "neighbor", Beyond: "refused", Test: "TestLimits"},
 		{Name: "sources of routes", Value: MaxSources, Unit: "sources", Per: "node", Beyond: "not announced", Test: "TestTablesThatAreFullSayNo"},
 		{Name: "requests under way", Value: MaxRequests, Unit: "requests", Per: "node", Beyond: "not sent", Test: "TestTablesThatAreFullSayNo"},
+		{Name: "changes of routes that are remembered", Value: MaxChanges, Unit: "changes", Per: "node", Beyond: "the oldest goes", Test: "TestTheLastChangesAreKept"},
 		{Name: "updates to one neighbor", Value: UpdateRate, Unit: "updates/s", Per: "interface", Beyond: "later: those of whoever has the fewest come first", Test: "TestAFloodOfRoutesHoldsUpNoOther"},
 	}
 }

@@ -9,6 +9,7 @@ const (
 	MaxRoutesPerNeighbor = 16384
 	MaxSources           = 65536
 	MaxRequests          = 16384 // pending seqno requests
+	MaxChanges           = 4096  // of selected routes that are remembered, for Explain; each takes 200 bytes
 	MaxPacket            = 65507 // bytes
 	MinPacket            = 512   // bytes; every receiver has to take that much (RFC 8966 section 4)
 	UpdateRate           = 2000  // updates a second sent to one interface, of about 30 bytes

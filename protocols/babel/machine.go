@@ -68,6 +68,8 @@ type Router struct {
 	refused      map[NeighborKey]*[reasons]int
 	retracted    bool
 	revoked      map[addr.NodeID]bool
+	changes      changes
+	cause        Cause // of a selected route's loss, as far as the input at hand tells
 }
 
 // iface is an entry of the interface table (section 3.2.3).
@@ -162,7 +164,7 @@ func (r *Router) RemoveInterface(now time.Time, id InterfaceID) {
 	i := r.interfaces[pos]
 	r.interfaces = slices.Delete(r.interfaces, pos, pos+1)
 	for _, n := range slices.Clone(i.neighbors) {
-		r.dropNeighbor(now, n)
+		r.dropNeighbor(now, n, CauseLinkDown)
 	}
 	r.finish(now)
 }
@@ -205,7 +207,7 @@ func (r *Router) AddNeighbor(now time.Time, key NeighborKey) error {
 // RemoveNeighbor drops a neighbor and all its routes.
 func (r *Router) RemoveNeighbor(now time.Time, key NeighborKey) {
 	if n := r.neighbors[key]; n != nil {
-		r.dropNeighbor(now, n)
+		r.dropNeighbor(now, n, CauseLinkDown)
 		r.finish(now)
 	}
 }
@@ -226,6 +228,7 @@ func (n *neighbor) due(r *Router, now time.Time) time.Time {
 		return n.staleUntil
 	}
 	n.staleUntil = time.Time{}
+	r.cause = CauseFailed
 	r.setCost(now, n, Infinity, Infinity)
 	for _, key := range n.keys() {
 		r.dropRoute(now, n.routes[key])
@@ -233,8 +236,8 @@ func (n *neighbor) due(r *Router, now time.Time) time.Time {
 	return time.Time{}
 }
 
-func (r *Router) dropNeighbor(now time.Time, n *neighbor) {
-	n.cost = Infinity
+func (r *Router) dropNeighbor(now time.Time, n *neighbor, cause Cause) {
+	n.cost, r.cause = Infinity, cause
 	r.timers.disarm(n)
 	delete(r.neighbors, n.key)
 	n.iface.neighbors = slices.DeleteFunc(n.iface.neighbors, func(o *neighbor) bool { return o == n })
@@ -271,7 +274,7 @@ func (r *Router) Handle(now time.Time, key NeighborKey, event NeighborEvent) {
 	case CostChanged:
 		r.handleCost(now, n, e)
 	case Expired:
-		r.dropNeighbor(now, n)
+		r.dropNeighbor(now, n, CauseSilent)
 	case Refused:
 		if e.Reason < reasons {
 			r.counts(key)[e.Reason] += e.Count
@@ -281,6 +284,7 @@ func (r *Router) Handle(now time.Time, key NeighborKey, event NeighborEvent) {
 }
 
 func (r *Router) handleCost(now time.Time, n *neighbor, c CostChanged) {
+	r.cause = CauseLinkDown
 	if c.Cost == Infinity {
 		n.missed = n.missed || n.cost != Infinity
 	} else if n.missed {
@@ -323,6 +327,9 @@ func (r *Router) Originate(now time.Time, key rib.Key, metric uint16) error {
 		return fmt.Errorf("%w: %s at metric %d", ErrPrefix, key, metric)
 	}
 	d := r.destination(key)
+	if !d.originated {
+		r.cause = CauseOriginated
+	}
 	d.originated, d.metric = true, metric
 	r.reselect(now, d)
 	r.finish(now)
@@ -333,7 +340,7 @@ func (r *Router) Originate(now time.Time, key rib.Key, metric uint16) error {
 // takes its place, where it is feasible.
 func (r *Router) Withdraw(now time.Time, key rib.Key) {
 	if d := r.destinations[key]; d != nil && d.originated {
-		d.originated = false
+		d.originated, r.cause = false, CauseWithdrawn
 		r.reselect(now, d)
 		r.finish(now)
 	}

@@ -38,6 +38,7 @@ func (r *Router) dropRevoked(now time.Time, d *destination) {
 		}
 	}
 	d.routes = kept
+	r.cause = CauseRevoked
 	r.reselect(now, d)
 }
 

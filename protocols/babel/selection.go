@@ -110,6 +110,7 @@ func (r *Router) reselect(now time.Time, d *destination) {
 	if !d.originated {
 		d.selected = r.choose(now, d, old)
 	}
+	r.note(now, d, old)
 	if old != nil && old != d.selected {
 		old.held = false
 	}

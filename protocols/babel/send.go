@@ -46,6 +46,7 @@ func (n *neighbor) nextHello() uint16 {
 
 // finish ends each input: what came of it, and what was due, goes out together.
 func (r *Router) finish(now time.Time) {
+	r.cause = CauseUnfeasible
 	for _, i := range r.interfaces {
 		r.flush(now, i)
 		if i.Multicast {

@@ -143,6 +143,7 @@ func (r *Router) forget(d *destination) {
 // handleUpdate is route acquisition (section 3.5.3).
 func (r *Router) handleUpdate(now time.Time, n *neighbor, u Update) {
 	if !u.Prefix.IsValid() {
+		r.cause = CauseRetracted
 		for _, key := range n.keys() {
 			if rt := n.routes[key]; rt != nil {
 				r.dropRoute(now, rt)
@@ -163,11 +164,15 @@ func (r *Router) handleUpdate(now time.Time, n *neighbor, u Update) {
 		r.refuse(n.key, RefusedRevoked)
 	}
 	if u.Metric == Infinity || echo || gone {
+		if r.cause = CauseRetracted; gone && !echo {
+			r.cause = CauseRevoked
+		}
 		if rt != nil {
 			r.dropRoute(now, rt)
 		}
 		return
 	}
+	r.cause = CauseUnfeasible
 	feasible := r.feasible(key, u.RouterID, u.Seqno, u.Metric)
 	if rt == nil {
 		if rt = r.newRoute(now, n, key); rt == nil {
@@ -213,6 +218,7 @@ func (r *Router) newRoute(now time.Time, n *neighbor, key rib.Key) *route {
 func (rt *route) due(r *Router, now time.Time) time.Time {
 	switch {
 	case !now.Before(rt.expires):
+		r.cause = CauseExpired
 		r.dropRoute(now, rt)
 		return time.Time{}
 	case rt.askAt.IsZero() || now.Before(rt.askAt):
