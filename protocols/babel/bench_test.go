@@ -40,12 +40,15 @@ var (
 )
 
 // newBench has Hellos of 4 s, so Updates of 16 s.
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T) *bench { return newBenchWith(t, nil) }
+
+// newBenchWith is a bench that judges origins.
+func newBenchWith(t *testing.T, origins func(babel.Announcement) babel.Standing) *bench {
 	b := &bench{
 		t: t, now: epoch, cfgs: map[babel.InterfaceID]babel.Interface{}, neighbors: map[babel.NeighborKey]*babel.Neighbor{},
 		routes: map[rib.Key]rib.Route{}, refused: map[babel.Reason]int{},
 	}
-	r, err := babel.NewRouter(babel.Config{Self: nodeID(0), RouterID: selfID, Seqno: 1000, Locators: locators, Rand: rand.New(rand.NewSource(1))})
+	r, err := babel.NewRouter(babel.Config{Self: nodeID(0), RouterID: selfID, Seqno: 1000, Locators: locators, Rand: rand.New(rand.NewSource(1)), Origins: origins})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,5 +67,6 @@
 //     the table as OriginLocal.
 //  7. When certificates are revoked, Revoke; a Router that is made anew is told of
 //     all of them at once.
-//  8. At shutdown Retract, and send what that drains.
+//  8. Where origins are judged (Config.Origins), Rejudge when that has news.
+//  9. At shutdown Retract, and send what that drains.
 package babel

@@ -120,13 +120,14 @@ const (
 	RefusedSources                      // beyond MaxSources: the route is not announced
 	RefusedRequests                     // beyond MaxRequests
 	RefusedRevoked                      // to a node whose certificate was revoked
+	RefusedOrigin                       // of an origin that may not announce it
 	reasons                             // how many there are
 )
 
 var reasonNames = [reasons]string{
 	"bad packet", "bad TLV", "no egress", "locator of another", "metric 0 for another's",
 	"martian prefix", "foreign topology", "unknown neighbor", "neighbor has too many routes", "too many routes", "too many sources",
-	"too many requests", "egress revoked",
+	"too many requests", "egress revoked", "origin not entitled",
 }
 
 // String is the reason in words.

@@ -20,6 +20,9 @@ type Config struct {
 	Seqno    uint16       // what the last ReserveSeqno asked to store; any at first
 	Locators netip.Prefix // the network's locator range; the zero Prefix without a fabric
 	Rand     *rand.Rand   // for jitter; the Router is its only user
+	// Origins judges whether a route comes from who may announce it; nil: all do.
+	// Rejudge tells that it would judge otherwise by now.
+	Origins func(Announcement) Standing
 }
 
 // Interface describes where Babel is spoken.

@@ -107,7 +107,7 @@ func (r *Router) current(d *destination) (id RouterID, seqno uint16, reachable b
 // never a requester.
 func (r *Router) forwardTo(d *destination, p *request) *neighbor {
 	var best *route
-	better := func(rt *route) bool {
+	nearer := func(rt *route) bool {
 		if best == nil {
 			return true
 		}
@@ -117,7 +117,7 @@ func (r *Router) forwardTo(d *destination, p *request) *neighbor {
 		return best != d.selected && (rt == d.selected || rt.metric < best.metric)
 	}
 	for _, rt := range d.routes {
-		if rt.metric != Infinity && !slices.Contains(p.requesters, rt.neighbor.key) && better(rt) {
+		if rt.metric != Infinity && rt.standing != Barred && !slices.Contains(p.requesters, rt.neighbor.key) && nearer(rt) {
 			best = rt
 		}
 	}
@@ -132,8 +132,8 @@ func (r *Router) forwardTo(d *destination, p *request) *neighbor {
 func (r *Router) handleUnfeasible(now time.Time, rt *route) {
 	d := rt.destination
 	switch {
-	case d.originated || rt.metric == Infinity:
-	case d.selected == nil, d.selected == rt, rt.metric < d.selected.metric:
+	case d.originated || rt.metric == Infinity || rt.standing == Barred:
+	case d.selected == nil, d.selected == rt, better(rt, d.selected):
 		r.askNewer(now, rt)
 	}
 }
@@ -142,7 +142,7 @@ func (r *Router) handleUnfeasible(now time.Time, rt *route) {
 // (section 3.8.2.1).
 func (r *Router) starve(now time.Time, d *destination) {
 	for _, rt := range d.routes {
-		if rt.metric != Infinity {
+		if rt.metric != Infinity && rt.standing != Barred {
 			r.askNewer(now, rt)
 		}
 	}

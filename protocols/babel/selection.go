@@ -44,7 +44,7 @@ func towards(from, to uint16, part time.Duration) uint16 {
 
 // selectable tells whether a route may be selected (section 3.6).
 func (r *Router) selectable(rt *route) bool {
-	return rt.metric != Infinity && (rt.held || r.feasible(rt.destination.key, rt.routerID, rt.seqno, rt.refmetric))
+	return rt.metric != Infinity && rt.standing != Barred && (rt.held || r.feasible(rt.destination.key, rt.routerID, rt.seqno, rt.refmetric))
 }
 
 // choose is the route to select: of the smallest metric, but one that is
@@ -53,16 +53,16 @@ func (r *Router) choose(now time.Time, d *destination, current *route) *route {
 	if current != nil && !r.selectable(current) {
 		current = nil
 	}
-	if a := r.answer(d); a != nil && (current == nil || current.routerID == a.routerID && seqnoLess(current.seqno, a.seqno)) {
+	if a := r.answer(d); a != nil && (current == nil || current.standing >= a.standing && current.routerID == a.routerID && seqnoLess(current.seqno, a.seqno)) {
 		return a
 	}
 	best := current
 	for _, rt := range d.routes {
-		if r.selectable(rt) && (best == nil || rt.metric < best.metric) {
+		if r.selectable(rt) && (best == nil || better(rt, best)) {
 			best = rt
 		}
 	}
-	if best == current || current == nil {
+	if best == current || current == nil || best.standing < current.standing {
 		return best
 	}
 	best.smooth(now)
@@ -83,7 +83,7 @@ func (r *Router) answer(d *destination) (best *route) {
 	}
 	for _, rt := range d.routes {
 		p := r.requests[requestKey{d.key, rt.routerID}]
-		if p != nil && !seqnoLess(rt.seqno, p.seqno) && r.selectable(rt) && (best == nil || rt.metric < best.metric) {
+		if p != nil && !seqnoLess(rt.seqno, p.seqno) && r.selectable(rt) && (best == nil || better(rt, best)) {
 			best = rt
 		}
 	}

@@ -36,6 +36,7 @@ type RouteEntry struct {
 	Seqno             uint16
 	Refmetric, Metric uint16
 	Feasible          bool
+	Standing          Standing
 	Selected          bool
 	Expires           time.Time // zero: never
 }
@@ -53,7 +54,7 @@ func (r *Router) Egresses(key rib.Key) []addr.NodeID {
 	}
 	for _, rt := range d.routes {
 		switch {
-		case rt.metric == Infinity:
+		case rt.metric == Infinity || rt.standing == Barred:
 		case rt.neighbor.iface.Fabric:
 			egresses = append(egresses, rt.egress)
 		default:
@@ -94,7 +95,7 @@ func (r *Router) entries(d *destination) (all []RouteEntry) {
 	for _, rt := range d.routes {
 		all = append(all, RouteEntry{
 			rt.neighbor.key, d.key, rt.routerID, rt.seqno, rt.refmetric, rt.metric,
-			r.feasible(d.key, rt.routerID, rt.seqno, rt.refmetric), d.selected == rt, rt.expires,
+			r.feasible(d.key, rt.routerID, rt.seqno, rt.refmetric), rt.standing, d.selected == rt, rt.expires,
 		})
 	}
 	return all

@@ -50,6 +50,7 @@ type route struct {
 	// selected (section 3.5.3 lets us ignore that Update): its neighbor's
 	// feasibility distance has not grown, so it is still below ours.
 	held       bool
+	standing   Standing
 	smoothed   uint16 // appendix A.3
 	smoothedAt time.Time
 }
@@ -184,6 +185,7 @@ func (r *Router) handleUpdate(now time.Time, n *neighbor, u Update) {
 	rt.routerID, rt.seqno, rt.refmetric = u.RouterID, u.Seqno, u.Metric
 	rt.egress, rt.nextHop = u.Egress, u.NextHop
 	rt.setMetric(now)
+	r.judge(rt)
 	rt.expires = now.Add(time.Duration(routeExpiry * float64(u.Interval)))
 	rt.askAt = now.Add(time.Duration(routeAsk * float64(u.Interval)))
 	r.timers.arm(rt, rt.askAt)

@@ -1,0 +1,104 @@
+package babel_test
+
+import (
+	"slices"
+	"testing"
+
+	"re6st/protocols/addr"
+	"re6st/protocols/babel"
+)
+
+// judging is a bench that judges by router-id.
+func judging(t *testing.T) (*bench, map[babel.RouterID]babel.Standing) {
+	standings := map[babel.RouterID]babel.Standing{}
+	return newBenchWith(t, func(a babel.Announcement) babel.Standing { return standings[a.RouterID] }), standings
+}
+
+// by is an update of another origin.
+func by(id babel.RouterID, seqno, metric uint16) babel.Update {
+	u := update(seqno, metric)
+	u.RouterID = id
+	return u
+}
+
+var rogueID = babel.RouterID{0xee}
+
+func TestABarredRouteIsNotSelectedUntilItIsJudgedAnew(t *testing.T) {
+	b, standings := judging(t)
+	b.fabric(1)
+	n := b.neighbor(1, 1)
+	standings[rogueID] = babel.Barred
+	b.say(n, by(rogueID, 1, 100))
+	b.wantNone()
+	if b.refused[babel.RefusedOrigin] != 1 {
+		t.Errorf("refused: %v", b.refused)
+	}
+	if got := b.router.Egresses(far); len(got) != 0 {
+		t.Errorf("it counts as a way out: %v", got)
+	}
+	standings[rogueID] = babel.Claimed
+	b.router.Rejudge(b.now)
+	b.settle()
+	b.want(n, 196)
+	standings[rogueID] = babel.Barred
+	b.router.Rejudge(b.now)
+	b.settle()
+	if r, ok := b.routes[far]; !ok || !r.Unreachable {
+		t.Errorf("after its claim fell: %+v, %v", r, ok)
+	}
+}
+
+func TestAClaimedRouteIsSelectedBeforeAShorterOneThatIsNot(t *testing.T) {
+	b, standings := judging(t)
+	b.fabric(1)
+	b.fabric(2)
+	n, m := b.neighbor(1, 1), b.neighbor(2, 2)
+	standings[rogueID] = babel.Unclaimed
+	b.say(m, by(rogueID, 1, 1))
+	b.want(m, 97)
+	b.say(n, update(1, 500))
+	b.want(n, 596)
+	b.say(m, by(rogueID, 2, 1))
+	b.want(n, 596)
+	b.say(n, update(1, babel.Infinity))
+	b.want(m, 97)
+}
+
+func TestABarredRouteIsNotAskedForANewerSeqno(t *testing.T) {
+	b, standings := judging(t)
+	b.fabric(1)
+	b.fabric(2)
+	n, m := b.neighbor(1, 1), b.neighbor(2, 2)
+	b.say(n, by(rogueID, 1, 100))
+	b.want(n, 196)
+	b.say(m, by(rogueID, 1, 400)) // not feasible
+	standings[rogueID] = babel.Barred
+	b.router.Rejudge(b.now)
+	b.settle()
+	for _, s := range b.take() {
+		if _, asked := s.tlv.(babel.SeqnoRequest); asked {
+			t.Errorf("asked: %+v", s)
+		}
+	}
+	b.wantNone()
+}
+
+func TestOriginsAreJudgedByWhatWasAnnounced(t *testing.T) {
+	var heard []babel.Announcement
+	b := newBenchWith(t, func(a babel.Announcement) babel.Standing {
+		heard = append(heard, a)
+		return babel.Claimed
+	})
+	b.fabric(1)
+	b.lan(2)
+	n, m := b.neighbor(1, 1), b.neighbor(2, 2)
+	b.say(n, update(1, 100))
+	b.say(m, update(1, 200))
+	want := []babel.Announcement{
+		{Neighbor: n, Key: far, RouterID: farID, Egress: addr.NodeIDFromUint64(78), Refmetric: 100},
+		{Neighbor: m, Key: far, RouterID: farID, Egress: nodeID(0), Refmetric: 200}, // this node imports it
+	}
+	if !slices.Equal(heard, want) {
+		t.Errorf("judged\n%+v, want\n%+v", heard, want)
+	}
+}
