@@ -498,6 +498,30 @@ func TestHalfOpenHandshakesAreBounded(t *testing.T) {
 	}
 }
 
+func TestHalfOpenHandshakesOfOneSourceAreBounded(t *testing.T) {
+	w := newWorld(t, 58)
+	ca := newIssuer(t, edKey(1))
+	b := w.site(1, newCredentials(t, ca, edKey(12), 2, 2))
+	stranger := newCredentials(t, ca, edKey(11), 1, 1)
+	w.tap = func(_, _ netip.AddrPort, d []byte) bool { return d[0] == fabric.FirstByte(fabric.TypeFinal) }
+	for i := range byte(fabric.MaxSourceHalfOpen + 10) { // in one /64
+		s := w.site(3+uint16(i), stranger)
+		delete(w.sites, s.addr)
+		s.addr = netip.AddrPortFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 3, 15: i + 2}), 1194)
+		w.sites[s.addr] = s
+		s.dial(b.id(), nil, b.addr)
+	}
+	w.run(100 * time.Millisecond)
+	if n := b.acceptor.HalfOpen(); n != fabric.MaxSourceHalfOpen {
+		t.Errorf("%d half-open handshakes of one source, want %d", n, fabric.MaxSourceHalfOpen)
+	}
+	w.site(1000, stranger).dial(b.id(), nil, b.addr)
+	w.run(100 * time.Millisecond)
+	if n := b.acceptor.HalfOpen(); n != fabric.MaxSourceHalfOpen+1 {
+		t.Errorf("%d half-open handshakes once another source called", n)
+	}
+}
+
 func TestOneSourceGetsItsShare(t *testing.T) {
 	w, a, b := pair(t, 54)
 	// One node draws handshake after handshake, all with good cookies.

@@ -243,6 +243,34 @@ func TestReassemblyIsBoundedPerIngressAndInAll(t *testing.T) {
 	}
 }
 
+func TestBytesBeingPutTogetherAreBoundedInAll(t *testing.T) {
+	const size = 48 << 10
+	r := fabric.NewReassembler()
+	first := func(ingress uint64) []byte {
+		b := make([]byte, fabric.HopHeaderLen+fabric.SessionHeaderLen+size)
+		fabric.HopHeader{Fragment: true, Egress: egressID, Ingress: addr.NodeIDFromUint64(ingress)}.Put(b)
+		return b
+	}
+	isKept := func(ingress uint64) bool {
+		b := first(ingress)[:fabric.HopHeaderLen+fabric.SessionHeaderLen+4]
+		fabric.HopHeader{Fragment: true, Last: true, FragmentOffset: size / 16, Egress: egressID, Ingress: addr.NodeIDFromUint64(ingress)}.Put(b)
+		whole, err := r.HandleFragment(start, b)
+		return err == nil && whole != nil
+	}
+	const all = fabric.MaxReassemblyBytes/size + 1 // of as many ingresses, each far below its own limit
+	for i := range uint64(all) {
+		if _, err := r.HandleFragment(start, first(1+i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if isKept(1) {
+		t.Errorf("%d bytes of %d ingresses are kept, the limit is %d", all*size, all, fabric.MaxReassemblyBytes)
+	}
+	if !isKept(2) || !isKept(all) {
+		t.Error("more than the oldest had to go")
+	}
+}
+
 func TestTooManyFragmentsDropTheFrame(t *testing.T) {
 	in, _ := newSessions(t, fabric.AESGCM)
 	f := split(t, sealed(t, in, 0, make([]byte, 16*(fabric.MaxFragments+2))), 56+16)

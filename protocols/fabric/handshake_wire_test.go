@@ -112,6 +112,43 @@ func TestHelloRoundTrip(t *testing.T) {
 	}
 }
 
+func TestAHelloNamesFewSuites(t *testing.T) {
+	h := hello{index: 7, suites: make([]Suite, maxSuites), certificate: []byte("certificate")}
+	if _, err := parseHello(h.append(nil)); err != nil {
+		t.Errorf("%d suites: %v", maxSuites, err)
+	}
+	h.suites = append(h.suites, AESGCM)
+	if _, err := parseHello(h.append(nil)); !errors.Is(err, ErrHandshake) {
+		t.Errorf("%d suites: %v", len(h.suites), err)
+	}
+}
+
+func TestUnfinishedMessagesAreBoundedBySourceAndInAll(t *testing.T) {
+	now := time.Unix(1, 0)
+	var c collector
+	add := func(host byte, index uint32) dropReason {
+		b := handshakeHeader{kind: TypeHandshakeFragment, variant: uint8(TypeResponse), extra: 2, sender: index, receiver: 1}.append(nil)
+		b = append(b, make([]byte, cookieLen+1)...)
+		h, err := parseHandshakeHeader(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, drop := c.add(now, source{addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, host}), 1)}, h, b)
+		return drop
+	}
+	for i := range uint32(maxSourceReassemblies + 1) {
+		if drop := add(1, 1+i); (drop != dropNone) != (i == maxSourceReassemblies) {
+			t.Errorf("message %d of a source: %v", i, drop)
+		}
+	}
+	for host := range byte(MaxHandshakeReassemblies) {
+		drop := add(2+host, 1)
+		if isFull := int(host) >= MaxHandshakeReassemblies-maxSourceReassemblies; (drop != dropNone) != isFull {
+			t.Errorf("the first message of source %d: %v", host, drop)
+		}
+	}
+}
+
 func TestFragmentsMakeTheMessageInAnyOrder(t *testing.T) {
 	message := handshakeHeader{kind: TypeInitiation, sender: 3}.append(nil)
 	for i := range 8000 {

@@ -284,6 +284,23 @@ func TestCookieIsUsedAgain(t *testing.T) {
 	}
 }
 
+func TestCookiesTakenInOneDialAreFew(t *testing.T) {
+	w, a, b := pair(t, 59)
+	var calls [][]byte
+	w.tap = func(_, _ netip.AddrPort, d []byte) bool {
+		calls = append(calls, d)
+		return true
+	}
+	l := a.dial(b.id(), nil, b.addr)
+	for i := 0; i < len(calls) && i < 100; i++ { // each call is answered at once, by another cookie
+		l.HandleHandshake(w.now, fabric.Path{Remote: b.addr}, fabric.RetryFor(a.credentials, calls[i], byte(1+i)))
+		a.drain()
+	}
+	if len(calls) != 1+fabric.MaxRetries {
+		t.Errorf("%d calls, want one and %d that cookies drew", len(calls), fabric.MaxRetries)
+	}
+}
+
 func TestRestartedPeerReplacesItself(t *testing.T) {
 	for _, quiet := range []bool{true, false} {
 		w, a, b, la, _ := joined(t, 13)
