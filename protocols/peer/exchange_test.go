@@ -391,6 +391,65 @@ func TestFloodOfPeersIsHeldBack(t *testing.T) {
 	}
 }
 
+func TestPeersAreHeardAtTheirRate(t *testing.T) {
+	x := peer.New(epoch, config(t, 0))
+	heard, now := 0, epoch
+	const seconds = 100
+	for n := range seconds * 10 * peer.HeardRate { // ten times as fast as they may come
+		now = epoch.Add(time.Duration(n) * time.Second / (10 * peer.HeardRate))
+		if x.HandleMessage(now, message(t, heard+1, peer.List{Peers: others(50+n, 1)})) == nil {
+			heard++
+		}
+	}
+	if want := peer.MaxBurst + seconds*peer.HeardRate; heard < want-2 || heard > want+2 {
+		t.Errorf("%d peers heard in %d s, want %d", heard, seconds, want)
+	}
+}
+
+// What is forgotten is told again: so it shows how much is kept in mind.
+func TestPeersThatANeighborKnowsAreKeptInMindUpToALimit(t *testing.T) {
+	x := peer.New(epoch, config(t, 0))
+	now := epoch
+	isTold := func(p peer.Peer) bool {
+		now = now.Add(time.Hour)
+		x.HandlePeers(now, []peer.Peer{p})
+		for {
+			at, ok := x.NextTimeout()
+			if !ok {
+				break
+			}
+			now = at
+			x.HandleTimeout(now)
+		}
+		told := false
+		x.Drain(func(e peer.Event) {
+			if s, ok := e.(peer.Send); ok {
+				if _, m, err := peer.Decode(s.Body); err == nil {
+					_, isList := m.(peer.List)
+					told = told || isList
+				}
+			}
+		})
+		return told
+	}
+	first := others(50, 1)[0]
+	for n := range peer.MaxNoted {
+		if n == peer.MaxNoted-1 && isTold(first) {
+			t.Errorf("told again what the neighbor said, after %d peers", n)
+		}
+		now = now.Add(time.Second / peer.HeardRate)
+		if err := x.HandleMessage(now, message(t, n+1, peer.List{Peers: others(50+n, 1)})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := x.HandleMessage(now.Add(time.Second), message(t, peer.MaxNoted+1, peer.List{Peers: others(50+peer.MaxNoted, 1)})); err != nil {
+		t.Fatal(err)
+	}
+	if now = now.Add(time.Second); !isTold(first) {
+		t.Errorf("more than %d peers are kept in mind", peer.MaxNoted)
+	}
+}
+
 func TestPeersEndpointsAreChecked(t *testing.T) {
 	x := peer.New(epoch, config(t, 0))
 	list := others(50, 2)
