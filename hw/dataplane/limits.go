@@ -12,8 +12,18 @@ func Limits() []limit.Limit {
 		{Name: "handshakes begun", Value: callRate, Unit: "datagrams/s", Per: "node", Beyond: "dropped", Test: "TestHandshakesOfStrangersAreBoundedBeforeTheyCostAnything"},
 		{Name: "other datagrams of handshakes", Value: answerRate, Unit: "datagrams/s", Per: "node", Beyond: "dropped", Test: "TestHandshakesOfStrangersAreBoundedBeforeTheyCostAnything"},
 		{Name: "messages in transit", Value: transitRate, Unit: "messages/s", Per: "ingress", Beyond: "dropped", Test: "TestTransitMessagesAreForwardedAndLimited"},
+		{Name: "messages in transit in the queue", Value: transitQueue, Unit: "messages", Per: "node", Beyond: "dropped", Test: "TestQueuesToTheActorsAreBounded"},
+		{Name: "rendezvous in the queue", Value: meetingQueue, Unit: "messages", Per: "node", Beyond: "dropped", Test: "TestQueuesToTheActorsAreBounded"},
+		{Name: "sessions wanted, in the queue", Value: wantedQueue, Unit: "nodes", Per: "node", Beyond: "asked for again by the next packet", Test: "TestQueuesToTheActorsAreBounded"},
+		{Name: "sessions not known elsewhere, in the queue", Value: unknownQueue, Unit: "hints", Per: "node", Beyond: "dropped", Test: "TestQueuesToTheActorsAreBounded"},
+		{Name: "hints of sessions not known elsewhere", Value: unknownRate, Unit: "hints/s", Per: "egress", Beyond: "dropped", Test: "TestHintsOfUnknownSessionsAreBoundedByEgress"},
+		{Name: "relay errors", Value: relayErrorRate, Unit: "errors/s", Per: "ingress", Beyond: "not sent", Test: "TestRelayErrorsAreBoundedByIngress"},
+		{Name: "relay errors at once", Value: relayErrorBurst, Unit: "errors", Per: "ingress", Beyond: "not sent", Test: "TestRelayErrorsAreBoundedByIngress"},
 		{Name: "ICMPv6 errors", Value: icmpRate, Unit: "errors/s", Per: "source", Beyond: "not sent", Test: "TestErrorsAreNotAnsweredAndAnswersAreLimited"},
 		{Name: "probes of traces", Value: traceRate, Unit: "probes/s", Per: "ingress", Beyond: "dropped", Test: "TestProbesAreAnsweredAtABoundedRate"},
+		{Name: "probes of traces of one link", Value: traceLinkRate, Unit: "probes/s", Per: "link", Beyond: "dropped", Test: "TestProbesThatComeByOneLinkAreBounded"},
+		{Name: "probes of traces of one link, at once", Value: traceLinkBurst, Unit: "probes", Per: "link", Beyond: "dropped", Test: "TestProbesThatComeByOneLinkAreBounded"},
+		{Name: "probes and answers in their queues", Value: traceQueue, Unit: "messages", Per: "node", Beyond: "dropped", Test: "TestQueuesToTheActorsAreBounded"},
 		{Name: "keys of a rate", Value: maxBuckets, Unit: "keys", Per: "rate", Beyond: "refused", Test: "TestLimiterForgetsWhoRestsAndRefusesTooMany"},
 	}
 }
