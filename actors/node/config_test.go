@@ -2,12 +2,16 @@ package node_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
 
+	"re6st/actors/discovery"
 	"re6st/actors/node"
+	"re6st/actors/subnet"
+	"re6st/protocols/inbound"
 )
 
 func TestAnEmptyFileIsAConfiguration(t *testing.T) {
@@ -70,6 +74,35 @@ func TestBadConfigurationsSayWhere(t *testing.T) {
 		_, err := node.ParseConfig([]byte(text))
 		if !errors.Is(err, node.ErrConfig) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v; want it to tell %q", text, err, want)
+		}
+	}
+}
+
+func TestNumbersOfTheConfigurationAreBounded(t *testing.T) {
+	list := func(n int, item string) string { return "[" + strings.Repeat(item+",", n) + "]" }
+	for _, c := range []struct {
+		key   string
+		limit int
+		text  func(n int) string
+	}{
+		{"number of endpoints", node.MaxEndpoints, func(n int) string { return "endpoints = " + list(n, `"203.0.113.5:1"`) }},
+		{"number of trusted interfaces", node.MaxTrusted, func(n int) string { return "trusted = " + list(n, `"eth1"`) }},
+		{"client_count", node.MaxClientCount, func(n int) string { return fmt.Sprintf("client_count = %d", n) }},
+		{"max_clients", node.MaxClientCount, func(n int) string { return fmt.Sprintf("max_clients = %d", n) }},
+		{"number of subnets", subnet.MaxSubnets, func(n int) string {
+			return "subnets = " + list(n, `{interface = "br0", length = 80}`)
+		}},
+		{"number of lan_interfaces", discovery.MaxInterfaces, func(n int) string { return "lan_interfaces = " + list(n, `"eth1"`) }},
+		{"number of rules of inbound_list", inbound.MaxRules, func(n int) string {
+			return "inbound = \"list\"\ninbound_list = " + list(n, `"::/0"`)
+		}},
+	} {
+		if _, err := node.ParseConfig([]byte(c.text(c.limit))); err != nil {
+			t.Errorf("%s %d: %v", c.key, c.limit, err)
+		}
+		_, err := node.ParseConfig([]byte(c.text(c.limit + 1)))
+		if want := fmt.Sprintf("%s is %d; it must be 0 to %d", c.key, c.limit+1, c.limit); !errors.Is(err, node.ErrConfig) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s %d: %v; want it to tell %q", c.key, c.limit+1, err, want)
 		}
 	}
 }

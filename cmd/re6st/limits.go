@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"re6st/actors/neighbor"
+	"re6st/actors/node"
 	"re6st/actors/registry"
 	"re6st/actors/system"
 	"re6st/hw/dataplane"
@@ -47,6 +48,7 @@ func allLimits() []limitsOf {
 			Test: "TestEventsComeAtTheirRate",
 		}}},
 		{"actors/neighbor", neighbor.Limits()},
+		{"actors/node", node.Limits()},
 		{"actors/registry", registry.Bounds()},
 	}
 }

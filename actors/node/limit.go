@@ -1,0 +1,21 @@
+package node
+
+import (
+	"re6st/actors/discovery"
+	"re6st/actors/subnet"
+	"re6st/protocols/inbound"
+	"re6st/protocols/limit"
+)
+
+// Limits are those of a node's configuration, for `re6st limits`.
+func Limits() []limit.Limit {
+	const test = "TestNumbersOfTheConfigurationAreBounded"
+	return []limit.Limit{
+		{Name: "endpoints", Value: MaxEndpoints, Unit: "addresses", Per: "node", Beyond: "the configuration is refused; of what is found, the last go", Test: test},
+		{Name: "trusted interfaces", Value: MaxTrusted, Unit: "interfaces", Per: "node", Beyond: "the configuration is refused", Test: test},
+		{Name: "client_count, max_clients", Value: MaxClientCount, Unit: "links", Per: "node", Beyond: "the configuration is refused", Test: test},
+		{Name: "subnets", Value: subnet.MaxSubnets, Unit: "interfaces", Per: "node", Beyond: "the configuration is refused", Test: test},
+		{Name: "interfaces of LANs", Value: discovery.MaxInterfaces, Unit: "interfaces", Per: "node", Beyond: "the configuration is refused", Test: test},
+		{Name: "rules of inbound_list", Value: inbound.MaxRules, Unit: "rules", Per: "node", Beyond: "the configuration is refused", Test: test},
+	}
+}
