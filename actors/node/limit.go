@@ -7,7 +7,7 @@ import (
 	"re6st/protocols/limit"
 )
 
-// Limits are those of a node's configuration, for `re6st limits`.
+// Limits are those of a node and its configuration, for `re6st limits`.
 func Limits() []limit.Limit {
 	const test = "TestNumbersOfTheConfigurationAreBounded"
 	return []limit.Limit{
@@ -17,5 +17,6 @@ func Limits() []limit.Limit {
 		{Name: "subnets", Value: subnet.MaxSubnets, Unit: "interfaces", Per: "node", Beyond: "the configuration is refused", Test: test},
 		{Name: "interfaces of LANs", Value: discovery.MaxInterfaces, Unit: "interfaces", Per: "node", Beyond: "the configuration is refused", Test: test},
 		{Name: "rules of inbound_list", Value: inbound.MaxRules, Unit: "rules", Per: "node", Beyond: "the configuration is refused", Test: test},
+		{Name: "peers remembered that refuse this node", Value: maxRefusals, Unit: "peers", Per: "node", Beyond: "not told", Test: "TestPeersThatRefuseAreRememberedUpToALimit"},
 	}
 }

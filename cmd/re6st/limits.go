@@ -10,17 +10,27 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"re6st/actors/monitor"
 	"re6st/actors/neighbor"
 	"re6st/actors/node"
 	"re6st/actors/registry"
 	"re6st/actors/system"
+	tracing "re6st/actors/trace"
+	"re6st/actors/tunnel"
 	"re6st/hw/dataplane"
 	"re6st/hw/nodedir"
 	"re6st/hw/throttle"
 	"re6st/protocols/babel"
+	"re6st/protocols/cert"
+	"re6st/protocols/discovery"
 	"re6st/protocols/fabric"
+	"re6st/protocols/inbound"
 	"re6st/protocols/limit"
+	"re6st/protocols/nat"
 	"re6st/protocols/peer"
+	protocol "re6st/protocols/registry"
+	"re6st/protocols/rib"
+	"re6st/protocols/trace"
 	"re6st/protocols/tunnelplan"
 )
 
@@ -37,18 +47,25 @@ type limitsOf struct {
 func allLimits() []limitsOf {
 	return []limitsOf{
 		{"protocols/fabric", fabric.Limits()},
+		{"protocols/cert", cert.Limits()},
 		{"protocols/babel", babel.Limits()},
+		{"protocols/rib", rib.Limits()},
 		{"protocols/tunnelplan", tunnelplan.Caps()},
 		{"protocols/peer", peer.Limits()},
+		{"protocols/discovery", discovery.Limits()},
+		{"protocols/nat", nat.Limits()},
+		{"protocols/inbound", inbound.Limits()},
+		{"protocols/trace", trace.Limits()},
+		{"protocols/registry", protocol.Caps()},
 		{"hw/dataplane", dataplane.Limits()},
 		{"hw/nodedir", nodedir.Limits()},
 		{"hw/throttle", throttle.Limits()},
-		{"actors/system", []limit.Limit{{
-			Name: "events of one kind", Value: system.EventRate, Unit: "events/s", Per: "actor and kind", Beyond: "counted",
-			Test: "TestEventsComeAtTheirRate",
-		}}},
+		{"actors/system", system.Limits()},
 		{"actors/neighbor", neighbor.Limits()},
 		{"actors/node", node.Limits()},
+		{"actors/tunnel", tunnel.Caps()},
+		{"actors/trace", tracing.Limits()},
+		{"actors/monitor", monitor.Limits()},
 		{"actors/registry", registry.Bounds()},
 	}
 }

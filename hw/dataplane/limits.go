@@ -24,6 +24,7 @@ func Limits() []limit.Limit {
 		{Name: "probes of traces of one link", Value: traceLinkRate, Unit: "probes/s", Per: "link", Beyond: "dropped", Test: "TestProbesThatComeByOneLinkAreBounded"},
 		{Name: "probes of traces of one link, at once", Value: traceLinkBurst, Unit: "probes", Per: "link", Beyond: "dropped", Test: "TestProbesThatComeByOneLinkAreBounded"},
 		{Name: "probes and answers in their queues", Value: traceQueue, Unit: "messages", Per: "node", Beyond: "dropped", Test: "TestQueuesToTheActorsAreBounded"},
+		{Name: "indices on their way into use", Value: maxReserved, Unit: "indices", Per: "node", Beyond: "the oldest go", Test: "TestIndicesAreUnique"},
 		{Name: "keys of a rate", Value: maxBuckets, Unit: "keys", Per: "rate", Beyond: "refused", Test: "TestLimiterForgetsWhoRestsAndRefusesTooMany"},
 	}
 }

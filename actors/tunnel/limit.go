@@ -1,0 +1,10 @@
+package tunnel
+
+import "re6st/protocols/limit"
+
+// Caps are those of what peers say of this node, for `re6st limits`.
+func Caps() []limit.Limit {
+	return []limit.Limit{
+		{Name: "addresses where others see this node", Value: maxObserved, Unit: "addresses", Per: "node", Beyond: "the oldest go", Test: "TestAddressesWhereOthersSeeThisNodeAreBoundedAndNotOfTheMesh"},
+	}
+}
