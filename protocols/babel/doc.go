@@ -1,5 +1,5 @@
 // Package babel is the Babel routing protocol: RFC 8966, with the source-specific
-// routes of RFC 9079 (sub-TLV and keys), over sealed links of the fabric and over
+// routes of RFC 9079 (sub-TLV and keys) and the MACs of RFC 8967, over sealed links of the fabric and over
 // kernel interfaces, where babeld and BIRD are neighbors too.
 //
 //	  packet, Hello times, fabric's link state
@@ -47,6 +47,18 @@
 // cannot have grown, so this makes no loop. On a link to one neighbor triggered
 // updates are acknowledged, and repeated until they are (section 3.7.2).
 //
+// # Who may speak
+//
+// An Authenticator stands before an interface of the kernel whose routers share keys,
+// by RFC 8967 with both relaxations of RFC 9467. Babel without it believes
+// whoever is on the link.
+//
+//	Router --Send--> Seal: counter, a MAC by each key --> packet
+//	packet --> Open: does a key fit? is the index known, the counter new?
+//	            |  yes                       | no
+//	            v                            v
+//	         Neighbor, Resync         dropped; Answer: challenge, reply
+//
 // # The driver's duties
 //
 //  1. Make one Router with the stored router-id and seqno; on ReserveSeqno store
@@ -69,4 +81,7 @@
 //     all of them at once.
 //  8. Where origins are judged (Config.Origins), Rejudge when that has news.
 //  9. At shutdown Retract, and send what that drains.
+// 10. On an interface with keys Seal each packet last of all, and Open each first of
+//     all, before a neighbor is made of its sender. Send the Answer to the sender; where
+//     Resync is set, Router.Resync. Leave room: MaxPacket less MACOverhead.
 package babel

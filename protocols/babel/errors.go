@@ -10,5 +10,6 @@ var (
 	ErrInterface = errors.New("bad interface")
 	ErrNeighbor  = errors.New("bad neighbor")
 	ErrPrefix    = errors.New("prefix not for routing")
+	ErrMACKey    = errors.New("bad key")
 	ErrFull      = errors.New("babel table full")
 )

@@ -1,6 +1,9 @@
 package babel
 
-import "time"
+import (
+	"crypto/sha256"
+	"time"
+)
 
 // Limits. What goes beyond is dropped, and said by a Refused event.
 const (
@@ -56,3 +59,18 @@ const significant = 64
 
 // smoothingHalfLife is that of the smoothed metric (appendix A.3).
 const smoothingHalfLife = 4 * time.Second
+
+// MAC authentication (RFC 8967, RFC 9467).
+const (
+	MaxMACKeys        = 4                                             // of an interface: two while one takes the other's place
+	MaxMACPeers       = 256                                           // neighbors that an Authenticator keeps track of
+	MaxMACIndex       = 32                                            // bytes (RFC 8967 section 3.1)
+	MaxNonce          = 192                                           // bytes of a challenge (section 6.3)
+	MACOverhead       = 2 + 4 + indexLen + MaxMACKeys*(2+sha256.Size) // bytes that Seal adds, at most
+	ChallengeInterval = 300 * time.Millisecond                        // between two challenges of one neighbor, and two replies to it
+	PCWindow          = 128                                           // how far behind the highest a packet counter may be (RFC 9467 section 3.2)
+	challengeExpiry   = 30 * time.Second                              // section 4.3.1.1
+	macExpiry         = 5 * time.Minute                               // an index is forgotten so long after the last packet (section 4.4)
+	indexLen          = 8                                             // ours, bytes
+	nonceLen          = 16                                            // ours, bytes
+)
