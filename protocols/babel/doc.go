@@ -1,6 +1,6 @@
 // Package babel is the Babel routing protocol: RFC 8966, with the source-specific
-// routes of RFC 9079 (sub-TLV and keys) and the MACs of RFC 8967, over sealed links of the fabric and over
-// kernel interfaces, where babeld and BIRD are neighbors too.
+// routes of RFC 9079 (sub-TLV and keys) and the MACs of RFC 8967, over sealed links
+// of the fabric and over kernel interfaces, where babeld and BIRD are neighbors too.
 //
 //	  packet, Hello times, fabric's link state
 //	                |
@@ -81,7 +81,7 @@
 //     all of them at once.
 //  8. Where origins are judged (Config.Origins), Rejudge when that has news.
 //  9. At shutdown Retract, and send what that drains.
-// 10. On an interface with keys Seal each packet last of all, and Open each first of
+//  10. On an interface with keys Seal each packet last of all, and Open each first of
 //     all, before a neighbor is made of its sender. Send the Answer to the sender; where
 //     Resync is set, Router.Resync. Leave room: MaxPacket less MACOverhead.
 package babel

@@ -196,13 +196,7 @@ func (r *Router) AddNeighbor(now time.Time, key NeighborKey) error {
 	r.neighbors[key] = n
 	at, _ := slices.BinarySearchFunc(i.neighbors, key, func(n *neighbor, k NeighborKey) int { return n.key.Compare(k) })
 	i.neighbors = slices.Insert(i.neighbors, at, n)
-	if i.Multicast {
-		i.queue = append(i.queue, Hello{Seqno: i.nextHello()})
-	} else {
-		n.queue = append(n.queue, Hello{Unicast: true, Seqno: n.nextHello()})
-	}
-	n.queue = append(n.queue, r.ihu(n), RouteRequest{})
-	r.answerAll(now, i)
+	r.greet(now, n)
 	r.finish(now)
 	return nil
 }

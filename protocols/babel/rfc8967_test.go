@@ -520,3 +520,21 @@ func FuzzOpen(f *testing.F) {
 		p.says(p.hello(), babel.Group, babel.MACValid)
 	})
 }
+
+func Test8967_4_3_1_AfterAChallengeANeighborIsToldAndAskedAll(t *testing.T) {
+	b := newBench(t)
+	b.lan(1)
+	n := b.neighbor(1, 1)
+	if err := b.router.Originate(b.now, far, 0); err != nil {
+		t.Fatal(err)
+	}
+	b.pass(2 * time.Second)
+	b.take()
+	b.router.Resync(b.now, babel.NeighborKey{Interface: 1, Addr: babel.Group}) // who is not there
+	b.router.Resync(b.now, n)
+	b.settle()
+	all := b.take()
+	if len(of[babel.Hello](all)) != 1 || len(of[babel.IHU](all)) != 1 || len(of[babel.RouteRequest](all)) != 1 || len(updatesOf(all, 1, far)) != 1 {
+		t.Errorf("sent %+v", all)
+	}
+}
