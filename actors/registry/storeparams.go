@@ -20,7 +20,17 @@ func (s *Store) Params(ctx context.Context) (*registry.SignedParams, error) {
 }
 
 // SetParams signs and stores the next version, with these changes.
-func (s *Store) SetParams(ctx context.Context, rand io.Reader, changes []registry.Setting) (next *registry.SignedParams, err error) {
+func (s *Store) SetParams(ctx context.Context, rand io.Reader, changes []registry.Setting) (*registry.SignedParams, error) {
+	return s.changeParams(ctx, rand, func(p registry.Params) (registry.Params, error) { return p.WithAll(changes) })
+}
+
+// SetRight signs and stores the next version, in which a node may announce this beside
+// its own prefixes.
+func (s *Store) SetRight(ctx context.Context, rand io.Reader, right registry.Right) (*registry.SignedParams, error) {
+	return s.changeParams(ctx, rand, func(p registry.Params) (registry.Params, error) { return p.WithRight(right), nil })
+}
+
+func (s *Store) changeParams(ctx context.Context, rand io.Reader, change func(registry.Params) (registry.Params, error)) (next *registry.SignedParams, err error) {
 	err = s.transact(ctx, func(tx *sql.Tx) error {
 		var signed []byte
 		if err := tx.QueryRowContext(ctx, newestParams).Scan(&signed); err != nil {
@@ -30,7 +40,7 @@ func (s *Store) SetParams(ctx context.Context, rand io.Reader, changes []registr
 		if err != nil {
 			return err
 		}
-		p, err := held.WithAll(changes)
+		p, err := change(held.Params)
 		if err != nil {
 			return err
 		}

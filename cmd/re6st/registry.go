@@ -50,7 +50,7 @@ is in one SQLite database; the commands work while the service runs.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	dir := new(string)
-	for _, c := range []*cobra.Command{registryInit(dir), registryServe(dir), registryToken(dir), registryNodes(dir), registryRevoke(dir), registryParams(dir)} {
+	for _, c := range []*cobra.Command{registryInit(dir), registryServe(dir), registryToken(dir), registryNodes(dir), registryRevoke(dir), registryRight(dir), registryParams(dir)} {
 		c.PersistentFlags().StringVarP(dir, "dir", "d", defaultRegistryDir, "the registry's folder")
 		cmd.AddCommand(c)
 	}

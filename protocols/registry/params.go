@@ -36,6 +36,10 @@ type Params struct {
 	// Registries are more addresses, HOST:PORT, at which the registry is reached,
 	// beside the one that a node joined by.
 	Registries []string `json:"registries"`
+	// Origins is how nodes take routes whose origin no claim proves.
+	Origins Origins `json:"origins"`
+	// Rights are what some nodes may announce beside their own prefixes.
+	Rights []Right `json:"rights"`
 }
 
 // Liveness says how often a link is probed: at InUse while it carries traffic,
@@ -98,6 +102,8 @@ func DefaultParams(a *cert.Authority) Params {
 			Sessions: 4096, SessionIdle: Duration(120 * time.Second), QueueBytes: 64 << 10, Routes: 16384, LANLinks: 8,
 		},
 		Registries: []string{},
+		Origins:    OriginsPrefer,
+		Rights:     []Right{},
 	}
 }
 
@@ -138,6 +144,9 @@ func (p Params) Check() error {
 		if _, err := ParseHostPort(at); err != nil {
 			return fmt.Errorf("%w: registries: %w", ErrParams, err)
 		}
+	}
+	if err := p.checkRights(); err != nil {
+		return err
 	}
 	return p.checkClasses()
 }

@@ -236,7 +236,7 @@ func TestSettings(t *testing.T) {
 func TestSettingsSetThemselves(t *testing.T) {
 	p := registry.DefaultParams(issuer(t).Authority)
 	all, err := p.Settings()
-	if err != nil || len(all) != 19 {
+	if err != nil || len(all) != 21 {
 		t.Fatalf("%d settings: %v, %v", len(all), all, err)
 	}
 	var q registry.Params

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -90,9 +91,14 @@ func decodeParams(body []byte) (Params, error) {
 	if err := json.Unmarshal(body, &p); err != nil {
 		return p, fmt.Errorf("%w: %w", ErrParams, err)
 	}
+	// What a version of before there were any does not say.
 	if p.Registries == nil {
-		p.Registries = []string{} // a version of before there were any
+		p.Registries = []string{}
 	}
+	if p.Rights == nil {
+		p.Rights = []Right{}
+	}
+	p.Origins = cmp.Or(p.Origins, OriginsPrefer)
 	return p, p.Check()
 }
 
@@ -188,12 +194,14 @@ func (p Params) With(c Setting) (Params, error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
-	p.Classes, p.Registries = slices.Clone(p.Classes), slices.Clone(p.Registries)
+	p.Classes, p.Registries, p.Rights = slices.Clone(p.Classes), slices.Clone(p.Registries), slices.Clone(p.Rights)
 	switch key { // or the decoder would write into the array that is there
 	case "classes":
 		p.Classes = nil
 	case "registries":
 		p.Registries = nil
+	case "rights":
+		p.Rights = nil
 	}
 	if err := d.Decode(&p); err != nil {
 		return p, fmt.Errorf("%w: %s=%s: %w", ErrParams, key, value, err)
