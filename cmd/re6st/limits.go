@@ -22,6 +22,7 @@ import (
 	"re6st/hw/throttle"
 	"re6st/protocols/babel"
 	"re6st/protocols/cert"
+	"re6st/protocols/claim"
 	"re6st/protocols/discovery"
 	"re6st/protocols/fabric"
 	"re6st/protocols/inbound"
@@ -50,6 +51,7 @@ func allLimits() []limitsOf {
 		{"protocols/cert", cert.Limits()},
 		{"protocols/babel", babel.Limits()},
 		{"protocols/rib", rib.Limits()},
+		{"protocols/claim", claim.Limits()},
 		{"protocols/tunnelplan", tunnelplan.Caps()},
 		{"protocols/peer", peer.Limits()},
 		{"protocols/discovery", discovery.Limits()},

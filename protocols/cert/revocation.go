@@ -162,11 +162,16 @@ func (l *RevocationList) Supersedes(held *RevocationList) bool {
 // Revokes tells whether a certificate counts no more: it is on the list, or its
 // node is. A nil list revokes nothing.
 func (l *RevocationList) Revokes(id *Identity) bool {
+	return l.RevokesSerial(id.ID, id.Certificate.SerialNumber)
+}
+
+// RevokesSerial is Revokes for who has kept no more of a certificate than this.
+func (l *RevocationList) RevokesSerial(id addr.NodeID, serial *big.Int) bool {
 	if l == nil {
 		return false
 	}
-	_, gone := l.nodes[id.ID]
-	return gone || l.serials[id.Certificate.SerialNumber.String()]
+	_, gone := l.nodes[id]
+	return gone || l.serials[serial.String()]
 }
 
 // Node is the revocation of a node; false where it is none of the list's, or the
