@@ -18,6 +18,7 @@ type bench struct {
 	now       time.Time
 	router    *babel.Router
 	cfgs      map[babel.InterfaceID]babel.Interface
+	costs     map[babel.InterfaceID]babel.LinkCost // wired, unless said
 	neighbors map[babel.NeighborKey]*babel.Neighbor
 	sent      []sent
 	routes    map[rib.Key]rib.Route
@@ -45,10 +46,10 @@ func newBench(t *testing.T) *bench { return newBenchWith(t, nil) }
 // newBenchWith is a bench that judges origins.
 func newBenchWith(t *testing.T, origins func(babel.Announcement) babel.Standing) *bench {
 	b := &bench{
-		t: t, now: epoch, cfgs: map[babel.InterfaceID]babel.Interface{}, neighbors: map[babel.NeighborKey]*babel.Neighbor{},
+		t: t, now: epoch, cfgs: map[babel.InterfaceID]babel.Interface{}, costs: map[babel.InterfaceID]babel.LinkCost{}, neighbors: map[babel.NeighborKey]*babel.Neighbor{},
 		routes: map[rib.Key]rib.Route{}, refused: map[babel.Reason]int{},
 	}
-	r, err := babel.NewRouter(babel.Config{Self: nodeID(0), RouterID: selfID, Seqno: 1000, Locators: locators, Rand: rand.New(rand.NewSource(1)), Origins: origins})
+	r, err := babel.NewRouter(babel.Config{Self: nodeID(0), RouterID: selfID, Seqno: 1000, Locators: locators, Rand: rand.New(rand.NewSource(1)), Origins: origins, Epoch: epoch.Add(-time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +82,7 @@ func (b *bench) silent(id babel.InterfaceID, i int) babel.NeighborKey {
 	b.t.Helper()
 	key := babel.NeighborKey{Interface: id, Addr: nodeID(i).LinkLocal()}
 	cfg := b.cfgs[id]
-	n, err := babel.NewNeighbor(babel.NeighborConfig{Addr: key.Addr, Local: cfg.Local, Fabric: cfg.Fabric, Peer: nodeID(i), Locators: locators})
+	n, err := babel.NewNeighbor(babel.NeighborConfig{Addr: key.Addr, Local: cfg.Local, Fabric: cfg.Fabric, Peer: nodeID(i), Locators: locators, Cost: b.costs[id], Epoch: epoch.Add(-time.Hour)})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package babel
 import (
 	"fmt"
 	"net/netip"
+	"time"
 
 	"re6st/protocols/rib"
 )
@@ -68,7 +69,7 @@ func (Refused) isEvent()        {}
 
 // NeighborEvent is what a Neighbor checked and hands up to Router.Handle:
 // Updates, RouteRequested, SeqnoRequested, AckRequested, Acked, CostChanged,
-// Expired, Refused. The driver looks at Expired, and hands on all.
+// TimesHeard, Expired, Refused. The driver looks at Expired, and hands on all.
 type NeighborEvent interface{ isNeighborEvent() }
 
 // Updates are the checked Updates of one packet, in their order.
@@ -90,6 +91,13 @@ type Acked struct{ Ack }
 // it costs, which the neighbor is told by IHU. Infinity is a dead link.
 type CostChanged struct{ Cost, Rxcost uint16 }
 
+// TimesHeard is when the neighbor's last Hello was Sent by its clock, and Received by
+// ours, at At: the next IHU tells it so (RFC 9616 section 3.2).
+type TimesHeard struct {
+	Sent, Received Timestamp
+	At             time.Time
+}
+
 // Expired says that nothing was heard of the neighbor for 16 hellos: the Router
 // forgets it, the driver ends its Neighbor. Fabric neighbors never do.
 type Expired struct{}
@@ -100,6 +108,7 @@ func (SeqnoRequested) isNeighborEvent() {}
 func (AckRequested) isNeighborEvent()   {}
 func (Acked) isNeighborEvent()          {}
 func (CostChanged) isNeighborEvent()    {}
+func (TimesHeard) isNeighborEvent()     {}
 func (Expired) isNeighborEvent()        {}
 func (Refused) isNeighborEvent()        {}
 

@@ -23,6 +23,7 @@ type Config struct {
 	// Origins judges whether a route comes from who may announce it; nil: all do.
 	// Rejudge tells that it would judge otherwise by now.
 	Origins func(Announcement) Standing
+	Epoch    time.Time    // when the clock of timestamps was 0; a time of the same clock as now's
 }
 
 // Interface describes where Babel is spoken.
@@ -44,7 +45,12 @@ type Interface struct {
 	PointToPoint bool
 	// NoDefault keeps default routes to this router: it would not forward what
 	// followed them from there.
-	NoDefault     bool
+	NoDefault bool
+	// Unicast has Multicast only find neighbors: Hellos go to the group and to each
+	// neighbor, all else to each neighbor.
+	Unicast bool
+	// Timestamps are sent, so that the round trip is measured (RFC 9616).
+	Timestamps    bool
 	MaxPacket     int            // bytes of Babel that fit; 0 is DefaultPacket
 	HelloInterval time.Duration  // 0 is HelloInterval
 	Topologies    []rib.Topology // that a fabric link belongs to beside 0
@@ -106,6 +112,7 @@ type neighbor struct {
 	staleUntil   time.Time
 	missed       bool  // the link was dead for a while: ask for what was missed
 	queue        []TLV // to this one
+	times        TimesHeard
 }
 
 // NewRouter is a router without interfaces.
@@ -138,6 +145,8 @@ func (r *Router) AddInterface(now time.Time, id InterfaceID, cfg Interface) erro
 		return fmt.Errorf("%w: %d: %s is not a link-local address without zone", ErrInterface, id, cfg.Local)
 	case cfg.MaxPacket != 0 && (cfg.MaxPacket < MinPacket || cfg.MaxPacket > MaxPacket):
 		return fmt.Errorf("%w: %d: packets of %d bytes, want %d to %d", ErrInterface, id, cfg.MaxPacket, MinPacket, MaxPacket)
+	case cfg.Timestamps && (cfg.Fabric || r.cfg.Epoch.IsZero()):
+		return fmt.Errorf("%w: %d: timestamps need a kernel interface and an epoch", ErrInterface, id)
 	}
 	if cfg.MaxPacket == 0 {
 		cfg.MaxPacket = DefaultPacket
@@ -270,6 +279,8 @@ func (r *Router) Handle(now time.Time, key NeighborKey, event NeighborEvent) {
 		n.iface.acked(e.Opaque)
 	case CostChanged:
 		r.handleCost(now, n, e)
+	case TimesHeard:
+		n.times = e
 	case Expired:
 		r.dropNeighbor(now, n, CauseSilent)
 	case Refused:

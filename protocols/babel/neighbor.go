@@ -15,6 +15,8 @@ type NeighborConfig struct {
 	Fabric   bool         // the interface is a fabric link
 	Peer     addr.NodeID  // the node at the other end of a fabric link
 	Locators netip.Prefix // the network's locator range
+	Cost     LinkCost     // how the links of a kernel interface are judged
+	Epoch    time.Time    // as the Router's
 }
 
 // Neighbor is what is known of one neighbor on one interface: what was heard of
@@ -29,7 +31,8 @@ type Neighbor struct {
 	txcost             uint16
 	ihuDeadline        time.Time // when txcost becomes Infinity; zero: never
 	link               uint16    // cost of a fabric link as the fabric knows it
-	cost, rxcost       uint16    // as reported last
+	rtt                roundTrip
+	cost, rxcost       uint16 // as reported last
 	expired            bool
 	refused            [reasons]int
 	events             []NeighborEvent
@@ -44,6 +47,13 @@ func NewNeighbor(cfg NeighborConfig) (*Neighbor, error) {
 	case cfg.Fabric && cfg.Peer.IsZero():
 		return nil, fmt.Errorf("%w: %s on a fabric link needs the peer's node id", ErrNeighbor, cfg.Addr)
 	}
+	var err error
+	if cfg.Cost, err = cfg.Cost.withDefaults(); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrNeighbor, cfg.Addr, err)
+	}
+	if cfg.Cost.MeasuresRTT() && cfg.Epoch.IsZero() {
+		return nil, fmt.Errorf("%w: %s: to measure the round trip takes an epoch", ErrNeighbor, cfg.Addr)
+	}
 	n := &Neighbor{cfg: cfg, txcost: Infinity, link: Infinity, cost: Infinity, rxcost: Infinity}
 	if cfg.Fabric {
 		n.txcost = BaseCost // the fabric sees both directions; an IHU can only take it away
@@ -54,6 +64,12 @@ func NewNeighbor(cfg NeighborConfig) (*Neighbor, error) {
 // HandlePacket takes in a packet. The error, ErrPacket or ErrFrom, is for the
 // log: the packet is counted as refused and left no other trace.
 func (n *Neighbor) HandlePacket(now time.Time, from netip.Addr, packet []byte) error {
+	return n.HandleReceived(now, now, from, packet)
+}
+
+// HandleReceived is HandlePacket of a packet that came some time ago, and waited: the
+// round trip is measured by when it came.
+func (n *Neighbor) HandleReceived(now, received time.Time, from netip.Addr, packet []byte) error {
 	if from.WithZone("") != n.cfg.Addr {
 		n.refused[RefusedPacket]++
 		return fmt.Errorf("%w: from %s, want %s", ErrFrom, from, n.cfg.Addr)
@@ -65,6 +81,8 @@ func (n *Neighbor) HandlePacket(now time.Time, from netip.Addr, packet []byte) e
 		return err
 	}
 	var updates []Update
+	var hello Hello
+	var ihu IHU
 	for _, t := range tlvs {
 		switch t := t.(type) {
 		case AckRequest:
@@ -73,8 +91,13 @@ func (n *Neighbor) HandlePacket(now time.Time, from netip.Addr, packet []byte) e
 			n.events = append(n.events, Acked{t})
 		case Hello:
 			n.handleHello(now, t)
+			if t.Sent != 0 {
+				hello = t
+			}
 		case IHU:
-			n.handleIHU(now, t)
+			if n.handleIHU(now, t); n.isFor(t) {
+				ihu = t
+			}
 		case Update:
 			if n.accepts(t) {
 				updates = append(updates, t)
@@ -85,6 +108,7 @@ func (n *Neighbor) HandlePacket(now time.Time, from netip.Addr, packet []byte) e
 			n.events = append(n.events, SeqnoRequested{t})
 		}
 	}
+	n.handleTimes(received, hello, ihu)
 	// The cost first: what the Updates lead to depends on it.
 	n.evaluate()
 	if len(updates) > 0 {
@@ -106,11 +130,16 @@ func (n *Neighbor) handleHello(now time.Time, h Hello) {
 }
 
 func (n *Neighbor) handleIHU(now time.Time, ihu IHU) {
-	if ihu.Address.IsValid() && ihu.Address != n.cfg.Local {
+	if !n.isFor(ihu) {
 		return
 	}
 	n.txcost = ihu.Rxcost
 	n.ihuDeadline = now.Add(time.Duration(ihuHold * float64(ihu.Interval)))
+}
+
+// isFor tells whether an IHU is for this node.
+func (n *Neighbor) isFor(ihu IHU) bool {
+	return !ihu.Address.IsValid() || ihu.Address == n.cfg.Local
 }
 
 // HandleLink says whether a fabric link lives, and its round trip time.
@@ -148,6 +177,7 @@ func (n *Neighbor) HandleTimeout(now time.Time) {
 			n.txcost = BaseCost
 		}
 	}
+	n.rtt.timeout(now)
 	n.evaluate()
 	heard := n.multicast.vector != 0 || n.unicast.vector != 0
 	if !n.cfg.Fabric && !heard && !n.expired && n.multicast.interval+n.unicast.interval > 0 {
@@ -159,7 +189,7 @@ func (n *Neighbor) HandleTimeout(now time.Time) {
 // NextTimeout is when HandleTimeout wants to be called; false for never.
 func (n *Neighbor) NextTimeout() (time.Time, bool) {
 	var next time.Time
-	for _, t := range []time.Time{n.multicast.deadline, n.unicast.deadline, n.ihuDeadline} {
+	for _, t := range []time.Time{n.multicast.deadline, n.unicast.deadline, n.ihuDeadline, n.rtt.expires} {
 		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
 			next = t
 		}
@@ -175,8 +205,11 @@ func (n *Neighbor) evaluate() {
 		if rxcost = n.link; n.txcost != Infinity {
 			cost = n.link
 		}
-	case n.multicast.usable() || n.unicast.usable():
-		rxcost, cost = BaseCost, max(n.txcost, 1)
+	default:
+		rxcost = n.cfg.Cost.rxcost(&n.multicast, &n.unicast)
+		if cost = n.cfg.Cost.cost(n.txcost, rxcost); cost != Infinity {
+			cost = uint16(min(uint32(cost)+uint32(n.rtt.penalty), Infinity-1))
+		}
 	}
 	if cost != n.cost || rxcost != n.rxcost {
 		n.cost, n.rxcost = cost, rxcost
@@ -203,9 +236,11 @@ func (n *Neighbor) Drain(do func(NeighborEvent)) {
 type NeighborStatus struct {
 	MulticastHistory, UnicastHistory uint16 // the latest Hello is the highest bit
 	Txcost, Rxcost, Cost             uint16
+	RTT                              time.Duration // smoothed, of a kernel interface; 0: not known
+	RTTPenalty                       uint16        // of it, in Cost
 }
 
 // Status is for the operator.
 func (n *Neighbor) Status() NeighborStatus {
-	return NeighborStatus{n.multicast.vector, n.unicast.vector, n.txcost, n.rxcost, n.cost}
+	return NeighborStatus{n.multicast.vector, n.unicast.vector, n.txcost, n.rxcost, n.cost, n.rtt.smoothed, n.rtt.penalty}
 }

@@ -14,13 +14,13 @@ func (r *Router) hello(now time.Time, i *iface) {
 		i.queue = append(i.queue, Hello{Seqno: i.nextHello(), Interval: i.HelloInterval})
 	}
 	for _, n := range i.neighbors {
-		if !i.Multicast {
+		if !i.Multicast || i.Unicast {
 			n.queue = append(n.queue, Hello{Unicast: true, Seqno: n.nextHello(), Interval: i.HelloInterval})
 		}
 		if i.hellos%ihuHellos != 0 {
 			continue
 		}
-		if i.Multicast {
+		if i.Multicast && !i.Unicast {
 			i.queue = append(i.queue, r.ihu(n))
 		} else {
 			n.queue = append(n.queue, r.ihu(n))
@@ -49,15 +49,14 @@ func (r *Router) finish(now time.Time) {
 	r.cause = CauseUnfeasible
 	for _, i := range r.interfaces {
 		r.flush(now, i)
+		shared := i.queue
 		if i.Multicast {
-			r.send(i, netip.Addr{}, i.queue)
+			var group []TLV
+			group, shared = i.toGroup()
+			r.send(now, i, netip.Addr{}, group)
 		}
 		for _, n := range i.neighbors {
-			tlvs := n.queue
-			if !i.Multicast {
-				tlvs = append(tlvs, i.queue...)
-			}
-			r.send(i, n.key.Addr, tlvs)
+			r.send(now, i, n.key.Addr, append(n.queue, shared...))
 			clear(n.queue)
 			n.queue = n.queue[:0]
 		}
@@ -66,9 +65,28 @@ func (r *Router) finish(now time.Time) {
 	}
 }
 
-func (r *Router) send(i *iface, to netip.Addr, tlvs []TLV) {
+// toGroup parts the queue of an interface with multicast in what goes to the group, and
+// what to each neighbor.
+func (i *iface) toGroup() (group, each []TLV) {
+	if !i.Unicast {
+		return i.queue, nil
+	}
+	for _, t := range i.queue {
+		if _, ok := t.(Hello); ok {
+			group = append(group, t)
+		} else {
+			each = append(each, t)
+		}
+	}
+	return group, each
+}
+
+func (r *Router) send(now time.Time, i *iface, to netip.Addr, tlvs []TLV) {
 	if len(tlvs) == 0 || r.retracted {
 		return
+	}
+	if i.Timestamps {
+		r.timestamp(now, i, tlvs)
 	}
 	e := Encoder{From: i.Local, Fabric: i.Fabric, Max: i.MaxPacket}
 	for len(tlvs) > 0 {
@@ -83,4 +101,27 @@ func (r *Router) send(i *iface, to netip.Addr, tlvs []TLV) {
 		}
 		tlvs = tlvs[n:]
 	}
+}
+
+// timestamp puts the time into Hellos, and what the neighbor's Hello said into IHUs.
+func (r *Router) timestamp(now time.Time, i *iface, tlvs []TLV) {
+	for at, t := range tlvs {
+		switch t := t.(type) {
+		case Hello:
+			t.Sent = timestamp(r.cfg.Epoch, now)
+			tlvs[at] = t
+		case IHU:
+			if n := r.neighbors[NeighborKey{i.id, t.Address}]; n != nil && now.Sub(n.times.At) < maxTimestampAge {
+				t.Origin, t.Received = n.times.Sent, n.times.Received
+				tlvs[at] = t
+			}
+		}
+	}
+}
+
+// Stamp writes now into the Hellos of a packet that Send brought, where they have a
+// timestamp. The driver calls it as late as it can: what passes until the packet is
+// on its way counts as round trip.
+func (r *Router) Stamp(now time.Time, packet []byte) {
+	stampHellos(packet, timestamp(r.cfg.Epoch, now))
 }

@@ -54,11 +54,12 @@ const (
 	typeSeqnoRequest = 10
 )
 
-// Sub-TLV types (section 4.7; RFC 9079 section 7). A receiver that does not
+// Sub-TLV types (section 4.7; RFC 9079 section 7; RFC 9616 section 6). A receiver that does not
 // know one with the mandatory bit ignores the whole TLV.
 const (
 	subPad1         = 0
 	subPadN         = 1
+	subTimestamp    = 3
 	mandatory       = 0x80
 	subSourcePrefix = 128
 	// subFabric is ours, of the range for experiments. It carries the topology
@@ -101,6 +102,7 @@ type Hello struct {
 	Unicast  bool // counted per neighbor and not per interface
 	Seqno    uint16
 	Interval time.Duration
+	Sent     Timestamp // of its packet, by the sender's clock
 }
 
 // IHU ("I heard you") tells the neighbor at Address, or whoever reads it where
@@ -109,6 +111,9 @@ type IHU struct {
 	Address  netip.Addr
 	Rxcost   uint16
 	Interval time.Duration
+	// Origin is what Sent of the neighbor's last Hello was, and Received when that came,
+	// by the sender's clock; both or neither are there.
+	Origin, Received Timestamp
 }
 
 // Update announces, or with Metric Infinity retracts, one route. The zero

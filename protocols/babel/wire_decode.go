@@ -75,10 +75,9 @@ func (d *decoder) tlv(typ uint8, b []byte) (t TLV, ok bool) {
 	case typeAck:
 		t, ok = Ack{Opaque: u16(b)}, d.plain(b[2:])
 	case typeHello:
-		t, ok = Hello{u16(b)&flagUnicast != 0, u16(b[2:]), getInterval(u16(b[4:]))}, d.plain(b[6:])
+		return d.hello(b)
 	case typeIHU:
-		a, rest, known := d.address(b[0], b[6:])
-		t, ok = IHU{a, u16(b[2:]), getInterval(u16(b[4:]))}, known && u16(b[4:]) != 0 && d.plain(rest)
+		return d.ihu(b)
 	case typeRouterID:
 		d.routerID = RouterID(b[2:10])
 		return nil, d.plain(b[10:])
@@ -95,6 +94,32 @@ func (d *decoder) tlv(typ uint8, b []byte) (t TLV, ok bool) {
 		return nil, false
 	}
 	return t, true
+}
+
+func (d *decoder) hello(b []byte) (TLV, bool) {
+	u16 := binary.BigEndian.Uint16
+	s, ok := d.subTLVs(b[6:], aeWildcard)
+	if !ok || s.source.IsValid() || s.fabric {
+		return nil, false
+	}
+	return Hello{u16(b)&flagUnicast != 0, u16(b[2:]), getInterval(u16(b[4:])), s.times[0]}, true
+}
+
+func (d *decoder) ihu(b []byte) (TLV, bool) {
+	u16 := binary.BigEndian.Uint16
+	a, rest, ok := d.address(b[0], b[6:])
+	if !ok || u16(b[4:]) == 0 {
+		return nil, false
+	}
+	s, ok := d.subTLVs(rest, aeWildcard)
+	if !ok || s.source.IsValid() || s.fabric {
+		return nil, false
+	}
+	ihu := IHU{Address: a, Rxcost: u16(b[2:]), Interval: getInterval(u16(b[4:]))}
+	if s.times[0] != 0 && s.times[1] != 0 {
+		ihu.Origin, ihu.Received = s.times[0], s.times[1]
+	}
+	return ihu, true
 }
 
 // plain reads sub-TLVs where none of those we know belong.
@@ -250,6 +275,7 @@ type subTLVs struct {
 	fabric   bool
 	topology rib.Topology
 	egress   addr.NodeID
+	times    [2]Timestamp // of a Timestamp sub-TLV, as many as it has
 }
 
 // subTLVs reads the sub-TLVs of a TLV about a prefix with the encoding ae. It
@@ -281,6 +307,10 @@ func (d *decoder) subTLVs(b []byte, ae uint8) (s subTLVs, ok bool) {
 			}
 			s.fabric, s.topology = true, rib.Topology(body[0])
 			copy(s.egress[:], body[1:])
+		case typ == subTimestamp:
+			for i := range min(len(s.times), len(body)/4) {
+				s.times[i] = Timestamp(binary.BigEndian.Uint32(body[4*i:]))
+			}
 		case typ&mandatory != 0:
 			return s, false
 		}

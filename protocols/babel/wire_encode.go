@@ -3,6 +3,7 @@ package babel
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"re6st/protocols/rib"
 )
@@ -82,13 +83,17 @@ func (p *packing) append(t TLV) {
 		if t.Unicast {
 			flags = flagUnicast
 		}
-		p.tlv(typeHello, func() { p.u16(flags, t.Seqno, putInterval(t.Interval)) })
+		p.tlv(typeHello, func() {
+			p.u16(flags, t.Seqno, putInterval(t.Interval))
+			p.timestamps(t.Sent)
+		})
 	case IHU:
 		ae, b := encodeAddress(t.Address)
 		p.tlv(typeIHU, func() {
 			p.buf = append(p.buf, ae, 0)
 			p.u16(t.Rxcost, putInterval(t.Interval))
 			p.buf = append(p.buf, b...)
+			p.timestamps(t.Origin, t.Received)
 		})
 	case Update:
 		if p.carries(t.Topology) {
@@ -102,6 +107,18 @@ func (p *packing) append(t TLV) {
 		if p.carries(t.Topology) {
 			p.seqnoRequest(t)
 		}
+	}
+}
+
+// timestamps appends a Timestamp sub-TLV, unless there is none. It is the only one of its TLV: babeld
+// before 1.12.2 takes the type of the first for that of all.
+func (p *packing) timestamps(ts ...Timestamp) {
+	if slices.Contains(ts, 0) {
+		return
+	}
+	p.buf = append(p.buf, subTimestamp, uint8(4*len(ts)))
+	for _, t := range ts {
+		p.buf = binary.BigEndian.AppendUint32(p.buf, uint32(t))
 	}
 }
 

@@ -51,6 +51,11 @@ func TestEveryTLVHasItsBytes(t *testing.T) {
 		{"4.6.4 acknowledgment", false, babel.Ack{Opaque: 0x1234}, "0302 1234"},
 		{"4.6.5 hello", false, babel.Hello{Seqno: 7, Interval: 4 * time.Second}, "0406 0000 0007 0190"},
 		{"4.6.5 unscheduled unicast hello", false, babel.Hello{Unicast: true, Seqno: 7}, "0406 8000 0007 0000"},
+		{"RFC 9616 hello", false, babel.Hello{Seqno: 7, Interval: 4 * time.Second, Sent: 0x01020304}, "040c 0000 0007 0190 0304 01020304"},
+		{
+			"RFC 9616 IHU", false, babel.IHU{Address: selfLL, Rxcost: 96, Interval: time.Second, Origin: 0x01020304, Received: 0x05060708},
+			"0518 0300 0060 0064 000000000000000a 0308 01020304 05060708",
+		},
 		{"4.6.6 IHU to all", false, babel.IHU{Rxcost: 96, Interval: time.Second}, "0506 0000 0060 0064"},
 		{"4.6.6 IHU, link-local", false, babel.IHU{Address: selfLL, Rxcost: 96, Interval: time.Second}, "050e 0300 0060 0064 000000000000000a"},
 		{"4.6.6 IHU, IPv4", false, babel.IHU{Address: netip.MustParseAddr("10.0.0.1"), Rxcost: 96, Interval: time.Second}, "050a 0100 0060 0064 0a000001"},
@@ -170,6 +175,8 @@ func TestParserStateOfSection4_5(t *testing.T) {
 
 func TestWhatIsIgnoredAndWhatIsSkipped(t *testing.T) {
 	hello := babel.Hello{Seqno: 7, Interval: 4 * time.Second}
+	stamped := hello
+	stamped.Sent = 0x01020304
 	for _, c := range []struct {
 		name, tlvs string
 		want       []babel.TLV
@@ -178,7 +185,10 @@ func TestWhatIsIgnoredAndWhatIsSkipped(t *testing.T) {
 		{"padding", "00 00 0103 000000 0406 0000 0007 0190", []babel.TLV{hello}, 0},
 		{"unknown TLV", "c803 010203 0406 0000 0007 0190", []babel.TLV{hello}, 0},
 		{"authentication of RFC 8967", "1106 00000001 aaaa 0406 0000 0007 0190", []babel.TLV{hello}, 0},
-		{"timestamp of RFC 9616", "040c 0000 0007 0190 0304 01020304", []babel.TLV{hello}, 0},
+		{"short timestamp of RFC 9616", "0409 0000 0007 0190 0301 01", []babel.TLV{hello}, 0},
+		{"timestamp behind padding", "040f 0000 0007 0190 0101 00 0304 01020304", []babel.TLV{stamped}, 0},
+		{"timestamp with more behind it", "040e 0000 0007 0190 0306 01020304 ffff", []babel.TLV{stamped}, 0},
+		{"one timestamp in an IHU", "050c 0000 0060 0064 0304 01020304", []babel.TLV{babel.IHU{Rxcost: 96, Interval: time.Second}}, 0},
 		{"sub-TLV padding", "040b 0000 0007 0190 00 0102 0000", []babel.TLV{hello}, 0},
 		{"unknown mandatory sub-TLV", "0408 0000 0007 0190 e000", nil, 1},
 		{"sub-TLV past the end", "0408 0000 0007 0190 0305", nil, 1},
@@ -247,7 +257,7 @@ func randomTLVs(rnd *rand.Rand, n int, fabric bool) (tlvs []babel.TLV) {
 		seqno, interval := uint16(rnd.Intn(65536)), time.Duration(1+rnd.Intn(65535))*10*time.Millisecond
 		switch rnd.Intn(8) {
 		case 0:
-			tlvs = append(tlvs, babel.Hello{Unicast: rnd.Intn(2) == 0, Seqno: seqno, Interval: interval})
+			tlvs = append(tlvs, babel.Hello{Unicast: rnd.Intn(2) == 0, Seqno: seqno, Interval: interval, Sent: babel.Timestamp(rnd.Intn(2)) * 0x01020304})
 		case 1:
 			tlvs = append(tlvs, babel.IHU{Address: []netip.Addr{{}, selfLL, netip.MustParseAddr("2001:db8::1")}[rnd.Intn(3)], Rxcost: seqno, Interval: interval})
 		case 2:
