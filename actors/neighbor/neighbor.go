@@ -23,7 +23,7 @@ type neighbor struct {
 
 // machine is what a neighbor drives: babel.Neighbor.
 type machine interface {
-	HandlePacket(now time.Time, from netip.Addr, packet []byte) error
+	HandleReceived(now, received time.Time, from netip.Addr, packet []byte) error
 	HandleLink(now time.Time, up bool, rtt time.Duration)
 	HandleTimeout(now time.Time)
 	NextTimeout() (time.Time, bool)
@@ -95,7 +95,7 @@ func (n *neighbor) Handle(ctx *system.Context[neighborMessage], m neighborMessag
 	switch m := m.(type) {
 	case received:
 		taken = m.slots
-		if err := n.machine.HandlePacket(now, n.sender(m.packet), m.body); err != nil {
+		if err := n.machine.HandleReceived(now, m.at, n.sender(m.packet), m.body); err != nil {
 			ctx.Log().Debug("babel packet refused", "error", err)
 		}
 	case linkRTT:

@@ -28,6 +28,7 @@ type router struct {
 	kept     *memory
 	ctx      *system.Context[Message]
 	babel    *babel.Router
+	epoch    time.Time // of Babel's timestamps
 	table    *rib.Table
 	timer    *system.Timer
 	show     *system.Timer // the next time that the table is shown
@@ -54,7 +55,7 @@ type child struct {
 
 // Start begins to route over the links that are up.
 func (r *router) Start(ctx *system.Context[Message]) error {
-	r.ctx = ctx
+	r.ctx, r.epoch = ctx, ctx.Now()
 	r.links = map[babel.InterfaceID]Link{}
 	r.kernel = map[babel.InterfaceID]*trusted{}
 	r.children = map[babel.NeighborKey]*child{}
@@ -63,7 +64,7 @@ func (r *router) Start(ctx *system.Context[Message]) error {
 	var err error
 	r.babel, err = babel.NewRouter(babel.Config{
 		Self: r.cfg.Self, RouterID: r.cfg.RouterID, Seqno: r.cfg.Seqno(), Locators: r.cfg.Locators,
-		Rand: rand.New(randSource{ctx.Rand()}),
+		Rand: rand.New(randSource{ctx.Rand()}), Epoch: r.epoch,
 	})
 	if err != nil {
 		return &system.Fault{Op: "router", Kind: system.BadConfig, Err: err}

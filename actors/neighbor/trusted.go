@@ -128,6 +128,7 @@ func (t *trusted) read(id babel.InterfaceID, p *system.Pump[Message]) error {
 // sendTrusted sends on an interface of the kernel, and notes where that is gone, or
 // has our address no more.
 func (r *router) sendTrusted(t *trusted, e babel.Send) {
+	r.babel.Stamp(r.ctx.Now(), e.Packet)
 	err := t.conn.Write(e.To, e.Packet)
 	if err == nil {
 		return
@@ -172,7 +173,7 @@ func (r *router) neighborOn(t *trusted, key babel.NeighborKey) error {
 		return err
 	}
 	name := fmt.Sprintf("%s.%s.%d", key.Addr, t.name, r.ctx.Rand().Uint32())
-	cfg := babel.NeighborConfig{Addr: key.Addr, Local: t.conn.Local(), Locators: r.cfg.Locators}
+	cfg := babel.NeighborConfig{Addr: key.Addr, Local: t.conn.Local(), Locators: r.cfg.Locators, Epoch: r.epoch}
 	err := r.addChild(name, key, cfg, nil, make(chan packet, inboxSize))
 	if err != nil {
 		r.babel.RemoveNeighbor(r.ctx.Now(), key)

@@ -29,11 +29,11 @@ const bomb = "bomb"
 // fragile is a machine that a bomb kills.
 type fragile struct{ machine }
 
-func (f fragile) HandlePacket(now time.Time, from netip.Addr, packet []byte) error {
+func (f fragile) HandleReceived(now, received time.Time, from netip.Addr, packet []byte) error {
 	if string(packet) == bomb {
 		panic(bomb)
 	}
-	return f.machine.HandlePacket(now, from, packet)
+	return f.machine.HandleReceived(now, received, from, packet)
 }
 
 // world is some routers in virtual time, and the links between them.

@@ -1,12 +1,14 @@
 // Package babel is the Babel routing protocol: RFC 8966, with the source-specific
-// routes of RFC 9079 (sub-TLV and keys) and the MACs of RFC 8967, over sealed links
-// of the fabric and over kernel interfaces, where babeld and BIRD are neighbors too.
+// routes of RFC 9079 (sub-TLV and keys), the MACs of RFC 8967 and the round trips of
+// RFC 9616, over sealed links of the fabric and over kernel interfaces, where babeld
+// and BIRD are neighbors too.
 //
 //	  packet, Hello times, fabric's link state
 //	                |
 //	+---------------v----------------+   one for each neighbor, each may fail alone
 //	| Neighbor: decode, check, hello |   (wire_decode.go neighbor.go history.go policy.go)
-//	| history, txcost/rxcost -> cost |
+//	| history, txcost/rxcost, round  |   (cost.go rtt.go)
+//	| trip -> cost                   |
 //	+---------------+----------------+
 //	                | Updates, RouteRequested, SeqnoRequested, AckRequested, CostChanged
 //	+---------------v----------------+   one for each node, sole owner of the tables
@@ -38,7 +40,12 @@
 // The fabric knows whether a link lives, better and sooner than Hellos do: the
 // cost of a fabric link comes from Neighbor.HandleLink, 96 and 1 for each
 // millisecond of round trip, and a dead link costs Infinity at once. Kernel
-// interfaces follow the 2-out-of-3 rule (appendix A.2.1).
+// interfaces follow the 2-out-of-3 rule (appendix A.2.1), or, where they are
+// wireless, ETX (A.2.2); on tunnels the round trip, as timestamps tell it, adds a
+// penalty (RFC 9616) of up to 5000 unless told otherwise, so that a dozen of the
+// worst are as good as none. On the fabric the penalty stays at 1 a millisecond: the
+// link's own round trip is at hand without timestamps, and MaxLinkCost times
+// MaxDiameter must stay a metric.
 //
 // Routes that are lost are retracted at once, and a seqno request leaves for
 // each unfeasible candidate in the same packet; so a network is whole again
@@ -69,8 +76,10 @@
 //  3. On a link up, or the first packet from an unknown address on a Multicast
 //     interface: NewNeighbor and AddNeighbor. Give the Neighbor its packets and, on
 //     the fabric, HandleLink(up) at once; hand its events to Router.Handle. On
-//     Expired end it too; when the link is gone, HandleLink(down) and
-//     RemoveInterface.
+//     Expired end it too. Where the round trip counts (LinkCost.MeasuresRTT): set
+//     Timestamps, call Router.Stamp as the last thing before a packet is signed and
+//     sent, and HandleReceived with the time at the socket. When the link is gone,
+//     HandleLink(down) and RemoveInterface.
 //  4. When a Neighbor faulted: NeighborStale, and make it anew within a second.
 //  5. Call HandleTimeout of each machine at its NextTimeout, and Drain after each
 //     call of any other method.

@@ -42,6 +42,11 @@ type speaker struct {
 	neighbors map[netip.Addr]*babel.Neighbor
 	table     *rib.Table
 	capture   [][]byte
+	cost      babel.LinkCost
+	delay     time.Duration // of what it sends
+	late      []late
+	alter     func(packet []byte) []byte // of what it sends; nil: nothing
+	heard     func(babel.TLV)            // nil: nobody wants to know
 }
 
 const iid = babel.InterfaceID(1)
@@ -84,7 +89,7 @@ func babeld(t *testing.T, ns string, config ...string) (stop func()) {
 	dir := t.TempDir()
 	args := []string{"netns", "exec", ns, "babeld", "-I", filepath.Join(dir, "pid"), "-S", filepath.Join(dir, "state"), "-c", "/dev/null"}
 	for _, c := range config {
-		args = append(args, "-C", c)
+		args = append(args, "-C", strings.ReplaceAll(c, "DIR", dir))
 	}
 	cmd := exec.Command("ip", append(args, "yx")...)
 	var out bytes.Buffer
@@ -111,6 +116,13 @@ func babeld(t *testing.T, ns string, config ...string) (stop func()) {
 // newSpeaker opens the socket inside the namespace, on a thread of its own that
 // ends there.
 func newSpeaker(t *testing.T, ns string) *speaker {
+	s := openSpeaker(t, ns)
+	s.speak(babel.Interface{Multicast: true})
+	return s
+}
+
+// openSpeaker is a speaker that is silent until speak.
+func openSpeaker(t *testing.T, ns string) *speaker {
 	s := &speaker{t: t, neighbors: map[netip.Addr]*babel.Neighbor{}, table: rib.NewTable(locators)}
 	done := make(chan error)
 	go func() {
@@ -123,16 +135,65 @@ func newSpeaker(t *testing.T, ns string) *speaker {
 	t.Cleanup(func() { s.conn.Close() })
 	r, err := babel.NewRouter(babel.Config{
 		Self: nodeID(0), RouterID: babel.RouterID{1, 2, 3, 4, 5, 6, 7, 8}, Seqno: 100, Locators: locators,
-		Rand: rand.New(rand.NewSource(1)),
+		Rand: rand.New(rand.NewSource(1)), Epoch: began,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.router = r
-	if err := r.AddInterface(time.Now(), iid, babel.Interface{Ifindex: s.ifi.Index, Local: s.local, Multicast: true, HelloInterval: time.Second}); err != nil {
-		t.Fatal(err)
-	}
 	return s
+}
+
+// began is the epoch of all speakers.
+var began = time.Now()
+
+// speak begins with a Hello each second.
+func (s *speaker) speak(ifc babel.Interface) {
+	s.t.Helper()
+	ifc.Ifindex, ifc.Local, ifc.HelloInterval, ifc.Timestamps = s.ifi.Index, s.local, time.Second, s.cost.MeasuresRTT()
+	if err := s.router.AddInterface(time.Now(), iid, ifc); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// send puts a packet on the veth, after the delay.
+func (s *speaker) send(e babel.Send) {
+	to := &net.UDPAddr{IP: babel.Group.AsSlice(), Port: babel.Port, Zone: s.ifi.Name}
+	if e.To.IsValid() {
+		to.IP = e.To.AsSlice()
+	}
+	s.router.Stamp(time.Now(), e.Packet)
+	if s.alter != nil {
+		e.Packet = s.alter(e.Packet)
+	}
+	write := func() {
+		if _, err := s.conn.WriteTo(e.Packet, &ipv6.ControlMessage{IfIndex: s.ifi.Index, HopLimit: 1}, &net.UDPAddr{IP: to.IP, Port: to.Port}); err != nil {
+			s.t.Error("send: ", err)
+		}
+	}
+	if s.delay == 0 {
+		write()
+		return
+	}
+	s.late = append(s.late, late{time.Now().Add(s.delay), write})
+}
+
+// late is a packet that is delayed.
+type late struct {
+	at    time.Time
+	write func()
+}
+
+// sendLate sends what was delayed for long enough, and tells when more is due.
+func (s *speaker) sendLate(now, next time.Time) time.Time {
+	for len(s.late) > 0 && !now.Before(s.late[0].at) {
+		s.late[0].write()
+		s.late = s.late[1:]
+	}
+	if len(s.late) > 0 && s.late[0].at.Before(next) {
+		return s.late[0].at
+	}
+	return next
 }
 
 func (s *speaker) open(ns string) error {
@@ -171,13 +232,7 @@ func (s *speaker) settle(now time.Time) {
 	s.router.Drain(func(e babel.Event) {
 		switch e := e.(type) {
 		case babel.Send:
-			to := &net.UDPAddr{IP: babel.Group.AsSlice(), Port: babel.Port, Zone: s.ifi.Name}
-			if e.To.IsValid() {
-				to.IP = e.To.AsSlice()
-			}
-			if _, err := s.conn.WriteTo(e.Packet, &ipv6.ControlMessage{IfIndex: s.ifi.Index, HopLimit: 1}, &net.UDPAddr{IP: to.IP, Port: to.Port}); err != nil {
-				s.t.Error("send: ", err)
-			}
+			s.send(e)
 		case babel.RouteOffered:
 			if _, _, err := s.table.Offer(now, rib.OriginBabel, e.Route); err != nil {
 				s.t.Error(err)
@@ -193,8 +248,8 @@ func (s *speaker) settle(now time.Time) {
 // until runs both machines until done is true after some event.
 func (s *speaker) until(what string, done func() bool) {
 	s.t.Helper()
-	began := time.Now()
-	defer func() { s.t.Logf("%s after %s", what, time.Since(began)) }()
+	start := time.Now()
+	defer func() { s.t.Logf("%s after %s", what, time.Since(start)) }()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 40*time.Second)
 	defer cancel()
 	buf := make([]byte, 65536)
@@ -217,7 +272,7 @@ func (s *speaker) until(what string, done func() bool) {
 		if limit := now.Add(time.Second); !ok || next.After(limit) {
 			next = limit
 		}
-		s.conn.SetReadDeadline(next)
+		s.conn.SetReadDeadline(s.sendLate(now, next))
 		n, cm, from, err := s.conn.ReadFrom(buf)
 		now = time.Now()
 		if err == nil {
@@ -239,8 +294,13 @@ func (s *speaker) receive(now time.Time, from netip.AddrPort, cm *ipv6.ControlMe
 		return
 	}
 	s.capture = append(s.capture, bytes.Clone(packet))
+	if tlvs, _, err := babel.Decode(packet, a, false); err == nil && s.heard != nil {
+		for _, t := range tlvs {
+			s.heard(t)
+		}
+	}
 	if s.neighbors[a] == nil {
-		n, err := babel.NewNeighbor(babel.NeighborConfig{Addr: a, Local: s.local, Locators: locators})
+		n, err := babel.NewNeighbor(babel.NeighborConfig{Addr: a, Local: s.local, Locators: locators, Cost: s.cost, Epoch: began})
 		if err != nil {
 			s.t.Fatal(err)
 		}

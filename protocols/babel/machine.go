@@ -23,7 +23,7 @@ type Config struct {
 	// Origins judges whether a route comes from who may announce it; nil: all do.
 	// Rejudge tells that it would judge otherwise by now.
 	Origins func(Announcement) Standing
-	Epoch    time.Time    // when the clock of timestamps was 0; a time of the same clock as now's
+	Epoch   time.Time // when the clock of timestamps was 0; a time of the same clock as now's
 }
 
 // Interface describes where Babel is spoken.
