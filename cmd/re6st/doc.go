@@ -5,6 +5,7 @@
 //	re6st registry | join | node                      run a network
 //	re6st status | peers | tunnels | trace | ...      look at a node, over its socket
 //	re6st lab                                         a whole network on this machine
+//	re6st sim                                         thousands of nodes in virtual time
 //
 // Exit codes: 0 ok, 1 failed, 2 usage, 3 not running, 4 degraded, 5 denied.
 package main

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"re6st/cmd/lab"
+	"re6st/cmd/sim"
 )
 
 func main() { os.Exit(run()) }
@@ -36,7 +37,7 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(registryCommand(), joinCommand(), renewCommand(), nodeCommand(), lab.Command())
+	root.AddCommand(registryCommand(), joinCommand(), renewCommand(), nodeCommand(), lab.Command(), sim.Command())
 	root.AddCommand(
 		statusCommand(), peersCommand(), tunnelsCommand(), routesCommand(), actorsCommand(), eventsCommand(),
 		pingCommand(), traceCommand(), doctorCommand(), bugreportCommand(), reloadCommand(), debugCommand(), limitsCommand(),
