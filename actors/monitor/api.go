@@ -131,6 +131,8 @@ type Tunnel struct {
 	RTT          int64          `json:"rtt_us"` // smoothed; 0: not known yet
 	Sent         Traffic        `json:"sent"`
 	Received     Traffic        `json:"received"`
+	// ControlSent is what of Sent was control frames, by kind: babel, peer, probe, ...
+	ControlSent map[string]Traffic `json:"control_sent,omitempty"`
 	Dropped      uint64         `json:"dropped"`
 	Destinations int            `json:"destinations"` // nodes routed through it
 	// Rates since the answer before, of a caller that asks again and again; the node

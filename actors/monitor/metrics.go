@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -83,6 +84,7 @@ var (
 	mRTT        = gauge("link_rtt_seconds", "Smoothed round trip of a link.", "peer")
 	mSentBytes  = counter("link_sent_bytes_total", "Bytes of the frames sent on a link.", "peer")
 	mSent       = counter("link_sent_packets_total", "Frames sent on a link.", "peer")
+	mControl    = counter("link_control_sent_bytes_total", "Bytes of the control frames among those sent on a link.", "peer", "kind")
 	mRecvBytes  = counter("link_received_bytes_total", "Bytes of the frames received on a link.", "peer")
 	mRecv       = counter("link_received_packets_total", "Frames received on a link.", "peer")
 	mLost       = counter("link_dropped_packets_total", "Frames from a link that were not authentic, or for it that could not go.", "peer")
@@ -181,6 +183,7 @@ func (c collector) links(put sink) {
 			sum.Sent = Traffic{sum.Sent.Packets + t.Sent.Packets, sum.Sent.Bytes + t.Sent.Bytes}
 			sum.Received = Traffic{sum.Received.Packets + t.Received.Packets, sum.Received.Bytes + t.Received.Bytes}
 			sum.Dropped += t.Dropped
+			sum.ControlSent = addTraffic(sum.ControlSent, t.ControlSent)
 		}
 		peer := sum.Node.String()
 		put(mUp, truth(up), peer, sum.Role)
@@ -192,10 +195,21 @@ func (c collector) links(put sink) {
 		}
 		put(mSentBytes, float64(sum.Sent.Bytes), peer)
 		put(mSent, float64(sum.Sent.Packets), peer)
+		for kind, sent := range sum.ControlSent {
+			put(mControl, float64(sent.Bytes), peer, kind)
+		}
 		put(mRecvBytes, float64(sum.Received.Bytes), peer)
 		put(mRecv, float64(sum.Received.Packets), peer)
 		put(mLost, float64(sum.Dropped), peer)
 	}
+}
+
+func addTraffic(a, b map[string]Traffic) map[string]Traffic {
+	sum := maps.Clone(b)
+	for kind, t := range a {
+		sum[kind] = Traffic{t.Packets + sum[kind].Packets, t.Bytes + sum[kind].Bytes}
+	}
+	return sum
 }
 
 func isUp(t Tunnel) bool { return t.State != "dialing" }

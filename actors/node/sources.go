@@ -140,7 +140,10 @@ func (n *parts) links() []monitor.Tunnel {
 		if s, ok := n.plane.LinkStats(l.ID); ok {
 			t.Sent = monitor.Traffic{Packets: s.Sent.Packets, Bytes: s.Sent.Bytes}
 			t.Received = monitor.Traffic{Packets: s.Received.Packets, Bytes: s.Received.Bytes}
-			t.Dropped = s.Dropped
+			t.Dropped, t.ControlSent = s.Dropped, map[string]monitor.Traffic{}
+			for kind, c := range s.ControlSent {
+				t.ControlSent[kind.String()] = monitor.Traffic{Packets: c.Packets, Bytes: c.Bytes}
+			}
 		}
 		all = append(all, t)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"re6st/hw/sock"
 	"re6st/protocols/addr"
+	"re6st/protocols/fabric"
 	"re6st/protocols/rib"
 )
 
@@ -112,6 +113,8 @@ type LinkStats struct {
 	Peer           addr.NodeID
 	Remote         netip.AddrPort
 	Sent, Received Count // of frames, data and control
+	// ControlSent is what of Sent was control frames, by their kind; those that were sent.
+	ControlSent map[fabric.ControlKind]Count
 	// Dropped are the packets that came by this link and were not authentic, or were to
 	// go by it and could not.
 	Dropped uint64
@@ -150,8 +153,14 @@ func (p *Plane) LinkStats(id rib.LinkID) (LinkStats, bool) {
 	if l == nil {
 		return LinkStats{}, false
 	}
+	control := map[fabric.ControlKind]Count{}
+	for kind := range l.controlSent {
+		if c := l.controlSent[kind].load(); c.Packets > 0 {
+			control[fabric.ControlKind(kind)] = c
+		}
+	}
 	return LinkStats{
-		Peer: l.peer, Remote: l.path.Load().Remote, Sent: l.sent.load(), Received: l.received.load(), Dropped: l.dropped.Load(),
+		Peer: l.peer, Remote: l.path.Load().Remote, Sent: l.sent.load(), Received: l.received.load(), Dropped: l.dropped.Load(), ControlSent: control,
 		LastReceived: p.timeOf(l.lastReceived.Load()), LastData: p.timeOf(l.lastData.Load()),
 	}, true
 }

@@ -36,6 +36,7 @@ type link struct {
 	mtu     atomic.Int32                       // longest datagram; 0: not known
 
 	sent, received         counter
+	controlSent            [fabric.ControlKinds]counter // part of sent
 	dropped                atomic.Uint64 // frames, here, for or from the link
 	lastReceived, lastData atomic.Int64
 }

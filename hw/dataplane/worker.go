@@ -212,6 +212,9 @@ func (w *worker) sendControl(l *link, by fabric.Path, kind fabric.ControlKind, b
 	n, err := w.send(packetBy(by, datagram, controlTOS))
 	if n > 0 {
 		l.sent.add(len(datagram))
+		if kind < fabric.ControlKinds {
+			l.controlSent[kind].add(len(datagram))
+		}
 	}
 	return err
 }

@@ -33,7 +33,22 @@ const (
 	ControlClose         ControlKind = 8
 	ControlPathChallenge ControlKind = 9
 	ControlPathResponse  ControlKind = 10
+
+	// ControlKinds is how many there are, from 0 on.
+	ControlKinds = 11
 )
+
+var controlNames = [ControlKinds]string{
+	"keepalive", "probe", "probe-ack", "babel", "pim", "peer", "transit", "multicast", "close", "path-challenge", "path-response",
+}
+
+// String is the kind as status and metrics show it.
+func (k ControlKind) String() string {
+	if k < ControlKinds {
+		return controlNames[k]
+	}
+	return "unknown"
+}
 
 // ControlLinkIndex is the receiver's link index in a control frame; 0 where the
 // datagram is too short to be one.
