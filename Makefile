@@ -18,7 +18,7 @@ PANICS      ?= 1000
 # netlink and TUN need a kernel, the lab needs these two from Debian
 TOOLS    := ip:iproute2 nft:nftables
 
-.PHONY: help build demo lab chaos panics page test race test386 lint fuzz bench cross size tools clean bench-flood
+.PHONY: help build demo lab chaos panics page test race test386 lint fuzz bench cross size tools clean bench-flood bench-routing
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -73,6 +73,9 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 
 bench-flood: build tools ## what is left of traffic under floods of handshakes, joins and routes; fails below 95 %
 	bin/re6st lab flood
+
+bench-routing: build tools ## re6st, babeld and BIRD side by side: starts, healing, memory, bytes; fails where re6st is behind
+	bin/re6st lab routing
 
 bench: ## benchmarks with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,7 +32,7 @@ topology's neighbors through. It needs root, and nft of the package nftables.`,
 	}
 	lab.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &ExitError{exitUsage, err} })
 	folder := lab.PersistentFlags().String("labs", Folder, "folder of all labs")
-	lab.AddCommand(runCommand(folder), upCommand(folder), demoCommand(folder), chaosCommand(folder), panicsCommand(folder), floodCommand(folder),
+	lab.AddCommand(runCommand(folder), upCommand(folder), demoCommand(folder), chaosCommand(folder), panicsCommand(folder), floodCommand(folder), routingCommand(folder),
 		attackCommand(), sweepCommand(folder), listCommand(folder), execCommand(folder))
 	lab.AddCommand(askCommands(folder)...)
 	return lab
@@ -110,6 +111,8 @@ func sweepCommand(folder *string) *cobra.Command {
 		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			swept, err := netns.Sweep(*folder)
+			more, errRivals := netns.Sweep(rivals(*folder))
+			swept, err = append(swept, more...), errors.Join(err, errRivals)
 			for _, id := range swept {
 				fmt.Fprintf(cmd.OutOrStdout(), "swept %s\n", id)
 			}

@@ -246,23 +246,29 @@ func (b *floodBench) attack(ctx context.Context, l *Lab, kind string) (r flood.R
 
 // cpuOf is the CPU time that a member's process has had, in seconds.
 func cpuOf(l *Lab, name string) float64 {
-	const ticks = 100 // a second (USER_HZ)
 	for _, s := range l.snapshot() {
-		if s.name != name {
-			continue
-		}
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.pid))
-		if err != nil {
-			return 0
-		}
-		_, rest, _ := strings.Cut(string(text), ") ") // the name may hold spaces
-		if fields := strings.Fields(rest); len(fields) > 12 {
-			user, _ := strconv.ParseFloat(fields[11], 64)
-			system, _ := strconv.ParseFloat(fields[12], 64)
-			return (user + system) / ticks
+		if s.name == name {
+			return cpuTime(s.pid)
 		}
 	}
 	return 0
+}
+
+// cpuTime is what a process has had, in seconds (proc(5)).
+func cpuTime(pid int) float64 {
+	const ticks = 100 // a second (USER_HZ)
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // the name may hold spaces
+	fields := strings.Fields(rest)
+	if len(fields) <= 12 {
+		return 0
+	}
+	user, _ := strconv.ParseFloat(fields[11], 64)
+	system, _ := strconv.ParseFloat(fields[12], 64)
+	return (user + system) / ticks
 }
 
 func orNone(kind string) string {
