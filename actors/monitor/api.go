@@ -120,21 +120,21 @@ type Tunnels struct {
 
 // Tunnel is one link of the fabric.
 type Tunnel struct {
-	Link         uint32         `json:"link"`
-	Node         addr.NodeID    `json:"node"` // at the other end
-	Prefix       addr.Bits      `json:"prefix"`
-	Role         string         `json:"role"` // opened, accepted or lan
-	State        string         `json:"state"`
-	Since        time.Time      `json:"since"`
-	Remote       netip.AddrPort `json:"remote"`
-	Suite        string         `json:"suite,omitempty"`
-	RTT          int64          `json:"rtt_us"` // smoothed; 0: not known yet
-	Sent         Traffic        `json:"sent"`
-	Received     Traffic        `json:"received"`
+	Link     uint32         `json:"link"`
+	Node     addr.NodeID    `json:"node"` // at the other end
+	Prefix   addr.Bits      `json:"prefix"`
+	Role     string         `json:"role"` // opened, accepted or lan
+	State    string         `json:"state"`
+	Since    time.Time      `json:"since"`
+	Remote   netip.AddrPort `json:"remote"`
+	Suite    string         `json:"suite,omitempty"`
+	RTT      int64          `json:"rtt_us"` // smoothed; 0: not known yet
+	Sent     Traffic        `json:"sent"`
+	Received Traffic        `json:"received"`
 	// ControlSent is what of Sent was control frames, by kind: babel, peer, probe, ...
-	ControlSent map[string]Traffic `json:"control_sent,omitempty"`
-	Dropped      uint64         `json:"dropped"`
-	Destinations int            `json:"destinations"` // nodes routed through it
+	ControlSent  map[string]Traffic `json:"control_sent,omitempty"`
+	Dropped      uint64             `json:"dropped"`
+	Destinations int                `json:"destinations"` // nodes routed through it
 	// Rates since the answer before, of a caller that asks again and again; the node
 	// leaves them out.
 	SentRate     *Rate `json:"sent_rate,omitempty"`

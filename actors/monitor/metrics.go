@@ -205,7 +205,8 @@ func (c collector) links(put sink) {
 }
 
 func addTraffic(a, b map[string]Traffic) map[string]Traffic {
-	sum := maps.Clone(b)
+	sum := map[string]Traffic{}
+	maps.Copy(sum, b)
 	for kind, t := range a {
 		sum[kind] = Traffic{t.Packets + sum[kind].Packets, t.Bytes + sum[kind].Bytes}
 	}

@@ -185,4 +185,3 @@ func (t *theirs) close() error {
 	t.prober.close()
 	return t.network.Close()
 }
-
