@@ -78,7 +78,7 @@ func (r *chaosRun) do(cmd *cobra.Command) error {
 	}
 	r.report = ChaosReport{
 		Version: labVersion, Seed: r.options.Seed, Nodes: r.options.Nodes, Topology: r.options.Topology, DurationS: seconds(r.duration),
-		Faults: map[string]int{}, Outages: []ChaosOutage{}, ForeignLost: []string{}, Leaks: []string{}, Unplanned: []string{},
+		Faults: map[string]int{}, Outages: []ChaosOutage{}, OutagesOver: map[string]int{}, ForeignLost: []string{}, Leaks: []string{}, Unplanned: []string{},
 	}
 	ctx, stop := signals(cmd.Context())
 	defer stop()
@@ -162,6 +162,9 @@ func (r *chaosRun) hurt(ctx context.Context, lab *Lab) error {
 	pinging, end := context.WithCancel(ctx)
 	defer end()
 	c.pingAll(pinging)
+	inquiring, enough := context.WithTimeout(ctx, r.duration)
+	defer enough()
+	c.lab.background.Go(func() { c.inquire(inquiring) })
 	c.run(ctx, planStrikes(r.options.Seed, r.options.Nodes, r.duration))
 	c.settleOutages()
 	if ctx.Err() != nil {

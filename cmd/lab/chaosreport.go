@@ -26,9 +26,10 @@ type ChaosReport struct {
 	Escalations   int            `json:"escalations"` // nodes that ended on purpose, and were started again
 	LongStalls    int            `json:"long_stalls"` // of pumps, too long to go unnoticed
 	StallsNoticed int            `json:"stalls_noticed"`
-	Echoes        int            `json:"echoes"`  // sent while the pair had a path
-	Outages       []ChaosOutage  `json:"outages"` // the longest of each pair that had one, the longest first
-	WholeS        *float64       `json:"whole_s"` // after all was healed; null: it did not become whole
+	Echoes        int            `json:"echoes"`       // sent while the pair had a path
+	Outages       []ChaosOutage  `json:"outages"`      // the longest of each pair that had one, the longest first
+	OutagesOver   map[string]int `json:"outages_over"` // how many there were of all pairs
+	WholeS        *float64       `json:"whole_s"`      // after all was healed; null: it did not become whole
 	ForeignLost   []string       `json:"foreign_lost"`
 	Leaks         []string       `json:"leaks"`
 	Unplanned     []string       `json:"unplanned"` // ends of nodes that nobody caused, and the like
@@ -41,6 +42,7 @@ type ChaosOutage struct {
 	OutageS float64  `json:"outage_s"`
 	AtS     float64  `json:"at_s"`             // since the start of the chaos
 	During  []string `json:"during,omitempty"` // what was struck shortly before, or lasted
+	Trail   []string `json:"trail,omitempty"`  // of the longest of all: what the nodes told meanwhile
 }
 
 // Of the outages in a report.
@@ -50,8 +52,44 @@ const (
 	shownOutages = 5
 )
 
-// settleOutages finds each pair's longest outage.
+// overs are the lengths beyond which outages are counted.
+var overs = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}
+
+// settleOutages finds each pair's longest outage, and counts all.
 func (c *chaos) settleOutages() {
+	all := c.allOutages()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.report.OutagesOver = map[string]int{}
+	var most []outage
+	for _, of := range all {
+		for _, over := range overs {
+			for _, o := range of {
+				if o.length() > over {
+					c.report.OutagesOver[over.String()]++
+				}
+			}
+		}
+		if o := longest(of); o.length() > 0 {
+			most = append(most, o)
+		}
+	}
+	slices.SortStableFunc(most, func(a, b outage) int { return cmp.Compare(b.length(), a.length()) })
+	moments := c.moments()
+	for i, o := range most {
+		told := ChaosOutage{Pair: o.pair.String(), OutageS: seconds(o.length()), AtS: seconds(o.from - c.began), During: c.causes(o)}
+		if i < shownOutages {
+			told.Trail = c.trail(o, moments)
+		}
+		c.report.Outages = append(c.report.Outages, told)
+	}
+	if err := c.writeLog(slices.Concat(all...)); err != nil {
+		c.lab.say("chaos: %v", err)
+	}
+}
+
+// allOutages finds those of each pair.
+func (c *chaos) allOutages() (all [][]outage) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.lab.prober
@@ -64,15 +102,9 @@ func (c *chaos) settleOutages() {
 				c.report.Echoes++
 			}
 		}
-		o := c.ground.longestOutage(t.pair, t.echoes, c.began, c.until)
-		if o.length() == 0 {
-			continue
-		}
-		c.report.Outages = append(c.report.Outages, ChaosOutage{
-			Pair: t.pair.String(), OutageS: seconds(o.length()), AtS: seconds(o.from - c.began), During: c.causes(o),
-		})
+		all = append(all, c.ground.outages(t.pair, t.echoes, c.began, c.until))
 	}
-	slices.SortStableFunc(c.report.Outages, func(a, b ChaosOutage) int { return cmp.Compare(b.OutageS, a.OutageS) })
+	return all
 }
 
 // causes are the strikes around an outage. The caller holds mu.
@@ -94,19 +126,7 @@ func (r *ChaosReport) write(w io.Writer) {
 	}
 	fmt.Fprintf(w, "on purpose: %d quarantines, %d nodes ended and started again, %d of %d long stalls told as stuck\n",
 		r.Quarantines, r.Escalations, r.StallsNoticed, r.LongStalls)
-	if len(r.Outages) == 0 {
-		fmt.Fprintf(w, "longest outage of a pair that had a path: none, of %d echoes\n", r.Echoes)
-	}
-	for i, o := range r.Outages[:min(shownOutages, len(r.Outages))] {
-		if i == 0 {
-			fmt.Fprintf(w, "longest outage of a pair that had a path: %.3f s, %s, at %.1f s, of %d echoes\n", o.OutageS, o.Pair, o.AtS, r.Echoes)
-			for _, cause := range o.During {
-				fmt.Fprintf(w, "    %s\n", cause)
-			}
-		} else {
-			fmt.Fprintf(w, "  then %.3f s, %s, at %.1f s\n", o.OutageS, o.Pair, o.AtS)
-		}
-	}
+	r.writeOutages(w)
 	if r.WholeS != nil {
 		fmt.Fprintf(w, "whole %.2f s after all was healed\n", *r.WholeS)
 	} else {
@@ -116,6 +136,29 @@ func (r *ChaosReport) write(w io.Writer) {
 	list(w, "leaks", r.Leaks)
 	list(w, "unplanned", r.Unplanned)
 	fmt.Fprintf(w, "chaos %s\n", okText[r.OK])
+}
+
+// writeOutages writes the longest outages, with what was struck then.
+func (r *ChaosReport) writeOutages(w io.Writer) {
+	if len(r.Outages) == 0 {
+		fmt.Fprintf(w, "longest outage of a pair that had a path: none, of %d echoes\n", r.Echoes)
+		return
+	}
+	for i, o := range r.Outages[:min(shownOutages, len(r.Outages))] {
+		if i == 0 {
+			fmt.Fprintf(w, "longest outage of a pair that had a path: %.3f s, %s, at %.1f s, of %d echoes\n", o.OutageS, o.Pair, o.AtS, r.Echoes)
+		} else {
+			fmt.Fprintf(w, "  then %.3f s, %s, at %.1f s\n", o.OutageS, o.Pair, o.AtS)
+		}
+		for _, cause := range o.During {
+			fmt.Fprintf(w, "    %s\n", cause)
+		}
+	}
+	fmt.Fprint(w, "outages of pairs that had a path:")
+	for i, over := range overs {
+		fmt.Fprintf(w, "%s %d over %v", strings.Repeat(",", min(i, 1)), r.OutagesOver[over.String()], over)
+	}
+	fmt.Fprintln(w)
 }
 
 func list(w io.Writer, what string, all []string) {

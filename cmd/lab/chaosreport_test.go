@@ -2,8 +2,10 @@ package lab
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func asJSON(t *testing.T, v any) string {
@@ -22,11 +24,12 @@ func TestReportsKeepTheirSchema(t *testing.T) {
 		Version: labVersion, Seed: 7, Nodes: 10, Topology: Random, DurationS: 60, ConvergedS: &converged, Strikes: 3,
 		Faults: map[string]int{"edge-cut": 1, "actor-panic": 2}, Skipped: 1, LongStalls: 1, StallsNoticed: 1, Echoes: 1000,
 		Outages: []ChaosOutage{{Pair: "n1 -> n2", OutageS: 0.5, AtS: 3, During: []string{"at 2.9 s edge-cut n1 n2 for 1s"}}}, WholeS: &whole,
+		OutagesOver: map[string]int{"1s": 2},
 		ForeignLost: []string{}, Leaks: []string{}, Unplanned: []string{}, OK: true,
 	}
 	want := `{"version":1,"seed":7,"nodes":10,"topology":"random","duration_s":60,"converged_s":0.5,"strikes":3,` +
 		`"faults":{"actor-panic":2,"edge-cut":1},"skipped":1,"missed":0,"quarantines":0,"escalations":0,"long_stalls":1,"stalls_noticed":1,` +
-		`"echoes":1000,"outages":[{"pair":"n1 -\u003e n2","outage_s":0.5,"at_s":3,"during":["at 2.9 s edge-cut n1 n2 for 1s"]}],` +
+		`"echoes":1000,"outages":[{"pair":"n1 -\u003e n2","outage_s":0.5,"at_s":3,"during":["at 2.9 s edge-cut n1 n2 for 1s"]}],"outages_over":{"1s":2},` +
 		`"whole_s":0.25,"foreign_lost":[],"leaks":[],"unplanned":[],"ok":true}`
 	if got := asJSON(t, chaos); got != want {
 		t.Errorf("chaos:\n%s\nwant\n%s", got, want)
@@ -65,5 +68,17 @@ func TestLeaksAreTheDifferenceOfTwoCounts(t *testing.T) {
 	}
 	if got := steady("5: eth0@if6  2001:db8::/64 dev eth0 proto ra expires 86sec pref medium linkdown"); got != "5: eth0 2001:db8::/64 dev eth0 proto ra" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestTheLogTellsOfLinksAndFaults(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	log := "joined 2001:db8:42:4::1 as 4/16\n" +
+		`time=2026-01-01T00:00:01.500Z level=INFO msg=up actor=node/tunnel text="link 41 with 3/16 at \"x\""` + "\n" +
+		`time=2026-01-01T00:00:02.000Z level=INFO msg=started actor=node/tunnel/cb45.41` + "\n" +
+		`time=2026-01-01T00:00:03.000Z level=INFO msg=restarted actor=node/tun` + "\n"
+	want := []moment{{1500 * ms, `n1 node/tunnel up link 41 with 3/16 at "x"`}, {3000 * ms, "n1 node/tun restarted"}}
+	if got := momentsOf("n1", []byte(log), start); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

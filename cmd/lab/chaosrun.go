@@ -47,6 +47,7 @@ type chaos struct {
 	faults    map[string][]time.Duration // of actors, by node and path: when
 	endings   map[string]bool            // nodes whose own end was caused on purpose
 	strikes   []struck
+	findings  []moment // of inquests
 	unplanned []string // what must not have happened
 	over      bool     // nothing is started again any more
 }

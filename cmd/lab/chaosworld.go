@@ -77,6 +77,13 @@ func (u *underfoot) had(p Pair, at time.Duration, index int) (bool, int) {
 	return part[p.From] != 0 && part[p.From] == part[p.To], index
 }
 
+// hadSince tells whether a pair has had a path since then without a break.
+func (u *underfoot) hadSince(p Pair, since time.Duration) bool {
+	path, state := u.had(p, since, 0)
+	_, lost := u.lostBetween(p, state, len(u.past)-1)
+	return path && !lost
+}
+
 // outage is a time in which a pair had a path, and no echo was answered.
 type outage struct {
 	pair     Pair
@@ -85,15 +92,14 @@ type outage struct {
 
 func (o outage) length() time.Duration { return o.to - o.from }
 
-// longestOutage looks through the echoes of a train that were sent from from on and
-// before to. An outage begins with an echo that was lost though the pair had a path when
-// it was sent, and ends with the next that was answered, or where the path ends.
-func (u *underfoot) longestOutage(pair Pair, echoes []fate, from, to time.Duration) (longest outage) {
-	longest.pair = pair
+// outages looks through the echoes of a train that were sent from from on and before
+// to. An outage begins with an echo that was lost though the pair had a path when it
+// was sent, and ends with the next that was answered, or where the path ends.
+func (u *underfoot) outages(pair Pair, echoes []fate, from, to time.Duration) (all []outage) {
 	down, state := time.Duration(-1), 0
 	end := func(at time.Duration) {
-		if down >= 0 && at-down > longest.length() {
-			longest.from, longest.to = down, at
+		if down >= 0 && at > down {
+			all = append(all, outage{pair, down, at})
 		}
 		down = -1
 	}
@@ -118,7 +124,17 @@ func (u *underfoot) longestOutage(pair Pair, echoes []fate, from, to time.Durati
 		}
 	}
 	end(to)
-	return longest
+	return all
+}
+
+// longest is the longest of some outages; of length 0 where there is none.
+func longest(all []outage) (most outage) {
+	for _, o := range all {
+		if o.length() > most.length() {
+			most = o
+		}
+	}
+	return most
 }
 
 // lostBetween tells when a pair lost its path within the states after one, up to

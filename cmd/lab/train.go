@@ -42,6 +42,12 @@ func (t *train) firstAnswer(from time.Duration) (time.Duration, bool) {
 	return first, found
 }
 
+// answeredSince tells whether an echo that was sent since then has an answer.
+func (t *train) answeredSince(from time.Duration) bool {
+	_, found := t.firstAnswer(from)
+	return found
+}
+
 // loss is what a train lost over a time.
 type loss struct {
 	Sent, Lost int
