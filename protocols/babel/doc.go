@@ -49,7 +49,9 @@
 //
 // Routes that are lost are retracted at once, and a seqno request leaves for
 // each unfeasible candidate in the same packet; so a network is whole again
-// within round trips, not intervals. A selected route that turns unfeasible
+// within round trips, not intervals. A request may go by a link that died a moment
+// ago: it is repeated after 0.3 s, doubling, then also to whom the way leads by now,
+// and at once when the neighbor that was asked is gone. A selected route that turns unfeasible
 // stays in use while the request runs: the other end's feasibility distance
 // cannot have grown, so this makes no loop. On a link to one neighbor triggered
 // updates are acknowledged, and repeated until they are (section 3.7.2).

@@ -29,8 +29,8 @@ const (
 	routeExpiry     = 3.5                    // update intervals
 	routeAsk        = 3.0                    // update intervals: when a selected route is asked for lest it expires (section 3.8.2.3)
 	sourceGC        = 3 * time.Minute        // after the last update that was sent for it
-	requestTimeout  = 2 * time.Second        // before the first resend, doubling
-	requestTries    = 3                      // resends of a seqno request
+	requestTimeout  = 300 * time.Millisecond // ours: before the first resend, doubling; a link that died takes 0.7 s to be noticed
+	requestTries    = 5                      // ours: resends of a seqno request
 	requestHops     = 64                     // hop count of our own seqno requests
 	dumpSpacing     = time.Second            // ours: between full updates on request
 	urgentDelay     = 20 * time.Millisecond  // ours: at most, to gather what comes of one event

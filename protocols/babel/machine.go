@@ -250,6 +250,7 @@ func (r *Router) dropNeighbor(now time.Time, n *neighbor, cause Cause) {
 	for _, key := range n.keys() {
 		r.dropRoute(now, n.routes[key])
 	}
+	r.unanswered(now, n)
 }
 
 // keys is the sorted keys of the neighbor's routes.

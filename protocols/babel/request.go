@@ -1,6 +1,9 @@
 package babel
 
 import (
+	"bytes"
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -24,6 +27,7 @@ type request struct {
 	requesters []NeighborKey // who waits for the answer
 	tries      int           // resends so far
 	next       time.Time     // of the next resend
+	sentAt     time.Time     // last
 }
 
 // handleRouteRequest answers with an Update or a retraction (section 3.8.1.1).
@@ -161,8 +165,12 @@ func (r *Router) askNewer(now time.Time, rt *route) {
 		return
 	}
 	p.own, p.hopCount = true, requestHops
-	if !slices.Contains(p.asked, rt.neighbor.key) {
+	switch {
+	case !slices.Contains(p.asked, rt.neighbor.key):
 		r.ask(now, p, rt.neighbor)
+	case now.Sub(p.sentAt) >= requestTimeout: // it has a way, which it may not have had then
+		r.begin(now, p)
+		p.send(now, rt.neighbor)
 	}
 }
 
@@ -187,14 +195,35 @@ func (r *Router) pendingRequest(from NeighborKey, key requestKey, seqno uint16, 
 // ask sends a pending request to one more neighbor.
 func (r *Router) ask(now time.Time, p *request, n *neighbor) {
 	if len(p.asked) == 0 {
-		p.tries, p.next = 0, now.Add(requestTimeout)
-		r.timers.arm(p, p.next)
+		r.begin(now, p)
 	}
 	p.asked = append(p.asked, n.key)
-	p.send(n)
+	p.send(now, n)
 }
 
-func (p *request) send(n *neighbor) {
+// begin has all resends of a request before it.
+func (r *Router) begin(now time.Time, p *request) {
+	p.tries, p.next = 0, now.Add(requestTimeout)
+	r.timers.arm(p, p.next)
+}
+
+// unanswered has the requests that a neighbor was sent go another way now: it is gone.
+func (r *Router) unanswered(now time.Time, n *neighbor) {
+	for _, key := range slices.SortedFunc(maps.Keys(r.requests), requestKey.compare) {
+		if p := r.requests[key]; slices.Contains(p.asked, n.key) {
+			p.asked = slices.DeleteFunc(p.asked, func(k NeighborKey) bool { return k == n.key })
+			p.tries, p.next = 0, now
+			r.timers.arm(p, p.next)
+		}
+	}
+}
+
+func (k requestKey) compare(o requestKey) int {
+	return cmp.Or(k.Key.Compare(o.Key), bytes.Compare(k.routerID[:], o.routerID[:]))
+}
+
+func (p *request) send(now time.Time, n *neighbor) {
+	p.sentAt = now
 	n.queue = append(n.queue, SeqnoRequest{
 		Topology: p.key.Topology, Prefix: p.key.Prefix, Source: p.key.Source,
 		Seqno: p.seqno, HopCount: p.hopCount, RouterID: p.key.routerID,
@@ -212,12 +241,33 @@ func (p *request) due(r *Router, now time.Time) time.Time {
 	}
 	p.tries++
 	p.next = now.Add(requestTimeout << p.tries)
+	r.widen(p)
 	for _, key := range p.asked {
 		if n := r.neighbors[key]; n != nil && n.cost != Infinity {
-			p.send(n)
+			p.send(now, n)
 		}
 	}
 	return p.next
+}
+
+// widen has a request that was not answered go to whom it would go to now, too: who was
+// asked first may have lost the way since.
+func (r *Router) widen(p *request) {
+	d := r.destinations[p.key.Key]
+	if d == nil {
+		return
+	}
+	if next := r.forwardTo(d, p); next != nil && !slices.Contains(p.asked, next.key) {
+		p.asked = append(p.asked, next.key)
+	}
+	if !p.own {
+		return
+	}
+	for _, rt := range d.routes {
+		if rt.metric != Infinity && rt.routerID == p.key.routerID && !slices.Contains(p.asked, rt.neighbor.key) {
+			p.asked = append(p.asked, rt.neighbor.key)
+		}
+	}
 }
 
 func (r *Router) dropRequest(p *request) {

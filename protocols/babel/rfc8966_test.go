@@ -686,14 +686,15 @@ func Test3_8_2_1_StarvingRouterAsksAllCandidatesAtOnceAndAgain(t *testing.T) {
 	if to, qs := seqnoRequests(b.take()); !slices.Equal(to, []netip.Addr{m.Addr, o.Addr}) || qs[0] != want {
 		t.Fatalf("asked %v: %+v", to, qs)
 	}
-	// Again after 2, 4 and 8 s, and no more.
-	for i, wait := range []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second} {
-		b.pass(wait - time.Millisecond)
+	// Again after 0.3, 0.6, 1.2, 2.4 and 4.8 s, and no more.
+	const resends = 5
+	for i := range resends + 1 {
+		b.pass(300*time.Millisecond<<i - time.Millisecond)
 		if _, qs := seqnoRequests(b.take()); len(qs) != 0 {
 			t.Errorf("resend %d too early", i+1)
 		}
 		b.pass(time.Millisecond)
-		if _, qs := seqnoRequests(b.take()); len(qs) != 2 && i < 3 || len(qs) != 0 && i == 3 {
+		if _, qs := seqnoRequests(b.take()); len(qs) != 2 && i < resends || len(qs) != 0 && i == resends {
 			t.Errorf("resend %d: %+v", i+1, qs)
 		}
 	}
@@ -702,6 +703,33 @@ func Test3_8_2_1_StarvingRouterAsksAllCandidatesAtOnceAndAgain(t *testing.T) {
 	}
 	b.say(m, update(6, 200))
 	b.want(m, 296)
+}
+
+// A request that was sent to a neighbor that is gone goes another way at once.
+func Test3_8_1_2_ARequestGoesAnotherWayWhenItsFirstIsGone(t *testing.T) {
+	b := newBench(t)
+	for id := range babel.InterfaceID(3) {
+		b.lan(id + 1)
+	}
+	n, m, a := b.neighbor(1, 1), b.neighbor(2, 2), b.neighbor(3, 3)
+	b.say(n, update(5, 100))
+	b.say(m, update(5, 80)) // feasible, and no better: 176 to 196 by then
+	b.pass(time.Second)
+	b.take()
+	b.say(a, request(6, 64))
+	first, _ := seqnoRequests(b.take())
+	if len(first) != 1 {
+		t.Fatalf("sent on to %v", first)
+	}
+	gone, left := n, m
+	if first[0] == m.Addr {
+		gone, left = m, n
+	}
+	b.router.RemoveNeighbor(b.now, gone)
+	b.pass(time.Millisecond)
+	if to, qs := seqnoRequests(b.take()); !slices.Equal(to, []netip.Addr{left.Addr}) || qs[0].HopCount != 63 {
+		t.Errorf("then sent on to %v: %+v", to, qs)
+	}
 }
 
 func Test3_8_2_2_UnfeasibleUpdatesThatMatterAreAskedFor(t *testing.T) {
