@@ -41,7 +41,7 @@ func (r *router) syncLinks() {
 	for id, link := range r.links {
 		if !up[id] {
 			delete(r.links, id)
-			r.bridged = nil
+			r.settled(id)
 			r.babel.RemoveInterface(now, id)
 			r.endChild(linkKey(link))
 		}

@@ -66,7 +66,7 @@ type Range struct {
 
 // Spawn starts the router. A router that cannot be kept up ends the node.
 func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
-	kept := &memory{hello: cfg.HelloInterval, revoked: cfg.Revoked}
+	kept := &memory{hello: cfg.HelloInterval, revoked: cfg.Revoked, offers: map[rib.Key]Offer{}}
 	return system.Spawn(parent, "router", system.Spec[Message]{
 		Kind:     "router",
 		New:      func() system.Handler[Message] { return &router{cfg: cfg, kept: kept} },
@@ -78,5 +78,7 @@ func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
 type memory struct {
 	hello   time.Duration
 	revoked []addr.NodeID
-	view    *rib.View // as the packet path was given it last; nil: never
+	offers  map[rib.Key]Offer // of others than this router
+	view    *rib.View         // as the packet path was given it last; nil: never
+	learned *rib.View         // by a router that failed while it held view; nil: none did
 }

@@ -22,8 +22,9 @@
 // follows it.
 //
 // A router that restarts leaves packet path and kernel the last table of its
-// predecessor until its neighbors have told it all again; in the packet path what it
-// has learned by then stands beside it.
+// predecessor until its neighbors have told it all again (bridge.go). In the packet path
+// what a neighbor says counts at once: a route that it has lost meanwhile would lead in a
+// circle. In the end the router takes back what only its predecessor had announced.
 //
 // The driver's duties, that is actors/node's:
 //

@@ -1,6 +1,7 @@
 package neighbor
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -133,6 +134,82 @@ func TestWhoComesBackWhileTheLastTableIsHeldIsReached(t *testing.T) {
 		hub.mustReach(a)
 		if !hub.alwaysReached(b) {
 			t.Error("the other route was lost for a while")
+		}
+	})
+}
+
+// diamond is router 0 that has a short way to router 3, by 1, and a long one, by 2.
+func diamond(t *testing.T, test func(w *world)) {
+	inWorld(t, 4, nil, func(w *world) {
+		w.link(1, 0, 1)
+		w.link(2, 0, 2)
+		w.link(3, 1, 3)
+		w.link(4, 2, 3)
+		for _, i := range []int{2, 3} {
+			w.routers[i].links.Set(Link{ID: 4, Peer: w.routers[5-i].id, RTT: 300 * time.Millisecond})
+		}
+		time.Sleep(30 * time.Second)
+		if route := w.routers[0].mustReach(w.routers[3]); route.NextHop.Link != 1 {
+			t.Fatalf("the route goes by link %d at first", route.NextHop.Link)
+		}
+		test(w)
+	})
+}
+
+// What a neighbor says it has lost does not stand until the last table is let go.
+func TestARouterThatRestartsFollowsWhatItsNeighborsSayByNow(t *testing.T) {
+	diamond(t, func(w *world) {
+		hub, end := w.routers[0], w.routers[3]
+		if err := hub.sys.Inject("router", system.InjectPanic); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		w.unlink(3, 1, 3)
+		time.Sleep(relearn / 10)
+		if route := hub.mustReach(end); route.NextHop.Link != 2 {
+			t.Errorf("the route goes by link %d, whose neighbor has none", route.NextHop.Link)
+		}
+	})
+}
+
+// A link ended while the router was between two lives: only the first had announced what
+// it led to.
+func TestARouterThatRestartsTakesBackWhatItReachesNoMore(t *testing.T) {
+	star(t, func(w *world, hub, a, b *testRouter) {
+		if err := hub.sys.Inject("router", system.InjectPanic); err != nil {
+			t.Fatal(err)
+		}
+		w.unlink(2, 0, 2)
+		time.Sleep(2 * relearn)
+		if hub.events(system.EventRestarted) != 1 {
+			t.Fatal("the router did not restart")
+		}
+		if route, ok := a.route(b); ok {
+			t.Errorf("the neighbor still has %v", route)
+		}
+		hub.mustReach(a)
+	})
+}
+
+func TestARouterThatRestartsAnnouncesWhatOthersOffered(t *testing.T) {
+	star(t, func(w *world, hub, a, b *testRouter) {
+		part := netip.MustParsePrefix("2001:db8:100::/64")
+		hub.ref.Tell(Offer{rib.OriginLocal, rib.Route{Prefix: part, Egress: hub.id, NextHop: rib.NextHop{Ifindex: 9}}})
+		time.Sleep(time.Second)
+		if err := hub.sys.Inject("router", system.InjectPanic); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * relearn)
+		if route, ok := a.view().Get(rib.Key{Prefix: part}); !ok || route.Unreachable {
+			t.Errorf("the neighbor has %v, %v", route, ok)
+		}
+		hub.ref.Tell(Withdraw{rib.OriginLocal, rib.Key{Prefix: part}})
+		if err := hub.sys.Inject("router", system.InjectPanic); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * relearn)
+		if route, ok := a.view().Get(rib.Key{Prefix: part}); ok && !route.Unreachable {
+			t.Errorf("the neighbor has %v of what was withdrawn", route)
 		}
 	})
 }

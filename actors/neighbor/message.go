@@ -57,6 +57,7 @@ type (
 	linksChanged struct{}
 	routerTick   struct{}
 	publishView  struct{}
+	hasAnswered  struct{ by babel.InterfaceID }
 	checked      struct {
 		from   *child
 		key    babel.NeighborKey
@@ -88,6 +89,7 @@ func (HelloChanged) routerMessage()  {}
 func (linksChanged) routerMessage()  {}
 func (routerTick) routerMessage()    {}
 func (publishView) routerMessage()   {}
+func (hasAnswered) routerMessage()   {}
 func (checked) routerMessage()       {}
 func (showAgain) routerMessage()     {}
 func (childEvent) routerMessage()    {}

@@ -15,34 +15,30 @@ import (
 	"re6st/protocols/rib"
 )
 
-// relearn is how long a restarted router lets the packet path and the kernel use
-// the last table of its predecessor: by then the neighbors have answered its
-// requests, which they do once a second (babel's dumpSpacing), though an answer
-// was lost and came again.
-const relearn = 2500 * time.Millisecond
-
 // router is the parent of the neighbors; it alone holds the Babel router and the
 // routing table.
 type router struct {
-	cfg      Config
-	kept     *memory
-	ctx      *system.Context[Message]
-	babel    *babel.Router
-	epoch    time.Time // of Babel's timestamps
-	table    *rib.Table
-	timer    *system.Timer
-	show     *system.Timer // the next time that the table is shown
-	rests    time.Time     // not before
-	links    map[babel.InterfaceID]Link
-	kernel   map[babel.InterfaceID]*trusted
-	children map[babel.NeighborKey]*child
-	view     *rib.View      // as the packet path has it
-	gateways []addr.NodeID  // as they were told of
-	held     bool           // a restarted router does not publish yet
-	bridged  *rib.View      // its own, when it bridged last; nil: a link went since
-	desired  chan *rib.View // to the kernel's pump; holds the newest
-	recheck  *atomic.Bool   // the kernel may not hold what the pump believes
-	seqnos   chan uint16    // to the store's pump; holds the newest
+	cfg       Config
+	kept      *memory
+	ctx       *system.Context[Message]
+	babel     *babel.Router
+	epoch     time.Time // of Babel\'s timestamps
+	table     *rib.Table
+	timer     *system.Timer
+	show      *system.Timer // the next time that the table is shown
+	rests     time.Time     // not before
+	links     map[babel.InterfaceID]Link
+	kernel    map[babel.InterfaceID]*trusted
+	children  map[babel.NeighborKey]*child
+	view      *rib.View                     // as the packet path has it
+	gateways  []addr.NodeID                 // as they were told of
+	held      bool                          // a restarted router does not publish yet
+	bridged   *rib.View                     // its own, when it bridged last; nil: a link went, or a neighbor had its say since
+	waiting   map[rib.Key]babel.InterfaceID // while held: what the neighbors behind these have said nothing of yet
+	answering map[babel.InterfaceID]bool    // while held: those that began to
+	desired   chan *rib.View                // to the kernel's pump; holds the newest
+	recheck   *atomic.Bool                  // the kernel may not hold what the pump believes
+	seqnos    chan uint16                   // to the store's pump; holds the newest
 }
 
 // child is what the router knows of a neighbor's actor.
@@ -71,18 +67,23 @@ func (r *router) Start(ctx *system.Context[Message]) error {
 	}
 	r.babel.Revoke(ctx.Now(), r.kept.revoked)
 	ctx.OnChild(func(e system.Event) Message { return childEvent{e} })
-	if r.held = ctx.Number() > 1; r.held {
-		ctx.After(relearn, publishView{})
-	}
 	r.startPumps()
 	if err := r.originate(); err != nil {
 		return err
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(r.kept.offers), rib.Key.Compare) {
+		if err := r.offer(ctx.Now(), r.kept.offers[key]); err != nil {
+			ctx.Event("refused", err.Error())
+		}
 	}
 	r.openTrusted()
 	r.startGateway()
 	self := ctx.Self()
 	r.cfg.Links.observe(func() { self.Tell(linksChanged{}) })
 	r.syncLinks()
+	if ctx.Number() > 1 {
+		r.hold()
+	}
 	r.settle()
 	return nil
 }
@@ -118,20 +119,25 @@ func (r *router) Handle(ctx *system.Context[Message], m Message) error {
 		}
 		m.from.status = m.status
 		for _, e := range m.events {
+			r.confirm(m.key.Interface, e)
 			r.fromNeighbor(now, m.key, e)
 		}
 	case routerTick:
 		r.babel.HandleTimeout(now)
 	case publishView:
-		r.held = false
+		clear(r.waiting)
+	case hasAnswered:
+		r.settled(m.by)
 	case showAgain: // settle does
 	case childEvent:
 		r.childChanged(now, m.event)
 	case Offer:
+		r.kept.offers[m.Route.Key()] = m
 		if err := r.offer(now, m); err != nil {
 			ctx.Event("refused", err.Error())
 		}
 	case Withdraw:
+		delete(r.kept.offers, m.Key)
 		r.table.Withdraw(m.Origin, m.Key)
 		r.babel.Withdraw(now, m.Key)
 	case KernelLost:
@@ -198,6 +204,9 @@ func (r *router) fromNeighbor(now time.Time, key babel.NeighborKey, e babel.Neig
 // settle carries out what the machine wants, and publishes what changed.
 func (r *router) settle() {
 	now := r.ctx.Now()
+	if r.held && len(r.waiting) == 0 {
+		r.letGo()
+	}
 	r.babel.Drain(func(e babel.Event) {
 		switch e := e.(type) {
 		case babel.Send:
@@ -250,7 +259,7 @@ const cheap = time.Millisecond
 func (r *router) publish() {
 	view := r.table.View()
 	if r.held && view != r.bridged {
-		r.bridged = view
+		r.bridged, r.kept.learned = view, view
 		r.cfg.SetView(r.bridge(view))
 	}
 	if !r.held && view != r.view {
@@ -264,31 +273,6 @@ func (r *router) publish() {
 	if !r.held {
 		r.ctx.Publish(r.snapshot())
 	}
-}
-
-// bridge is the last table of the predecessor, but for what went by links that are gone,
-// and beside it what was learned since: who came back, or is reached by another link now,
-// needs not wait. What is learned to be unreachable counts later, when all has been heard.
-func (r *router) bridge(learned *rib.View) *rib.View {
-	linked := map[rib.LinkID]bool{0: true}
-	for _, l := range r.links {
-		linked[l.ID] = true
-	}
-	table, now := rib.NewTable(r.cfg.Locators), r.ctx.Now()
-	for _, view := range []*rib.View{learned, r.kept.view} { // the latter in place of the former
-		if view == nil {
-			continue
-		}
-		for _, route := range view.Routes() {
-			if !linked[route.NextHop.Link] || route.Unreachable {
-				continue
-			}
-			if _, _, err := table.Offer(now, route.Origin, route); err != nil {
-				r.ctx.Log().Debug("route not kept", "prefix", route.Prefix, "error", err)
-			}
-		}
-	}
-	return table.View()
 }
 
 // report tells which links carry routes, and which nodes are reached.

@@ -91,8 +91,10 @@
 //  7. When certificates are revoked, Revoke; a Router that is made anew is told of
 //     all of them at once.
 //  8. Where origins are judged (Config.Origins), Rejudge when that has news.
-//  9. At shutdown Retract, and send what that drains.
-//  10. On an interface with keys Seal each packet last of all, and Open each first of
+//  9. Where a Router failed and is made anew, Disown what the first announced, once the
+//     neighbors have answered the second.
+//  10. At shutdown Retract, and send what that drains.
+//  11. On an interface with keys Seal each packet last of all, and Open each first of
 //     all, before a neighbor is made of its sender. Send the Answer to the sender; where
 //     Resync is set, Router.Resync. Leave room: MaxPacket less MACOverhead.
 package babel

@@ -423,6 +423,29 @@ func TestRetractTakesAllBackAndFallsSilent(t *testing.T) {
 	}
 }
 
+func TestWhatAnEarlierRouterAnnouncedAndThisOneLacksIsTakenBack(t *testing.T) {
+	b := newBench(t)
+	b.lan(1)
+	b.fabric(2)
+	n := b.neighbor(1, 1)
+	b.neighbor(2, 2)
+	b.say(n, update(5, 100))
+	b.pass(time.Second)
+	b.take()
+	gone := rib.Key{Prefix: netip.MustParsePrefix("2001:db8:fff::/48")}
+	b.router.Disown(b.now, []rib.Key{gone, far})
+	b.settle()
+	all := b.take()
+	for _, on := range []babel.InterfaceID{1, 2} {
+		if us := updatesOf(all, on, gone); len(us) != 1 || us[0].Metric != babel.Infinity {
+			t.Errorf("on %d: %+v", on, us)
+		}
+		if us := updatesOf(all, on, far); len(us) != 0 {
+			t.Errorf("on %d, of what is reached: %+v", on, us)
+		}
+	}
+}
+
 // many is n Updates of different prefixes.
 func many(n, from int) (us []babel.Update) {
 	for i := range n {

@@ -355,6 +355,22 @@ func (r *Router) Withdraw(now time.Time, key rib.Key) {
 	}
 }
 
+// Disown takes back what an earlier Router of this node, which failed, announced of keys:
+// those that this one has no route to. To be called once the neighbors have told theirs.
+func (r *Router) Disown(now time.Time, keys []rib.Key) {
+	for _, key := range keys {
+		if d := r.destinations[key]; d != nil {
+			if _, _, reachable := r.current(d); reachable {
+				continue
+			}
+		}
+		for _, i := range r.interfaces {
+			r.trigger(i, key, now, retractionSends)
+		}
+	}
+	r.finish(now)
+}
+
 // Retract takes back, at shutdown, all that this router ever announced. The
 // Router says nothing more after that.
 func (r *Router) Retract(now time.Time) {
