@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"re6st/actors/monitor"
+	"re6st/protocols/addr"
 )
 
 func asJSON(t *testing.T, v any) string {
@@ -80,5 +83,22 @@ func TestTheLogTellsOfLinksAndFaults(t *testing.T) {
 	want := []moment{{1500 * ms, `n1 node/tunnel up link 41 with 3/16 at "x"`}, {3000 * ms, "n1 node/tun restarted"}}
 	if got := momentsOf("n1", []byte(log), start); !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestAnInquestIsToldInOneLine(t *testing.T) {
+	n1, n2, n3 := addr.NodeIDFromUint64(1), addr.NodeIDFromUint64(2), addr.NodeIDFromUint64(3)
+	names := map[addr.NodeID]string{n1: "n1", n2: "n2", n3: "n3"}
+	var words []string
+	for _, l := range []monitor.TraceLine{
+		{Start: &monitor.TraceStart{Egress: n3}},
+		{Hop: &monitor.TraceHop{Node: &n1, Way: &monitor.TraceWay{Next: n2, Metric: 192}, Choices: []monitor.TraceChoice{{Next: n3, Metric: 300}}}},
+		{Hop: &monitor.TraceHop{}},
+		{End: &monitor.TraceEnd{Outcome: monitor.TraceSilent, After: n1}},
+	} {
+		words = append(words, traceWords(l, names)...)
+	}
+	if got, want := strings.Join(words, " "), "n1 (192 by n2) [300 by n3, feasible false] * no-answer after n1"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

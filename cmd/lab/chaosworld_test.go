@@ -81,3 +81,14 @@ func TestWhatIsOutIsCounted(t *testing.T) {
 		t.Errorf("%d nodes, %d edges", u.nodesOut(), u.edgesCut())
 	}
 }
+
+func TestAPathCountsOnlySinceItsLastBreak(t *testing.T) {
+	u := newUnderfoot([]string{"n1", "n2"}, []Edge{{"n1", "n2"}}, 0)
+	u.lose("n2", 100*ms)
+	u.regain("n2", 200*ms)
+	for since, want := range map[time.Duration]bool{50 * ms: false, 150 * ms: false, 200 * ms: true, 300 * ms: true} {
+		if got := u.hadSince(Pair{"n1", "n2"}, since); got != want {
+			t.Errorf("since %v: %v", since, got)
+		}
+	}
+}
