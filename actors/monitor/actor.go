@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net/netip"
 	"path/filepath"
 	"time"
 
@@ -53,6 +54,9 @@ type Config struct {
 	// the end, an error, or that of ctx. It is called from several goroutines. nil: the
 	// call is refused.
 	Trace func(ctx context.Context, q TraceQuery, each func(TraceLine)) (TraceEnd, error)
+	// Explain tells why the routes to a prefix, or to those around it, are what they are.
+	// It is called from several goroutines. nil: the call is refused.
+	Explain func(ctx context.Context, dest netip.Prefix) ([]Destination, error)
 	// Faults are the system calls to fail on purpose; nil: none can.
 	Faults *fault.Table
 }

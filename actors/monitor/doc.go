@@ -12,6 +12,7 @@
 //	GET  /v1/events[?follow=1]                                                JSON lines
 //	POST /v1/ping         PingRequest                                         JSON lines
 //	POST /v1/trace        TraceRequest                                        JSON lines
+//	POST /v1/explain      ExplainRequest                                      one JSON object
 //	GET  /v1/debug        what can be made to fail                            one JSON object
 //	POST /v1/debug/fault  FaultRequest                                        one JSON object
 //	POST /v1/debug/clear  ends the faults of system calls                     one JSON object

@@ -123,6 +123,20 @@ func TestAnswersAreAsTheSchemaSays(t *testing.T) {
 	}
 }
 
+func TestAnExplanationIsAsTheSchemaSays(t *testing.T) {
+	dir := folder(t)
+	start(t, dir)
+	for _, socket := range []string{monitor.SocketName, monitor.ReadOnlySocketName} {
+		for dest, name := range map[string]string{"6/16": "explain.json", "192.0.2.1": "explain_nothing.json"} {
+			code, body := call(t, filepath.Join(dir, socket), http.MethodPost, "/v1/explain", `{"dest":"`+dest+`"}`)
+			if code != http.StatusOK {
+				t.Errorf("%s on %s: %d %s", dest, socket, code, body)
+			}
+			golden(t, name, body)
+		}
+	}
+}
+
 func TestEmptyListsAreLists(t *testing.T) {
 	dir := folder(t)
 	none := monitortest.Sample()
@@ -152,6 +166,7 @@ func TestRefusalsSayWhy(t *testing.T) {
 		{monitor.SocketName, "GET", "/v1/nonsense", "", 404, "no such call"},
 		{monitor.SocketName, "POST", "/v1/status", "", 404, "no such call"},
 		{monitor.SocketName, "GET", "/v1/events?follow=perhaps", "", 400, "follow"},
+		{monitor.SocketName, "POST", "/v1/explain", `{"dest":"nowhere"}`, 400, "nowhere"},
 		{monitor.SocketName, "POST", "/v1/debug/fault", `{"actor":"nobody","how":"panic"}`, 404, "nobody"},
 		{monitor.SocketName, "POST", "/v1/debug/fault", `{"actor":"node","how":"gently"}`, 400, "gently"},
 		{monitor.SocketName, "POST", "/v1/debug/fault", `{"actor":"node","hwo":"panic"}`, 400, "hwo"},

@@ -23,6 +23,7 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/ping", s.ping)
 	mux.HandleFunc("POST /v1/trace", s.trace)
+	mux.HandleFunc("POST /v1/explain", s.explain)
 	mux.HandleFunc("GET /v1/debug", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, s.debug()) })
 	mux.HandleFunc("POST /v1/debug/fault", s.fault)
 	mux.HandleFunc("POST /v1/debug/clear", s.clear)

@@ -53,6 +53,23 @@ type Choice struct {
 	Selected bool
 }
 
+// ExplainRoute asks why the routes are what they are to Prefix, or where there is none
+// to that very prefix, to the longest one around it. Into is called by the router's
+// goroutine with these, and for a route by the fabric with that to the locator of its
+// egress, which packets follow; it must not block.
+type ExplainRoute struct {
+	Prefix netip.Prefix
+	Into   func([]Explained)
+}
+
+// Explained is one destination.
+type Explained struct {
+	babel.Explanation
+	Route   rib.Route                    // of the table; the zero Route: none
+	Names   map[babel.NeighborKey]string // node ids on links, addresses with an interface elsewhere
+	Locator bool                         // of the egress of one before
+}
+
 type (
 	linksChanged struct{}
 	routerTick   struct{}
@@ -83,6 +100,7 @@ type (
 func (Offer) routerMessage()         {}
 func (Withdraw) routerMessage()      {}
 func (Explain) routerMessage()       {}
+func (ExplainRoute) routerMessage()  {}
 func (KernelLost) routerMessage()    {}
 func (Revoked) routerMessage()       {}
 func (HelloChanged) routerMessage()  {}

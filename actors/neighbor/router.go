@@ -151,6 +151,9 @@ func (r *router) Handle(ctx *system.Context[Message], m Message) error {
 	case Explain:
 		m.Into(r.choicesTo(m.Topology, m.Egress))
 		return nil
+	case ExplainRoute:
+		m.Into(r.explain(now, m.Prefix))
+		return nil
 	case heardOnKernel:
 		r.heard(m)
 	case outside:

@@ -183,9 +183,9 @@ func (l *lan) folder(i int, config string, peers ...tunnelplan.Peer) string {
 }
 
 // babeld runs Debian's on the trusted LAN, for a prefix of its own.
-func (l *lan) babeld(prefix string) {
+func (l *lan) babeld(prefix string) (stop func() error) {
 	l.t.Helper()
-	l.start(l.other, "", "babeld", "-I", filepath.Join(l.t.TempDir(), "pid"), "-S", filepath.Join(l.t.TempDir(), "state"), "-c", "/dev/null",
+	return l.start(l.other, "", "babeld", "-I", filepath.Join(l.t.TempDir(), "pid"), "-S", filepath.Join(l.t.TempDir(), "state"), "-c", "/dev/null",
 		"-C", "interface veth0 type wired hello-interval 1 update-interval 4", "-C", "redistribute proto 2 ip "+prefix+" allow", "veth0")
 }
 

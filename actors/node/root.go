@@ -208,7 +208,7 @@ func (r *root) spawnMonitor() error {
 	}
 	_, err = system.Spawn(r.ctx, "monitor", monitor.Spec(monitor.Config{
 		Dir: r.options.Dir, ControlDir: r.options.Config.ControlDir, ReadOnlyGroup: group, System: r.sys, Sources: r.sources(), Reload: r.reload, Renew: r.renewByCommand,
-		Trace: r.trace, Faults: r.faults,
+		Trace: r.trace, Explain: r.explain, Faults: r.faults,
 	}))
 	return err
 }

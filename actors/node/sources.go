@@ -152,18 +152,19 @@ func (n *parts) links() []monitor.Tunnel {
 
 func (n *parts) routes() []monitor.Route {
 	snapshot, _ := system.Read[neighbor.Snapshot](n.sys, routerPath)
-	peers := map[rib.LinkID]addr.NodeID{}
-	for _, l := range snapshot.Neighbors {
-		peers[l.Link] = l.Peer
-	}
+	peers := n.linkPeers()
 	var all []monitor.Route
 	for _, r := range snapshot.View.Routes() {
-		all = append(all, monitor.Route{
-			Prefix: r.Prefix, Source: r.Source, Topology: uint8(r.Topology), Egress: r.Egress, Via: via(r, peers), Metric: r.Metric,
-			Origin: r.Origin.String(), Since: r.Since,
-		})
+		all = append(all, routeOf(r, peers))
 	}
 	return all
+}
+
+func routeOf(r rib.Route, peers map[rib.LinkID]addr.NodeID) monitor.Route {
+	return monitor.Route{
+		Prefix: r.Prefix, Source: r.Source, Topology: uint8(r.Topology), Egress: r.Egress, Via: via(r, peers), Metric: r.Metric,
+		Origin: r.Origin.String(), Since: r.Since,
+	}
 }
 
 // via names the next hop of a route.

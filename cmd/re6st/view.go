@@ -20,6 +20,8 @@ type view[T any] struct {
 	// since adds to an answer what changed since the one before; nil: nothing.
 	since func(before, answer *T, d time.Duration)
 	after func(answer T) error // nil: nothing; its error ends the command
+	// more gives the command flags of its own, and may change what it runs; nil: none.
+	more func(cmd *cobra.Command, f *nodeFlags)
 }
 
 func (v view[T]) command() *cobra.Command {
@@ -40,6 +42,9 @@ func (v view[T]) command() *cobra.Command {
 	}
 	f.add(cmd)
 	watchFlag(cmd, &every)
+	if v.more != nil {
+		v.more(cmd, &f)
+	}
 	return cmd
 }
 

@@ -146,6 +146,9 @@ func TestLocatorsAndLinkLocals(t *testing.T) {
 	if back, ok := addr.NodeIDFromLocator(rng, l); !ok || back != id {
 		t.Errorf("%s: id %s, %v", l, back, ok)
 	}
+	if back, ok := addr.NodeIDFromLinkLocal(id.LinkLocal()); !ok || back != id {
+		t.Errorf("link-local address of %s", back)
+	}
 	if _, ok := addr.NodeIDFromLocator(rng, id.LinkLocal()); ok {
 		t.Error("a link-local address is no locator")
 	}

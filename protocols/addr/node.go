@@ -54,6 +54,9 @@ func (id *NodeID) UnmarshalText(t []byte) (err error) {
 // fe80::/64 and the node id.
 func (id NodeID) LinkLocal() netip.Addr { return join(linkLocalRange, id) }
 
+// NodeIDFromLinkLocal is the id in such an address; false where it has none.
+func NodeIDFromLinkLocal(a netip.Addr) (NodeID, bool) { return NodeIDFromLocator(linkLocalRange, a) }
+
 var linkLocalRange = netip.MustParsePrefix("fe80::/64")
 
 // locatorLabel keeps the hash below from meaning anything else.

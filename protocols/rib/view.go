@@ -65,6 +65,14 @@ func (v *View) Get(k Key) (Route, bool) {
 	return Route{}, false
 }
 
+// At is the routes to exactly this prefix, sorted by source. It belongs to the View.
+func (v *View) At(t Topology, p netip.Prefix) []Route {
+	if v == nil {
+		return nil
+	}
+	return v.trie(t).get(p)
+}
+
 // Len is the number of routes.
 func (v *View) Len() int {
 	if v == nil {

@@ -156,7 +156,7 @@ func StartFor(dir string, group int, sources monitor.Sources) (stop func() error
 	}
 	if err == nil {
 		cfg := monitor.Config{
-			Dir: dir, ReadOnlyGroup: group, System: sys, Sources: sources, Build: Build, Reload: reload, Trace: trace, Faults: fault.New(virtual.Now),
+			Dir: dir, ReadOnlyGroup: group, System: sys, Sources: sources, Build: Build, Reload: reload, Trace: trace, Explain: explain, Faults: fault.New(virtual.Now),
 		}
 		_, err = system.Spawn(sys, "monitor", monitor.Spec(cfg))
 	}
