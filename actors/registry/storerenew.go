@@ -59,7 +59,7 @@ func (s *Store) Renew(ctx context.Context, rand io.Reader, present *cert.Identit
 
 // isYoung tells whether half of the certificate's life is still to come.
 func (n nodeRow) isYoung(now time.Time) bool {
-	return n.certificate.NotAfter.Sub(now) > n.certificate.NotAfter.Sub(n.certificate.NotBefore)/2
+	return n.certificate.NotAfter.Sub(now) > cert.Lifetime(n.certificate.NotBefore, n.certificate.NotAfter)/2
 }
 
 // retire makes the newest certificate a former one.

@@ -20,6 +20,16 @@ import (
 // clock is a little behind can use its own at once.
 const Backdate = time.Hour
 
+// Lifetime is for how long a certificate of these dates is to be used: from when it
+// was issued, which is Backdate after notBefore.
+func Lifetime(notBefore, notAfter time.Time) time.Duration {
+	lifetime := notAfter.Sub(notBefore)
+	if lifetime > Backdate {
+		return lifetime - Backdate
+	}
+	return lifetime
+}
+
 // Lifetimes of what is not a node's certificate; that one is a network parameter.
 const (
 	AuthorityLifetime = 20 * 365 * 24 * time.Hour

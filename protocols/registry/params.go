@@ -123,7 +123,7 @@ func (p Params) Check() error {
 		{"liveness.idle_min", int64(p.Liveness.IdleMin), int64(p.Liveness.InUse), 600 * s, duration},
 		{"liveness.idle_max", int64(p.Liveness.IdleMax), int64(p.Liveness.IdleMin), 600 * s, duration},
 		{"mtu", int64(p.MTU), 1280, 65000, number},
-		{"certificate_lifetime", int64(p.CertificateLifetime), 60 * s, 20 * 365 * day, duration},
+		{"certificate_lifetime", int64(p.CertificateLifetime), 20 * s, 20 * 365 * day, duration},
 		{"limits.sessions", int64(p.Limits.Sessions), 16, 1 << 20, number},
 		{"limits.session_idle", int64(p.Limits.SessionIdle), s, day, duration},
 		{"limits.queue_bytes", int64(p.Limits.QueueBytes), 2048, 16 << 20, number},

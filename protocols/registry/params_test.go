@@ -122,7 +122,7 @@ func TestValuesOutOfRangeAreNamed(t *testing.T) {
 		{"liveness.idle_max", "601s"},
 		{"mtu", "1279"},
 		{"mtu", "65001"},
-		{"certificate_lifetime", "59s"},
+		{"certificate_lifetime", "19s"},
 		{"certificate_lifetime", "-1s"},
 		{"limits.sessions", "15"},
 		{"limits.session_idle", "0s"},

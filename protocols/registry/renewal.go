@@ -3,6 +3,8 @@ package registry
 import (
 	"math/rand/v2"
 	"time"
+
+	"re6st/protocols/cert"
 )
 
 // When a node renews its certificate: from a third of the lifetime left on, spread
@@ -22,7 +24,7 @@ const (
 
 // RenewalTime is when a certificate of these dates is to be renewed.
 func RenewalTime(notBefore, notAfter time.Time, r *rand.Rand) time.Time {
-	lifetime := notAfter.Sub(notBefore)
+	lifetime := cert.Lifetime(notBefore, notAfter)
 	return notAfter.Add(-lifetime / renewalLeft).Add(time.Duration(r.Int64N(int64(lifetime/renewalSpread) + 1)))
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"re6st/protocols/cert"
 	"re6st/protocols/registry"
 )
 
@@ -57,10 +58,10 @@ func TestUpdatesAndRenewalsSurviveTheWire(t *testing.T) {
 
 func TestRenewalIsDueWithAThirdOfTheLifetimeLeft(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
-	for _, lifetime := range []time.Duration{time.Minute, 24 * time.Hour, 365 * 24 * time.Hour} {
+	for _, lifetime := range []time.Duration{20 * time.Second, time.Minute, 24 * time.Hour, 365 * 24 * time.Hour} {
 		end := epoch.Add(lifetime)
-		for range 100 {
-			left := end.Sub(registry.RenewalTime(epoch, end, r))
+		for range 100 { // issued at epoch
+			left := end.Sub(registry.RenewalTime(epoch.Add(-cert.Backdate), end, r))
 			if left > lifetime/3 || left < lifetime/4 {
 				t.Fatalf("of %s %s are left", lifetime, left)
 			}
