@@ -45,8 +45,8 @@ type WatcherConfig struct {
 //sumtype:decl
 type WatcherMessage interface{ watcherMessage() }
 
-// CallAgain has the registry called anew, where a call waits for it: the node has
-// another certificate to show.
+// CallAgain has the registry called anew, where a call waits for it, and the dates
+// looked at: the node has another certificate to show.
 type CallAgain struct{}
 
 // noted is what a pump reports.
@@ -80,21 +80,24 @@ func (RenewalFailed) watcherEvent() {}
 func SpawnWatcher(parent system.Parent, cfg WatcherConfig) (system.Ref[WatcherMessage], error) {
 	return system.Spawn(parent, "updates", system.Spec[WatcherMessage]{
 		Kind: "watcher",
-		New:  func() system.Handler[WatcherMessage] { return &watcher{cfg: cfg, call: new(waiting)} },
+		New: func() system.Handler[WatcherMessage] {
+			return &watcher{cfg: cfg, call: new(waiting), look: new(waiting)}
+		},
 	})
 }
 
 type watcher struct {
 	cfg  WatcherConfig
-	call *waiting
+	call *waiting // for the registry
+	look *waiting // for the time to renew
 }
 
-// waiting is the call that waits for the registry, so that it can be cut short.
+// waiting is a wait that can be cut short.
 type waiting struct {
 	cancel atomic.Pointer[context.CancelFunc]
 }
 
-// begin is the context of the next call.
+// begin is the context of the next wait.
 func (w *waiting) begin(stop context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(stop)
 	w.cancel.Store(&cancel)
@@ -110,7 +113,7 @@ func (w *waiting) cutShort() {
 // Start starts the pumps: one waits for the registry, the other for the time to
 // renew.
 func (w *watcher) Start(ctx *system.Context[WatcherMessage]) error {
-	cfg, call := w.cfg, w.call
+	cfg, call, look := w.cfg, w.call, w.look
 	random := func() *rand.Rand { return rand.New(rand.NewPCG(ctx.Rand().Uint64(), ctx.Rand().Uint64())) }
 	polls, renews := random(), random()
 	c := ctx.Clock()
@@ -118,7 +121,7 @@ func (w *watcher) Start(ctx *system.Context[WatcherMessage]) error {
 		return cfg.poll(stop, c, call, polls, p)
 	})
 	ctx.Pump("renewal", func(stop context.Context, p *system.Pump[WatcherMessage]) error {
-		return cfg.renewals(stop, c, renews, p)
+		return cfg.renewals(stop, c, look, renews, p)
 	})
 	return nil
 }
@@ -128,6 +131,7 @@ func (w *watcher) Handle(ctx *system.Context[WatcherMessage], m WatcherMessage) 
 	note, ok := m.(noted)
 	if !ok {
 		w.call.cutShort()
+		w.look.cutShort()
 		return nil
 	}
 	switch e := note.event.(type) {
@@ -202,19 +206,22 @@ func (cfg WatcherConfig) failed(err error, pause time.Duration, r *rand.Rand, p 
 }
 
 // renewals renews the certificate each time that it is due.
-func (cfg WatcherConfig) renewals(stop context.Context, c clock.Clock, r *rand.Rand, p *system.Pump[WatcherMessage]) error {
+func (cfg WatcherConfig) renewals(stop context.Context, c clock.Clock, look *waiting, r *rand.Rand, p *system.Pump[WatcherMessage]) error {
 	for {
 		notBefore, notAfter := cfg.Dates()
 		due := registry.RenewalTime(notBefore, notAfter, r)
-		for now := cfg.Now(); now.Before(due); now = cfg.Now() {
-			if clock.Sleep(stop, c, min(due.Sub(now), renewalLook)) != nil {
+		isRenewed := func() bool { _, end := cfg.Dates(); return !end.Equal(notAfter) } // by command
+		for now := cfg.Now(); now.Before(due) && !isRenewed(); now = cfg.Now() {
+			ctx, cancel := look.begin(stop)
+			if !isRenewed() { // or it was before this could be cut short
+				_ = clock.Sleep(ctx, c, min(due.Sub(now), renewalLook))
+			}
+			cancel()
+			if stop.Err() != nil {
 				return nil
 			}
-			if _, end := cfg.Dates(); !end.Equal(notAfter) {
-				break // it was renewed by command
-			}
 		}
-		if _, end := cfg.Dates(); !end.Equal(notAfter) {
+		if isRenewed() {
 			continue
 		}
 		if err := cfg.renewOne(stop, c, r, p); err != nil {

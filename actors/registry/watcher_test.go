@@ -19,6 +19,7 @@ type watched struct {
 	client  *service.Client
 	events  chan service.WatcherEvent
 	renewed atomic.Int32
+	end     atomic.Int64 // of the certificate
 	ref     system.Ref[service.WatcherMessage]
 }
 
@@ -33,21 +34,20 @@ func watch(t *testing.T, m *service.Member, due bool, renew func() error) *watch
 			t.Error(err)
 		}
 	})
-	var end atomic.Int64
-	end.Store(time.Now().Add(365 * 24 * time.Hour).Unix())
+	w.end.Store(time.Now().Add(365 * 24 * time.Hour).Unix())
 	if due {
-		end.Store(time.Now().Add(20 * time.Second).Unix())
+		w.end.Store(time.Now().Add(20 * time.Second).Unix())
 	}
 	var err error
 	w.ref, err = service.SpawnWatcher(s, service.WatcherConfig{
 		Client: w.client, Now: time.Now,
 		Held:  func() registry.Held { return registry.Held{Params: 1} },
-		Dates: func() (time.Time, time.Time) { return time.Now().Add(-time.Hour), time.Unix(end.Load(), 0) },
+		Dates: func() (time.Time, time.Time) { return time.Now().Add(-2 * time.Hour), time.Unix(w.end.Load(), 0) },
 		Renew: func(context.Context) error {
 			w.renewed.Add(1)
 			err := renew()
 			if err == nil {
-				end.Store(time.Now().Add(365 * 24 * time.Hour).Unix())
+				w.end.Store(time.Now().Add(365 * 24 * time.Hour).Unix())
 			}
 			return err
 		},
@@ -136,6 +136,19 @@ func TestAWatcherRenewsInTimeAndTellsOfFailures(t *testing.T) {
 	time.Sleep(200 * time.Millisecond)
 	if n := w.renewed.Load(); n != 2 {
 		t.Errorf("renewed %d times", n)
+	}
+}
+
+func TestAWatcherHearsOfACertificateThatEndsEarlier(t *testing.T) {
+	r := newRegistry(t, nil)
+	w := watch(t, member(t, r), false, func() error { return nil })
+	time.Sleep(100 * time.Millisecond) // by now it sleeps for an hour; if not, it hears as well
+	w.end.Store(time.Now().Add(20 * time.Second).Unix())
+	w.ref.Tell(service.CallAgain{})
+	for late := time.Now().Add(patience); w.renewed.Load() < 1; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatal("a certificate that was renewed by command, and ends soon, is not renewed")
+		}
 	}
 }
 
