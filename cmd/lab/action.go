@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +43,7 @@ const (
 	verbClock   = "clock"
 	verbRevoke  = "revoke"
 	verbSet     = "set"
+	verbRenew   = "renew"
 )
 
 // Words in the place of a node's name.
@@ -60,11 +62,11 @@ const (
 )
 
 // verbs lists them for those who wrote another word.
-const verbs = "cut heal loss rate kill start restart forget addr uplink disk clock revoke set ping"
+const verbs = "cut heal loss rate kill start restart forget addr uplink disk clock revoke renew set ping"
 
 // usages shows how each verb is written.
 var usages = map[string]string{
-	verbCut:     "cut [path] A B [silent|reject]",
+	verbCut:     "cut [path] A B [silent|reject|v4]",
 	verbHeal:    "heal A B|all",
 	verbLoss:    "loss A B PERCENT",
 	verbRate:    "rate NODE MBIT",
@@ -79,6 +81,7 @@ var usages = map[string]string{
 	verbDisk:    "disk NODE|all|registry full|readonly|ok",
 	verbClock:   "clock NODE|all +1h|-1y",
 	verbRevoke:  "revoke NODE",
+	verbRenew:   "renew NODE|all",
 	verbSet:     "set KEY=VALUE...",
 }
 
@@ -130,14 +133,14 @@ func parseAction(words []string) (Action, error) {
 var onPath = map[string]string{verbCut: wordPath, verbKill: wordRelay}
 
 // forAll are the actions that can be done to all.
-var forAll = map[string]bool{verbHeal: true, verbKill: true, verbStart: true, verbRestart: true, verbForget: true, verbDisk: true, verbClock: true}
+var forAll = map[string]bool{verbHeal: true, verbKill: true, verbStart: true, verbRestart: true, verbForget: true, verbDisk: true, verbClock: true, verbRenew: true}
 
 // names is how many names begin the arguments.
 func (a *Action) names(args []string) int {
 	switch a.Verb {
 	case verbSet:
 		return 0
-	case verbKill, verbStart, verbRestart, verbForget, verbAddr, verbUplink, verbRate, verbDisk, verbClock, verbRevoke:
+	case verbKill, verbStart, verbRestart, verbForget, verbAddr, verbUplink, verbRate, verbDisk, verbClock, verbRevoke, verbRenew:
 		if !a.Path {
 			return 1
 		}
@@ -151,7 +154,7 @@ func (a *Action) names(args []string) int {
 
 func takesNothing(verb string) bool {
 	switch verb {
-	case verbHeal, verbKill, verbStart, verbRestart, verbForget, verbAddr, verbRevoke:
+	case verbHeal, verbKill, verbStart, verbRestart, verbForget, verbAddr, verbRevoke, verbRenew:
 		return true
 	default:
 		return false
@@ -166,7 +169,7 @@ func (a *Action) parseRest(rest []string) (err error) {
 		switch {
 		case len(rest) > 1:
 			return fmt.Errorf("%q is too much", strings.Join(rest[1:], " "))
-		case len(rest) == 1 && rest[0] != string(Silent) && rest[0] != string(Reject):
+		case len(rest) == 1 && !slices.Contains([]Cut{Silent, Reject, RejectV4}, Cut(rest[0])):
 			return fmt.Errorf("%q is no way to cut", rest[0])
 		case len(rest) == 1:
 			a.How = Cut(rest[0])

@@ -60,6 +60,8 @@ func (l *Lab) act(ctx context.Context, a Action) error {
 		return errors.Join(l.under.readdress(a.A), l.writeJSON())
 	case verbRevoke:
 		return l.revoke(ctx, a.A)
+	case verbRenew:
+		return l.renew(ctx, a.A)
 	case verbSet:
 		return l.set(ctx, a.Set)
 	case verbDelay:

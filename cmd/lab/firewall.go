@@ -17,6 +17,8 @@ const (
 	Silent Cut = "silent"
 	// Reject answers "host unreachable", as a router does whose route has gone.
 	Reject Cut = "reject"
+	// RejectV4 answers so to IPv4; IPv6 passes.
+	RejectV4 Cut = "v4"
 )
 
 // perMyriad is a probability in 1/10000.
@@ -66,7 +68,7 @@ func (f *firewall) cut(e Edge, how Cut) error {
 	if err := f.check(e); err != nil {
 		return err
 	}
-	if f.topology == LAN && how == Reject {
+	if f.topology == LAN && how != Silent {
 		return fmt.Errorf("%w: on a LAN no router is between the nodes that could answer; cut silently", ErrState)
 	}
 	f.cuts[e] = how
@@ -99,9 +101,9 @@ func (f *firewall) lose(e Edge, share perMyriad) error {
 	return nil
 }
 
-// open returns the edges that are not cut, sorted.
+// open returns the edges that some packets pass, sorted.
 func (f *firewall) open() []Edge {
-	return slices.DeleteFunc(slices.Clone(f.edges), func(e Edge) bool { _, cut := f.cuts[e]; return cut })
+	return slices.DeleteFunc(slices.Clone(f.edges), func(e Edge) bool { how, cut := f.cuts[e]; return cut && how != RejectV4 })
 }
 
 // rules renders the rule set for `nft -f -`: the table is made if it is not there,
@@ -151,7 +153,7 @@ func (f *firewall) bridgeChains(b *strings.Builder) {
 
 // verdicts renders the cuts and losses of edges whose ends have a port each.
 func (f *firewall) verdicts(b *strings.Builder, edges []Edge) {
-	var silent, reject []Edge
+	var silent, reject, reject4 []Edge
 	losses := map[perMyriad][]Edge{}
 	for _, e := range edges {
 		switch f.cuts[e] {
@@ -159,6 +161,8 @@ func (f *firewall) verdicts(b *strings.Builder, edges []Edge) {
 			silent = append(silent, e)
 		case Reject:
 			reject = append(reject, e)
+		case RejectV4:
+			reject4 = append(reject4, e)
 		}
 		if share := f.losses[e]; share != 0 {
 			losses[share] = append(losses[share], e)
@@ -166,6 +170,7 @@ func (f *firewall) verdicts(b *strings.Builder, edges []Edge) {
 	}
 	f.rule(b, silent, "drop")
 	f.rule(b, reject, "reject with icmpx type host-unreachable")
+	f.rule(b, reject4, "meta nfproto ipv4 reject with icmp type host-unreachable")
 	for _, share := range slices.Sorted(maps.Keys(losses)) {
 		f.rule(b, losses[share], share.verdict())
 	}

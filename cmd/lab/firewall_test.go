@@ -29,23 +29,25 @@ func TestHealTakesBackCutsAndLosses(t *testing.T) {
 	f := newFirewall(Ring, mustEdges(t, Ring, 4, 0), nodeNames(4))
 	whole := f.rules()
 	a, b, c := Edge{"n1", "n2"}, Edge{"n2", "n3"}, Edge{"n3", "n4"}
-	if err := errors.Join(f.cut(a, Silent), f.cut(b, Reject), f.lose(c, 1250)); err != nil {
+	d := Edge{"n1", "registry"}
+	if err := errors.Join(f.cut(a, Silent), f.cut(b, Reject), f.lose(c, 1250), f.cut(d, RejectV4)); err != nil {
 		t.Fatal(err)
 	}
 	rules := f.rules()
 	for _, want := range []string{
 		`{ "n1" . "n2", "n2" . "n1" } drop`,
 		`{ "n2" . "n3", "n3" . "n2" } reject with icmpx type host-unreachable`,
+		`{ "n1" . "registry", "registry" . "n1" } meta nfproto ipv4 reject with icmp type host-unreachable`,
 		`{ "n3" . "n4", "n4" . "n3" } numgen random mod 10000 < 1250 drop`,
 	} {
 		if !strings.Contains(rules, want) {
 			t.Errorf("rules\n%s\nlack %s", rules, want)
 		}
 	}
-	if got := f.open(); slices.Contains(got, a) || slices.Contains(got, b) || !slices.Contains(got, c) {
+	if got := f.open(); slices.Contains(got, a) || slices.Contains(got, b) || !slices.Contains(got, c) || !slices.Contains(got, d) {
 		t.Errorf("open edges %v", got)
 	}
-	if err := errors.Join(f.heal(a), f.heal(b), f.lose(c, 0)); err != nil {
+	if err := errors.Join(f.heal(a), f.heal(b), f.lose(c, 0), f.heal(d)); err != nil {
 		t.Fatal(err)
 	}
 	if got := f.rules(); got != whole {

@@ -77,6 +77,9 @@ func (p program) registrySet(dir string, settings []string) process.Spec {
 	return p.spec(append([]string{"registry", "params", "set", "-d", dir}, settings...)...)
 }
 
+// renew gets a running node another certificate.
+func (p program) renew(dir string) process.Spec { return p.spec("renew", "-d", dir) }
+
 func (p program) join(line, dir string) process.Spec {
 	return p.spec("join", line, "-d", dir)
 }

@@ -96,6 +96,8 @@ func (r *rehearsal) step(ctx context.Context, s Step) bool {
 		err = r.expectState(ctx, s.Expect.State, &report)
 	case s.Action == nil && s.Expect.News != nil:
 		err = r.expectNews(ctx, s.Expect.News, &report)
+	case s.Action == nil && s.Expect.Renew != nil:
+		err = r.expectRenew(ctx, s.Expect.Renew, &report)
 	case s.Action == nil:
 		err = r.expectPing(ctx, s.Expect, &report)
 	case s.Action.Verb == verbPing:

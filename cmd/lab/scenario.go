@@ -43,6 +43,7 @@ type Expect struct {
 	Outage time.Duration // the ping's longest outage is shorter than that, so far; or 0
 	State  *StateExpect  // or nil
 	News   *NewsExpect   // or nil
+	Renew  *RenewExpect  // or nil
 }
 
 // StateExpect is in what state a node, or the registry, must come to be.
@@ -69,7 +70,7 @@ const (
 )
 
 // Expectations as they are written.
-const expectUsage = "expect whole within DURATION, expect whole for DURATION, expect ping A B lost < N, expect ping A B outage < DURATION, expect status NODE degraded|running|revoked within DURATION, expect join works|refused within DURATION, expect revoked NODE within|for DURATION, or expect params within DURATION"
+const expectUsage = "expect whole within DURATION, expect whole for DURATION, expect ping A B lost < N, expect ping A B outage < DURATION, expect status NODE degraded|running|revoked within DURATION, expect join works|refused within DURATION, expect revoked NODE within|for DURATION, expect renewed NODE|all within DURATION, or expect params within DURATION"
 
 // ScenarioError says what is wrong in which line.
 type ScenarioError struct {
@@ -236,6 +237,10 @@ func parseExpect(words []string) (Expect, error) {
 		state, err := parseStateExpect(words)
 		e.State = &state
 		return e, err
+	case len(words) > 0 && words[0] == wordRenewed:
+		renew, err := parseRenewExpect(words)
+		e.Renew = &renew
+		return e, err
 	case len(words) >= 2 && (words[0] == wordRevoked || words[0] == wordParams):
 		news, err := parseNewsExpect(words)
 		e.News = &news
@@ -315,6 +320,8 @@ func (s Step) names() []string {
 		names = []string{e.Of}
 	} else if e := s.Expect.News; e != nil {
 		names = []string{e.Revoked}
+	} else if e := s.Expect.Renew; e != nil {
+		names = []string{e.Of}
 	}
 	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
 }
@@ -331,7 +338,9 @@ func (s *Scenario) watchesWhole() bool {
 
 func (e *Expect) watchesWhole() bool { return e.Whole > 0 || e.For > 0 }
 
-func (e *Expect) watchesPing() bool { return !e.watchesWhole() && e.State == nil && e.News == nil }
+func (e *Expect) watchesPing() bool {
+	return !e.watchesWhole() && e.State == nil && e.News == nil && e.Renew == nil
+}
 
 // String gives the line as it is written.
 func (s Step) String() string {
@@ -347,6 +356,8 @@ func (s Step) String() string {
 		text = e.State.String()
 	case e.News != nil:
 		text = e.News.String()
+	case e.Renew != nil:
+		text = e.Renew.String()
 	case e.Lost > 0:
 		text = fmt.Sprintf("expect ping %s %s lost < %d", e.Pair.From, e.Pair.To, e.Lost)
 	default:

@@ -63,7 +63,7 @@ expect ping n1 n5 outage < 500ms
 func TestABadLineIsNamedWithWhatToDo(t *testing.T) {
 	for text, want := range map[string]string{
 		"explode n1":                    `f:1: unknown word "explode"; write one of: cut heal`,
-		"\n\ncut n1":                    "f:3: cut needs 2 names; write: cut [path] A B [silent|reject]",
+		"\n\ncut n1":                    "f:3: cut needs 2 names; write: cut [path] A B [silent|reject|v4]",
 		"cut n1 n1":                     "f:1: twice the same node, n1; write: cut",
 		"cut n1 n2 loudly":              `f:1: "loudly" is no way to cut; write: cut`,
 		"cut n1 n2 silent now":          `f:1: "now" is too much; write: cut`,
@@ -92,12 +92,15 @@ func TestABadLineIsNamedWithWhatToDo(t *testing.T) {
 		"ping n1 n2 every 1us":          "f:1: every 1µs: from 1ms to 1m0s is possible",
 		"ping n1 registry every 1s":     "f:1: registry is no node here",
 		"ping n1 n2 every 1s\nping n1 n2 every 2s": "f:2: a ping n1 n2 runs by then",
-		"expect peace":                 `f:1: cannot expect "peace"; write: expect whole within`,
-		"expect whole within 0s":       "f:1: no time at all is too short; write: expect whole within 2s",
-		"expect ping n1 n2 lost < 3":   "f:1: no ping n1 n2 runs by then; write before it: ping n1 n2 every 10ms",
-		"expect ping n1 n2 lost < 0":   `f:1: "0" is no number of echoes above 0`,
-		"expect ping n1 n2 jitter < 3": `f:1: a ping has no "jitter"`,
-		strings.Repeat("x", 2000):      "f:1: line of more than 1000 bytes; shorten it",
+		"expect peace":                                                   `f:1: cannot expect "peace"; write: expect whole within`,
+		"expect whole within 0s":                                         "f:1: no time at all is too short; write: expect whole within 2s",
+		"expect ping n1 n2 lost < 3":                                     "f:1: no ping n1 n2 runs by then; write before it: ping n1 n2 every 10ms",
+		"expect ping n1 n2 lost < 0":                                     `f:1: "0" is no number of echoes above 0`,
+		"expect ping n1 n2 jitter < 3":                                   `f:1: a ping has no "jitter"`,
+		"expect renewed n1 soon":                                         `f:1: cannot expect "renewed n1 soon"; write: expect renewed n1 within 20s`,
+		"expect renewed n9 within 1s":                                    "f:1: n9 is no node here",
+		"expect renewed registry within 1s":                              `f:1: "registry" is no name of a node`,
+		strings.Repeat("x", 2000):                                        "f:1: line of more than 1000 bytes; shorten it",
 		"cut n1 n2\n" + strings.Repeat("heal n1 n2\n", maxScenarioSteps): "f:10001: more than 10000 steps",
 	} {
 		_, err := ParseScenario("f", strings.NewReader(text), 5)
@@ -116,6 +119,7 @@ func FuzzScenario(f *testing.F) {
 	f.Add("loss n1 n2 0.5%\nrate n3 2.5\ndelay n1 n2 10ms\nexpect ping n1 n2 outage < 1s")
 	f.Add("network ring 8\ncut path n1 n2\nkill relay n1 n3\nheal all\nrestart all\nexpect whole for 2s")
 	f.Add("addr n1\nexpect whole within 1s")
+	f.Add("cut n1 registry v4\nrenew all\nrenew n2\nexpect renewed all within 20s\nexpect renewed n3 within 1m")
 	f.Add("kill all\nforget all\nforget n2\nstart all")
 	f.Add("kill registry\nrestart n4\nheal n1 n2\ncut n4 registry reject")
 	f.Fuzz(func(t *testing.T, text string) {
