@@ -74,6 +74,9 @@
 //	                                    # route leads to it; also: for 10s, it stays so
 //	at 33s set client_count=6 mtu=1300  # parameters of the network
 //	expect params within 2s             # from the last action: all have them
+//	renew n1                            # re6st renew; also: all
+//	cut n1 registry v4                  # IPv4 is answered by `host unreachable`, IPv6 passes
+//	expect renewed n1 within 20s        # from here on it gets another certificate; also: all
 //
 // After an `expect whole` each pair's longest outage is reported, counted from the
 // action to the next one. Outages are as fine as the echoes: 20 to 50 ms.
