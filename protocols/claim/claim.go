@@ -131,7 +131,7 @@ func parse(signed []byte) (s Statement, parts signedParts, err error) {
 	}
 	s.Sequence = binary.BigEndian.Uint64(signed[1:])
 	expires := binary.BigEndian.Uint64(signed[9:])
-	s.Expires = time.Unix(int64(min(expires, maxExpiry)), 0).UTC()
+	s.Expires = time.Unix(int64(min(expires, endOfTime)), 0).UTC()
 	copy(s.RouterID[:], signed[17:])
 	n := int(signed[25])
 	if s.Sequence == 0 || !s.RouterID.IsValid() || n > MaxPrefixes {
@@ -157,9 +157,9 @@ func parse(signed []byte) (s Statement, parts signedParts, err error) {
 	return s, parts, nil
 }
 
-// maxExpiry is the end of the year 9999, as a certificate has it that never ends (RFC
+// endOfTime is the end of the year 9999, as a certificate has it that never ends (RFC
 // 5280 section 4.1.2.5).
-const maxExpiry = 253402300799
+const endOfTime = 253402300799
 
 func appendPrefix(b []byte, p Prefix) []byte {
 	flags := byte(0)

@@ -26,6 +26,7 @@ func Limits() []limit.Limit {
 		{Name: "prefixes", Value: MaxPrefixes, Unit: "prefixes", Per: "claim", Beyond: "refused", Test: "TestAClaimHasItsLimits"},
 		{Name: "claim", Value: MaxSigned, Unit: "bytes", Per: "claim", Beyond: "refused", Test: "TestAClaimHasItsLimits"},
 		{Name: "claims", Value: MaxClaims, Unit: "claims", Per: "node", Beyond: "refused", Test: "TestAFullStoreTakesNoOther"},
+		{Name: "message about claims", Value: MaxMessage, Unit: "bytes", Per: "message", Beyond: "refused", Test: "TestMessagesOfLaterVersionsAreSkipped"},
 		{Name: "claims heard at once", Value: HeardBurst, Unit: "claims", Per: "neighbor", Beyond: "refused, at a rate", Test: "TestAFloodOfClaimsIsHeldBack"},
 		{Name: "claims heard", Value: HeardRate, Unit: "claims/s", Per: "neighbor", Beyond: "refused", Test: "TestAFloodOfClaimsIsHeldBack"},
 	}

@@ -25,12 +25,12 @@ const (
 )
 
 const (
-	versionLen   = 24
-	summaryHead  = 1 + 1 + 8 + 8
-	partHead     = 1 + versionLen + 2 + 2
-	maxSummary   = (MaxMessage - summaryHead) / versionLen
-	maxRequested = (MaxMessage - 1) / 8
-	maxPart      = MaxMessage - partHead
+	versionLen  = 24
+	summaryHead = 1 + 1 + 8 + 8
+	partHead    = 1 + versionLen + 2 + 2
+	versionsFit = (MaxMessage - summaryHead) / versionLen
+	idsFit      = (MaxMessage - 1) / 8
+	bytesFit    = MaxMessage - partHead
 )
 
 // summary is what a Store has of a bucket.

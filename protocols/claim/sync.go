@@ -251,7 +251,7 @@ func (s *Sync) Next() []byte {
 		s.digest = false
 		return s.ledger.Digest().encode()
 	case len(s.requests) > 0:
-		n := min(len(s.requests), maxRequested)
+		n := min(len(s.requests), idsFit)
 		ids := s.requests[:n]
 		s.requests = slices.Clone(s.requests[n:])
 		return encodeRequest(ids)
@@ -277,7 +277,7 @@ func (s *Sync) nextPart() []byte {
 		}
 	}
 	p := s.out
-	p.bytes = p.bytes[:min(maxPart, len(p.bytes))]
+	p.bytes = p.bytes[:min(bytesFit, len(p.bytes))]
 	s.out.offset += len(p.bytes)
 	s.out.bytes = s.out.bytes[len(p.bytes):]
 	return p.encode()
@@ -292,9 +292,9 @@ func (s *Sync) nextSummary() []byte {
 		at++
 	}
 	all = all[at:]
-	m := summary{d.bucket, d.after, lastID, all[:min(maxSummary, len(all))]}
-	if len(all) > maxSummary {
-		m.upto = all[maxSummary-1].Node
+	m := summary{d.bucket, d.after, lastID, all[:min(versionsFit, len(all))]}
+	if len(all) > versionsFit {
+		m.upto = all[versionsFit-1].Node
 		s.summaries[0].after = m.upto
 	} else {
 		s.summaries = s.summaries[1:]
