@@ -19,6 +19,7 @@
 //	8-10  Offer, Request, Chunk of the list of revoked certificates
 //	12    Rendezvous      dial me, as I dial you; here and behind such a NAT I am
 //	13      its answer    I do; here and behind such a NAT I am
+//	16    Claims          what two stores of claims say to become equal: see protocols/claim
 //
 // The last two do not go from one end of a link to the other, but over the mesh from a
 // node to one that it cannot dial by itself, in a transit message of the fabric. Nothing
@@ -48,4 +49,5 @@
 //  5. Call HandleSelf, HandleObserved, HandlePeers and HandleDocument when those change;
 //     HandlePeers and HandleDocument also once after New.
 //  6. Verify Received before it is passed to anybody's HandleDocument.
+//  7. While it is Idle, give it what a claim.Sync has to say by HandleClaims.
 package peer

@@ -3,7 +3,7 @@ package peer
 import "net/netip"
 
 // Event is what an Exchange wants done or has heard: Send, Introduced, Learned,
-// SeenAt, Received or Parting.
+// SeenAt, Received, ClaimsHeard or Parting.
 //
 //sumtype:decl
 type Event interface{ event() }
@@ -31,9 +31,13 @@ type Received struct {
 // Parting is the peer's Goodbye.
 type Parting struct{ Reason Reason }
 
-func (Send) event()       {}
-func (Introduced) event() {}
-func (Learned) event()    {}
-func (SeenAt) event()     {}
-func (Received) event()   {}
-func (Parting) event()    {}
+// ClaimsHeard is what the peer's claim.Sync says.
+type ClaimsHeard struct{ Body []byte }
+
+func (ClaimsHeard) event() {}
+func (Send) event()        {}
+func (Introduced) event()  {}
+func (Learned) event()     {}
+func (SeenAt) event()      {}
+func (Received) event()    {}
+func (Parting) event()     {}

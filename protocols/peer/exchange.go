@@ -38,6 +38,7 @@ type Exchange struct {
 	peers []Peer                 // what HandlePeers had last
 
 	transfers [Documents]transfer
+	claims    []byte // what a claim.Sync has to say; nil: nothing
 
 	peerEpoch, peerSequence uint32
 	heard                   bool
@@ -172,6 +173,17 @@ func (x *Exchange) HandleDocument(now time.Time, d Document, number uint64, sign
 	}
 }
 
+// Idle tells whether there is nothing under way, and nothing more urgent to say than
+// what HandleClaims takes.
+func (x *Exchange) Idle() bool { return x.flight == nil && x.claims == nil }
+
+// HandleClaims has the peer told what a claim.Sync says, in the order of the calls: make
+// one while it is Idle. body is not kept.
+func (x *Exchange) HandleClaims(now time.Time, body []byte) {
+	x.claims = slices.Clone(body)
+	x.advance(now)
+}
+
 // HandleGoodbye tells the peer of a leave.
 func (x *Exchange) HandleGoodbye(now time.Time, why Reason) {
 	x.parting = why
@@ -252,6 +264,8 @@ func (x *Exchange) hear(m Message) error {
 		if whole := x.transfers[m.Document].hearChunk(m); whole != nil {
 			x.emit(Received{m.Document, m.Number, whole})
 		}
+	case Claims:
+		x.emit(ClaimsHeard(m))
 	case Goodbye:
 		x.emit(Parting(m))
 	case Ack, Rendezvous, Unknown: // the second has a way of its own

@@ -493,3 +493,53 @@ func TestLinkLocalUnderlayIsNotToldAsAnAddress(t *testing.T) {
 		t.Errorf("sent %v, want the hello alone", sent)
 	}
 }
+
+func TestWhatIsSaidOfClaimsArrivesOnceAndInOrder(t *testing.T) {
+	l := newLink(t)
+	l.lossy = true
+	const messages = 100
+	for said := range messages {
+		for !l.ends[0].Idle() {
+			l.run(10 * time.Millisecond)
+		}
+		l.ends[0].HandleClaims(l.now, []byte{byte(said)})
+		if l.ends[0].Idle() {
+			t.Fatal("idle with a message under way")
+		}
+	}
+	l.run(time.Minute)
+	got := of[peer.ClaimsHeard](l.heard[1])
+	for i, c := range got {
+		if c.Body[0] != byte(i) {
+			t.Fatalf("message %d is %d", i, c.Body[0])
+		}
+	}
+	if len(got) != messages {
+		t.Errorf("%d of %d arrived", len(got), messages)
+	}
+}
+
+// A node of before there were claims takes what is said of them for an unknown message.
+func TestMessagesOfNewerNodesAreAcknowledgedAndIgnored(t *testing.T) {
+	x := peer.New(epoch, config(t, 0))
+	x.Drain(func(peer.Event) {}) // its hello
+	body := append(message(t, 1, peer.Unknown{Type: 99}), 77, 0, 2, 1, 2) // with a TLV that is not known either
+	if err := x.HandleMessage(epoch, body); err != nil {
+		t.Fatal(err)
+	}
+	answers := 0
+	x.Drain(func(e peer.Event) {
+		s, ok := e.(peer.Send)
+		if !ok {
+			t.Errorf("heard %#v", e)
+			return
+		}
+		if _, m, err := peer.Decode(s.Body); err != nil || m != (peer.Ack{}) {
+			t.Errorf("answered %#v, %v", m, err)
+		}
+		answers++
+	})
+	if answers != 1 {
+		t.Errorf("%d answers", answers)
+	}
+}

@@ -9,7 +9,7 @@ import (
 )
 
 // Message is one of Ack, Hello, ObservedAddress, List, Offer, Request, Chunk,
-// Goodbye, Rendezvous and Unknown.
+// Goodbye, Rendezvous, Claims and Unknown.
 //
 //sumtype:decl
 type Message interface{ kind() byte }
@@ -75,6 +75,9 @@ type Rendezvous struct {
 	Endpoints []netip.AddrPort // where the sender can be dialled, best first; at most MaxRendezvous
 }
 
+// Claims is a message of a claim.Sync.
+type Claims struct{ Body []byte }
+
 // Unknown is a message of a newer node.
 type Unknown struct{ Type byte }
 
@@ -121,4 +124,5 @@ func (r Rendezvous) kind() byte {
 	}
 	return 12
 }
+func (Claims) kind() byte    { return 16 }
 func (u Unknown) kind() byte { return u.Type }

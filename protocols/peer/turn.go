@@ -58,6 +58,11 @@ func (x *Exchange) next(now time.Time) Message {
 			return m
 		}
 	}
+	if x.claims != nil {
+		m := Claims{x.claims}
+		x.claims = nil
+		return m
+	}
 	if len(x.news) > 0 && !now.Before(x.newsNext) {
 		return x.nextNews(now)
 	}

@@ -50,7 +50,8 @@ const (
 	tlvRevoked   = 11 // in a Hello, number of the revocations 8
 	tlvNonce     = 20 // 8
 	tlvNAT       = 21 // 1
-	tlvLast      = tlvNAT
+	tlvClaims    = 30
+	tlvLast      = tlvClaims
 	tlvHeaderLen = 3
 )
 
@@ -89,6 +90,8 @@ func Append(dst []byte, h Header, m Message) ([]byte, error) {
 		dst = appendTLV(dst, tlvBytes, m.Bytes)
 	case Goodbye:
 		dst = appendTLV(dst, tlvReason, []byte{byte(m.Reason)})
+	case Claims:
+		dst = appendTLV(dst, tlvClaims, m.Body)
 	case Rendezvous:
 		dst = appendTLV(dst, tlvNonce, u64(m.Nonce))
 		dst = appendTLV(dst, tlvNAT, []byte{byte(m.NAT)})

@@ -46,6 +46,7 @@ type fields struct {
 	reason    Reason
 	nonce     uint64
 	nat       nat.Kind
+	claims    []byte
 }
 
 func readFields(b []byte) (f fields, err error) {
@@ -107,6 +108,9 @@ func (f *fields) read(kind byte, v []byte) (ok bool) {
 		return readNumber(v, 1, func(n uint64) { f.reason = Reason(n) })
 	case tlvNonce:
 		return readNumber(v, 8, func(n uint64) { f.nonce = n })
+	case tlvClaims:
+		f.claims = append([]byte(nil), v...)
+		return len(v) > 0
 	case tlvNAT:
 		return readNumber(v, 1, func(n uint64) { f.nat = nat.Kind(n) })
 	}
@@ -190,6 +194,8 @@ func (f *fields) message(kind byte) (Message, error) {
 		}
 	case List{}.kind():
 		m = List{f.peers}
+	case Claims{}.kind():
+		m, needs = Claims{f.claims}, []int{tlvClaims}
 	case Goodbye{}.kind():
 		m, needs = Goodbye{f.reason}, []int{tlvReason}
 	case Rendezvous{}.kind(), Rendezvous{Answer: true}.kind():

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"re6st/protocols/addr"
+	"re6st/protocols/claim"
 	"re6st/protocols/fabric"
 	"re6st/protocols/nat"
 	"re6st/protocols/peer"
@@ -57,6 +58,7 @@ func samples(t testing.TB) []peer.Message {
 		peer.Goodbye{Reason: peer.Leaving},
 		peer.Rendezvous{Nonce: 1 << 63, NAT: nat.PortRestricted, Endpoints: []netip.AddrPort{at("203.0.113.1:7326")}},
 		peer.Rendezvous{Answer: true, Nonce: 5, NAT: nat.Random},
+		peer.Claims{Body: bytes.Repeat([]byte{6}, claim.MaxMessage)},
 		peer.Unknown{Type: 200},
 	}
 }
@@ -149,6 +151,9 @@ func TestTooLongMessagesAreNotSent(t *testing.T) {
 func TestAMessageFitsAControlFrame(t *testing.T) {
 	if peer.MaxMessage > fabric.MaxControlBody {
 		t.Errorf("a message has up to %d bytes, a control frame holds %d", peer.MaxMessage, fabric.MaxControlBody)
+	}
+	if _, err := peer.Append(nil, peer.Header{}, peer.Claims{Body: make([]byte, claim.MaxMessage)}); err != nil {
+		t.Errorf("claims: %v", err)
 	}
 	if registry.MaxParams > peer.Params.MaxDocument() {
 		t.Errorf("parameters have up to %d bytes, %d are gossiped", registry.MaxParams, peer.Params.MaxDocument())
