@@ -27,7 +27,11 @@ type Config struct {
 	HelloInterval time.Duration
 	// Revoked are the nodes that nothing is routed to; Revoked brings others.
 	Revoked []addr.NodeID
-	Links   *Links
+	// Judge tells by its claims whether a route comes from who may announce it, as peer
+	// says it does (zero on an interface of the kernel), and if not why, for people; ""
+	// is nothing to tell. OriginsChanged tells that it would judge otherwise. Nil: all do.
+	Judge func(peer addr.NodeID, a babel.Announcement) (s babel.Standing, why string)
+	Links *Links
 	// Send puts a packet into a control frame of the link.
 	Send func(rib.LinkID, []byte) error
 	// SetView hands the table to the packet path.

@@ -158,6 +158,7 @@ type Snapshot struct {
 	View      *rib.View
 	Neighbors []Adjacency
 	Dropped   uint64 // packets for which a neighbor's queue had no room
+	Barred    uint64 // announcements by origins that may not make them
 }
 
 // Adjacency is one neighbor as the router knows it.

@@ -22,7 +22,7 @@ type router struct {
 	kept      *memory
 	ctx       *system.Context[Message]
 	babel     *babel.Router
-	epoch     time.Time // of Babel\'s timestamps
+	epoch     time.Time // of Babel's timestamps
 	table     *rib.Table
 	timer     *system.Timer
 	show      *system.Timer // the next time that the table is shown
@@ -30,6 +30,8 @@ type router struct {
 	links     map[babel.InterfaceID]Link
 	kernel    map[babel.InterfaceID]*trusted
 	children  map[babel.NeighborKey]*child
+	named     map[string]time.Time          // what was said of origins
+	barred    uint64                        // announcements
 	view      *rib.View                     // as the packet path has it
 	gateways  []addr.NodeID                 // as they were told of
 	held      bool                          // a restarted router does not publish yet
@@ -55,12 +57,13 @@ func (r *router) Start(ctx *system.Context[Message]) error {
 	r.links = map[babel.InterfaceID]Link{}
 	r.kernel = map[babel.InterfaceID]*trusted{}
 	r.children = map[babel.NeighborKey]*child{}
+	r.named = map[string]time.Time{}
 	r.table = rib.NewTable(r.cfg.Locators)
 	r.timer, r.show = ctx.NewTimer(routerTick{}), ctx.NewTimer(showAgain{})
 	var err error
 	r.babel, err = babel.NewRouter(babel.Config{
 		Self: r.cfg.Self, RouterID: r.cfg.RouterID, Seqno: r.cfg.Seqno(), Locators: r.cfg.Locators,
-		Rand: rand.New(randSource{ctx.Rand()}), Epoch: r.epoch,
+		Rand: rand.New(randSource{ctx.Rand()}), Epoch: r.epoch, Origins: r.judge,
 	})
 	if err != nil {
 		return &system.Fault{Op: "router", Kind: system.BadConfig, Err: err}
@@ -145,6 +148,8 @@ func (r *router) Handle(ctx *system.Context[Message], m Message) error {
 	case Revoked:
 		r.kept.revoked = m.Nodes
 		r.babel.Revoke(now, m.Nodes)
+	case OriginsChanged:
+		r.babel.Rejudge(now)
 	case HelloChanged:
 		r.kept.hello = m.Interval
 		r.babel.SetHelloInterval(now, m.Interval)
@@ -223,6 +228,10 @@ func (r *router) settle() {
 		case babel.ReserveSeqno:
 			system.Replace(r.seqnos, e.Upto)
 		case babel.Refused:
+			if e.Reason == babel.RefusedOrigin {
+				r.barred += uint64(e.Count)
+				return // judge has said whose it is
+			}
 			r.ctx.Event("refused", fmt.Sprintf("from %s: %s, %d times", e.Neighbor.Addr, e.Reason, e.Count))
 		}
 	})
@@ -304,7 +313,7 @@ func (r *router) report(view *rib.View) {
 func (r *router) choices() map[rib.Key]int {
 	count := map[rib.Key]int{}
 	for _, route := range r.babel.Status().Routes {
-		if route.Feasible && route.Metric != babel.Infinity {
+		if route.Feasible && route.Standing != babel.Barred && route.Metric != babel.Infinity {
 			count[route.Key]++
 		}
 	}
@@ -312,7 +321,7 @@ func (r *router) choices() map[rib.Key]int {
 }
 
 func (r *router) snapshot() Snapshot {
-	s := Snapshot{View: r.view, Dropped: r.cfg.Links.Dropped()}
+	s := Snapshot{View: r.view, Dropped: r.cfg.Links.Dropped(), Barred: r.barred}
 	for _, key := range slices.SortedFunc(maps.Keys(r.children), babel.NeighborKey.Compare) {
 		n := Adjacency{Interface: key.Interface, Addr: key.Addr, Status: r.children[key].status}
 		if t := r.kernel[key.Interface]; t != nil {

@@ -33,6 +33,8 @@ type Config struct {
 	Revoked []addr.NodeID
 	// Pace is how often links are probed.
 	Pace fabric.Pace
+	// Claims are made equal with each peer's; nil: there are none.
+	Claims Claims
 
 	Plane Plane
 	// Babel takes a Babel packet of a link; the bytes are the caller's again

@@ -165,6 +165,8 @@ func (m *manager) Handle(ctx *system.Context[Message], message Message) error {
 		m.met(now, msg)
 	case NetworkChanged:
 		m.networkChanged(now, msg)
+	case Claimed:
+		m.tellAll(claimAdded(msg))
 	default:
 		m.fromChild(now, message)
 	}
@@ -212,6 +214,9 @@ func (m *manager) fromChild(now time.Time, message Message) {
 		if msg.Number > m.kept.documents[msg.Kind].Number {
 			m.cfg.Emit(DocumentReceived(msg))
 		}
+	case claimTaken:
+		m.tellAll(claimAdded(msg))
+		m.cfg.Emit(Claimed(msg))
 	case childEvent:
 		m.childChanged(now, msg.event)
 	default: // Handle has the others

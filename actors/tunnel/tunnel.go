@@ -10,6 +10,7 @@ import (
 
 	"re6st/actors/system"
 	"re6st/hw/dataplane"
+	"re6st/protocols/claim"
 	"re6st/protocols/fabric"
 	"re6st/protocols/peer"
 	"re6st/protocols/tunnelplan"
@@ -28,6 +29,7 @@ type tunnel struct {
 	link      *fabric.Link
 	linkTimer *system.Timer
 	exchange  *peer.Exchange // nil before the link is up
+	claims    *claim.Sync    // likewise; nil too where the node has none
 	peerTimer *system.Timer
 	leftovers []uint32 // keys of the incarnation before
 }
@@ -222,6 +224,13 @@ func (t *tunnel) converse(now time.Time, m tunnelMessage) {
 		t.exchange.HandleGoodbye(now, m.reason)
 	case peerTick:
 		t.exchange.HandleTimeout(now)
+		if t.claims != nil {
+			t.claims.HandleTimeout(now)
+		}
+	case claimAdded:
+		if t.claims != nil {
+			t.claims.HandleAdded(m.Node)
+		}
 	default: // Handle has the others
 	}
 }
@@ -250,7 +259,9 @@ func (t *tunnel) settle() {
 	t.linkTimer.Rearm(t.link.NextTimeout())
 	if t.exchange != nil {
 		t.exchange.Drain(t.heard)
-		t.peerTimer.Rearm(t.exchange.NextTimeout())
+		t.speakOfClaims()
+		t.exchange.Drain(t.heard)
+		t.peerTimer.Rearm(t.peerTimeout())
 	}
 }
 
@@ -343,6 +354,7 @@ func (t *tunnel) up(e fabric.Up) {
 		t.exchange.HandleDocument(now, peer.Document(kind), d.Number, d.Signed)
 	}
 	t.exchange.HandlePeers(now, t.lease.known)
+	t.startClaims(now)
 	if !t.lease.told {
 		t.lease.told = true
 		t.manager.Tell(risen{t.lease.link, t.lease.suite, e})
@@ -370,7 +382,12 @@ func (t *tunnel) heard(e peer.Event) {
 	switch e := e.(type) {
 	case peer.Send:
 		t.sendControl(fabric.ControlPeer, e.Body)
+	case peer.ClaimsHeard:
+		t.hearOfClaims(e.Body)
 	case peer.Introduced:
+		if t.claims != nil {
+			t.claims.HandlePeer(now)
+		}
 		t.lease.learn(e.Hello.Endpoints)
 		t.link.SetEndpoints(t.lease.endpoints)
 		t.manager.Tell(learned{tunnelplan.Direct, []tunnelplan.Peer{{

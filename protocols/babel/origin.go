@@ -29,19 +29,22 @@ const (
 	Barred                    // never selected
 )
 
-// judge gives a route its standing.
+// judge gives a route its standing, as it comes in.
 func (r *Router) judge(rt *route) {
-	rt.standing = Claimed
+	if rt.standing = r.standingOf(rt); rt.standing == Barred {
+		r.refuse(rt.neighbor.key, RefusedOrigin)
+	}
+}
+
+func (r *Router) standingOf(rt *route) Standing {
 	if r.cfg.Origins == nil {
-		return
+		return Claimed
 	}
 	a := Announcement{rt.neighbor.key, rt.destination.key, rt.routerID, rt.egress, rt.refmetric}
 	if !rt.neighbor.iface.Fabric {
 		a.Egress = r.cfg.Self
 	}
-	if rt.standing = r.cfg.Origins(a); rt.standing == Barred {
-		r.refuse(a.Neighbor, RefusedOrigin)
-	}
+	return r.cfg.Origins(a)
 }
 
 // Rejudge asks Config.Origins again about all routes: what it knows of origins has
@@ -51,7 +54,7 @@ func (r *Router) Rejudge(now time.Time) {
 		changed := false
 		for _, rt := range d.routes {
 			was := rt.standing
-			r.judge(rt)
+			rt.standing = r.standingOf(rt)
 			changed = changed || rt.standing != was
 		}
 		if changed {

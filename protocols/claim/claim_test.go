@@ -302,6 +302,22 @@ func TestRoutesAreJudgedByTheClaims(t *testing.T) {
 	}
 }
 
+func TestARouterIDIsWhoHasClaimedIt(t *testing.T) {
+	w, s := newWorld(t), newStore()
+	c, other := w.claim(5, 1), w.claim(6, 1)
+	if !s.IsRouter(c.Node, c.RouterID) || !s.IsRouter(other.Node, c.RouterID) {
+		t.Error("nobody has claimed it")
+	}
+	add(t, s, c, w.claim(5, 2), other)
+	if !s.IsRouter(c.Node, c.RouterID) || s.IsRouter(other.Node, c.RouterID) || !s.IsRouter(c.Node, babel.RouterID{0xbb}) {
+		t.Error("it is another's")
+	}
+	s.Expire(c.Expires)
+	if !s.IsRouter(other.Node, c.RouterID) {
+		t.Error("it stays taken when the claim falls")
+	}
+}
+
 func TestRightsComeAndGo(t *testing.T) {
 	w, s := newWorld(t), newStore()
 	all := claim.Prefix{Prefix: prefix("::/0")}

@@ -23,6 +23,7 @@ type Store struct {
 	digest   Digest
 	owners   map[netip.Prefix]addr.NodeID // by the certificates
 	lengths  map[int]int                  // how many owners there are of each length
+	routers  map[babel.RouterID]int       // how many nodes claim a router-id
 }
 
 // entry is a claim, and what of it counts.
@@ -53,6 +54,7 @@ func NewStore(ranges []netip.Prefix, locators netip.Prefix) *Store {
 	return &Store{
 		ranges: slices.Clone(ranges), locators: locators, rights: map[addr.NodeID]registry.Right{},
 		held: map[addr.NodeID]*entry{}, owners: map[netip.Prefix]addr.NodeID{}, lengths: map[int]int{},
+		routers: map[babel.RouterID]int{},
 	}
 }
 
@@ -85,6 +87,7 @@ func (s *Store) Add(c *Claim) (bool, error) {
 	at, _ := slices.BinarySearchFunc(s.buckets[b], c.Node, addr.NodeID.Compare)
 	s.buckets[b] = slices.Insert(s.buckets[b], at, c.Node)
 	s.digest[b] ^= c.hash
+	s.routers[c.RouterID]++
 	for _, p := range e.own {
 		if _, taken := s.owners[p]; !taken { // the registry gives each prefix once
 			s.owners[p] = c.Node
@@ -101,6 +104,9 @@ func (s *Store) remove(id addr.NodeID) {
 	at, _ := slices.BinarySearchFunc(s.buckets[b], id, addr.NodeID.Compare)
 	s.buckets[b] = slices.Delete(s.buckets[b], at, at+1)
 	s.digest[b] ^= e.hash
+	if s.routers[e.RouterID]--; s.routers[e.RouterID] == 0 {
+		delete(s.routers, e.RouterID)
+	}
 	for _, p := range e.own {
 		if s.owners[p] == id {
 			delete(s.owners, p)
@@ -216,12 +222,11 @@ func covers(p, inner netip.Prefix) bool {
 	return p.Bits() <= inner.Bits() && p.Contains(inner.Addr())
 }
 
-// Router is the router-id that a node has claimed.
-func (s *Store) Router(id addr.NodeID) (r babel.RouterID, ok bool) {
-	if e := s.held[id]; e != nil {
-		return e.RouterID, true
-	}
-	return r, false
+// IsRouter tells whether a node may be the router of an id: no other has claimed it, or
+// the node has too.
+func (s *Store) IsRouter(id addr.NodeID, router babel.RouterID) bool {
+	e := s.held[id]
+	return s.routers[router] == 0 || e != nil && e.RouterID == router
 }
 
 func (c *Claim) version() Version { return Version{c.Node, c.Sequence, c.hash} }

@@ -522,7 +522,7 @@ func TestWhatIsSaidOfClaimsArrivesOnceAndInOrder(t *testing.T) {
 // A node of before there were claims takes what is said of them for an unknown message.
 func TestMessagesOfNewerNodesAreAcknowledgedAndIgnored(t *testing.T) {
 	x := peer.New(epoch, config(t, 0))
-	x.Drain(func(peer.Event) {}) // its hello
+	x.Drain(func(peer.Event) {})                                          // its hello
 	body := append(message(t, 1, peer.Unknown{Type: 99}), 77, 0, 2, 1, 2) // with a TLV that is not known either
 	if err := x.HandleMessage(epoch, body); err != nil {
 		t.Fatal(err)
