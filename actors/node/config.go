@@ -18,6 +18,7 @@ import (
 	"re6st/actors/monitor/web"
 	"re6st/actors/subnet"
 	"re6st/protocols/inbound"
+	wire "re6st/protocols/registry"
 )
 
 // Defaults and bounds of the configuration.
@@ -92,6 +93,9 @@ type Config struct {
 	HTTP netip.AddrPort `toml:"http"`
 	// Log is debug, info, warn or error.
 	Log slog.Level `toml:"log"`
+	// Origins overrides how routes are taken whose origin no claim proves: "off", "prefer"
+	// or "require"; "": as the network says.
+	Origins wire.Origins `toml:"origins"`
 	// DebugFaults lets system calls be failed by the control socket.
 	DebugFaults bool `toml:"debug_faults"`
 	// DebugRestartWindow is the time in milliseconds within which faults of an
@@ -196,6 +200,11 @@ func (c Config) check() error {
 	}
 	if c.ControlDir != "" && !filepath.IsAbs(c.ControlDir) {
 		return fmt.Errorf("%w: control_dir is %q; it must be an absolute path", ErrConfig, c.ControlDir)
+	}
+	if c.Origins != "" {
+		if err := c.Origins.Check(); err != nil {
+			return fmt.Errorf("%w: %w", ErrConfig, err)
+		}
 	}
 	if c.DebugRestartWindow > 0 && !c.DebugFaults {
 		return fmt.Errorf("%w: debug_restart_window_ms is for tests; it needs debug_faults = true", ErrConfig)

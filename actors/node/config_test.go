@@ -64,6 +64,7 @@ func TestBadConfigurationsSayWhere(t *testing.T) {
 		"mark = -1":                         "line 1",
 		"debug_restart_window_ms = 5":       "it needs debug_faults = true",
 		"inbound = \"some\"":                "write all, established or list",
+		"origins = \"maybe\"":               "\"off\", \"prefer\" or \"require\"",
 		"inbound_list = [\"::/0\"]":         "inbound is \"all\"",
 		"inbound = \"list\"\ninbound_list = [\"::/0 gre\"]": "line 2",
 		"log = \"loud\"":            "line 1",

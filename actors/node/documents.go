@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -67,6 +68,11 @@ func (r *root) adopt(p *wire.SignedParams) {
 		return
 	}
 	r.parameters.Store(p)
+	r.origins.setParams(p.Params, r.settings.get().Origins)
+	if !reflect.DeepEqual(old.RightOf(r.member.Identity.ID), p.RightOf(r.member.Identity.ID)) {
+		r.claimAnew()
+	}
+	r.router.Tell(neighbor.OriginsChanged{})
 	system.Replace(r.params, p)
 	r.client.SetRegistries(p.Registries)
 	r.router.Tell(neighbor.HelloChanged{Interval: time.Duration(p.HelloInterval)})
@@ -114,6 +120,7 @@ func (r *root) adoptRevocations(l *cert.RevocationList) {
 		return
 	}
 	r.revocations.Store(l)
+	r.cleanClaims()
 	r.wall.Raise(l.Updated)
 	nodes := l.Nodes()
 	r.sessions.Tell(session.Revoked{Nodes: nodes})

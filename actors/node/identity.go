@@ -149,6 +149,7 @@ func (r *root) showRenewed(m *registry.Member) {
 	r.wall.Raise(m.Identity.Certificate.NotBefore)
 	r.tunnels.Tell(tunnel.Renewed{Credentials: c})
 	r.sessions.Tell(session.Renewed{Credentials: c})
+	r.claimAnew()
 	r.watcher.Tell(registry.CallAgain{}) // the use of a new key ends the old one
 	r.ctx.Event("renewed", "certificate until "+m.Identity.Certificate.NotAfter.UTC().Format(time.RFC3339))
 }

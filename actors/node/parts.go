@@ -52,6 +52,8 @@ type parts struct {
 	parameters  atomic.Pointer[wire.SignedParams]
 	revocations atomic.Pointer[cert.RevocationList] // nil: none that this node has heard of
 	identity    identity
+	origins     *origins
+	claimed     atomic.Pointer[uint64] // the sequence of this node's own newest claim
 
 	view     atomic.Pointer[rib.View]
 	gateways atomic.Pointer[[]addr.NodeID]  // the nodes that offer a way out of the mesh, sorted
@@ -104,7 +106,7 @@ func (n *parts) openPlane() error {
 
 // accept tells whether a packet from src may come out of the session with peer:
 // where the peer's certificate covers src, or src is routed to that peer, or the peer
-// is a gateway and src is of nowhere in the mesh.
+// is a gateway and src is of nowhere in the mesh, or it has claimed a right to src.
 func (n *parts) accept(peer addr.NodeID, src netip.Addr) bool {
 	prefix, ok := n.peers.prefix(peer)
 	if !ok {
@@ -112,15 +114,15 @@ func (n *parts) accept(peer addr.NodeID, src netip.Addr) bool {
 	}
 	for _, r := range n.host.ranges {
 		if bits, in := addr.BitsIn(r.Prefix, src, prefix.Len()); in {
-			return bits == prefix
+			return bits == prefix || n.origins.maySend(peer, src)
 		}
 	}
 	route, ok := n.view.Load().Lookup(netip.Addr{}, src)
 	if ok && route.Prefix.Bits() > 0 {
-		return route.Egress == peer
+		return route.Egress == peer || n.origins.maySend(peer, src)
 	}
 	gateways := n.gateways.Load()
-	return gateways != nil && slices.Contains(*gateways, peer)
+	return gateways != nil && slices.Contains(*gateways, peer) || n.origins.maySend(peer, src)
 }
 
 // setView hands the routing table to the packet path.

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"re6st/actors/monitor"
+	"re6st/actors/neighbor"
 	"re6st/actors/system"
 	"re6st/actors/tunnel"
 )
@@ -20,7 +21,7 @@ import (
 var ErrNoReload = errors.New("this node has no configuration to read again")
 
 // live are the keys of Config that a running node takes; the others take a restart.
-var live = map[string]bool{"log": true, "client_count": true, "max_clients": true, "inbound": true, "inbound_list": true}
+var live = map[string]bool{"log": true, "client_count": true, "max_clients": true, "inbound": true, "inbound_list": true, "origins": true}
 
 // reconfigured says that the configuration in force has other limits.
 type reconfigured struct{}
@@ -56,7 +57,7 @@ func (s *settings) reload() ([]monitor.Change, error) {
 	}
 	changes := changed(s.config, next)
 	s.config.Log, s.config.ClientCount, s.config.MaxClients = next.Log, next.ClientCount, next.MaxClients
-	s.config.Inbound, s.config.InboundList = next.Inbound, next.InboundList
+	s.config.Inbound, s.config.InboundList, s.config.Origins = next.Inbound, next.InboundList, next.Origins
 	if s.level != nil {
 		s.level.Set(next.Log)
 	}
@@ -147,6 +148,8 @@ func (r *root) reconfigured() {
 		r.ctx.Event("reload", err.Error()) // the configuration was checked: it has no such error
 	}
 	p := r.parameters.Load()
+	r.origins.setParams(p.Params, r.settings.get().Origins)
+	r.router.Tell(neighbor.OriginsChanged{})
 	r.tunnels.Tell(tunnel.ParamsChanged{Params: paramsDocument(p), Limits: r.limits(), Pace: pace(p.Params)})
 }
 

@@ -68,6 +68,8 @@ type root struct {
 
 	uplinks   []netlink.Uplink // of the last NetworkChanged; nil: none was told
 	endpoints []netip.AddrPort
+
+	claimedAt time.Time // when a former life's claim was outbid last
 }
 
 // Start spawns the children: routing before tunnels, so that a link that comes
@@ -84,7 +86,7 @@ func (r *root) Start(ctx *system.Context[message]) error {
 		r.rememberAgain()
 	}
 	for _, spawn := range []func() error{
-		r.spawnEnquirer, r.spawnRouter, r.spawnKeeper, r.spawnSession, r.spawnTunnels, r.spawnUnderlay, r.spawnTracer, r.spawnPortmap,
+		r.startClaims, r.spawnEnquirer, r.spawnRouter, r.spawnKeeper, r.spawnSession, r.spawnTunnels, r.spawnUnderlay, r.spawnTracer, r.spawnPortmap,
 		r.spawnLAN, r.spawnSubnets, r.spawnWatcher, r.spawnMonitor, r.spawnHTTP,
 	} {
 		if err := spawn(); err != nil {
@@ -122,8 +124,8 @@ func (r *root) spawnRouter() error {
 	r.router, err = neighbor.Spawn(r.ctx, neighbor.Config{
 		Self: r.member.Identity.ID, RouterID: r.state.RouterID, Seqno: r.state.Seqno, Persist: r.state.Persist,
 		Locators: r.member.Params.LocatorRange, Own: own, HelloInterval: time.Duration(r.parameters.Load().HelloInterval),
-		Revoked: r.revocations.Load().Nodes(),
-		Links:   r.ports, SetView: r.setView, SetGateways: func(ids []addr.NodeID) { r.gateways.Store(&ids) }, Emit: r.fromRouter, Kernel: r.kernel(),
+		Revoked: r.revocations.Load().Nodes(), Judge: r.origins.judge,
+		Links: r.ports, SetView: r.setView, SetGateways: func(ids []addr.NodeID) { r.gateways.Store(&ids) }, Emit: r.fromRouter, Kernel: r.kernel(),
 		Send: func(id rib.LinkID, packet []byte) error { return r.plane.SendControl(id, fabric.ControlBabel, packet) },
 	})
 	return err
@@ -146,7 +148,7 @@ func (r *root) spawnTunnels() error {
 		Credentials: r.credentials, Prefix: r.member.Identity.Prefix, Software: r.options.Version, Limits: r.limits(),
 		Endpoints: at, Networks: r.networks(), Remembered: r.remembered,
 		Documents: []tunnel.Document{paramsDocument(params), revocationsDocument(revoked)}, Revoked: revoked.Nodes(), Pace: pace(params.Params),
-		Plane: r.plane, Babel: r.ports.Deliver, Emit: r.fromTunnels,
+		Plane: r.plane, Babel: r.ports.Deliver, Emit: r.fromTunnels, Claims: r.origins,
 		Store: func(peers []tunnelplan.Peer) error { return storePeers(r.dir, peers) },
 	})
 	return err
@@ -244,6 +246,11 @@ func (r *root) Handle(_ *system.Context[message], m message) error {
 		r.document(m.Document)
 	case fromRegistry:
 		r.fromRegistry(m.event)
+	case claimHeard:
+		r.claimHeard(m.node)
+	case claimsTick:
+		r.ctx.After(claimsCheck, claimsTick{})
+		r.cleanClaims()
 	case outcast:
 		r.outcast(m.by)
 	case renewed:
@@ -322,6 +329,8 @@ func (r *root) fromTunnels(e tunnel.Event) {
 		r.ctx.Self().Tell(registryWanted{})
 	case tunnel.DocumentReceived:
 		r.ctx.Self().Tell(fromPeer(e))
+	case tunnel.Claimed:
+		r.ctx.Self().Tell(claimHeard{e.Node})
 	case tunnel.Outcast:
 		r.ctx.Self().Tell(outcast{e.By})
 	case tunnel.Duplicate:

@@ -113,6 +113,7 @@ func Run(ctx context.Context, o Options) (err error) {
 func (n *parts) run(ctx context.Context) error {
 	n.credentials.Revoked = n.isRevoked
 	n.identity.start(n.member)
+	n.origins = n.newOrigins()
 	n.client = registry.NewClient(n.member, n.dial, n.now)
 	n.client.SetRegistries(n.parameters.Load().Registries)
 	if err := n.openPlane(); err != nil {

@@ -54,6 +54,9 @@ Keys of the configuration, all optional (TOML):
                   interfaces of this machine, such as
                   { interface = "br0", length = 80 }, or
                   { interface = "br0", part = "PREFIX" }
+  origins         routes that no claim proves: "off" takes (the network's)
+                  them as others, "prefer" where there is
+                  no proven one, "require" does not
   client_count    links to open                            (the network's)
   max_clients     links to accept                          (the network's)
   route_protocol  number on the node's kernel routes       (206)

@@ -1,0 +1,295 @@
+package node
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"re6st/actors/neighbor"
+	"re6st/actors/registry"
+	"re6st/actors/tunnel"
+	"re6st/protocols/addr"
+	"re6st/protocols/babel"
+	"re6st/protocols/cert"
+	"re6st/protocols/claim"
+	wire "re6st/protocols/registry"
+)
+
+// errRevoked is a claim of a certificate that counts no more.
+var errRevoked = errors.New("its certificate is revoked")
+
+// origins are the claims that this node has, and how it judges by them. The tunnels add
+// to them; the router and the packet path ask.
+type origins struct {
+	self    addr.NodeID
+	ca      [32]byte
+	verify  func(der []byte) (*cert.Identity, error)
+	revoked func() *cert.RevocationList
+	now     func() time.Time
+
+	mu     sync.RWMutex // guards what follows
+	store  *claim.Store
+	policy wire.Origins
+}
+
+// newOrigins is without claims.
+func (n *parts) newOrigins() *origins {
+	ranges := n.networks() // and behind them the locators
+	last := len(ranges) - 1
+	verify, authority, now := n.credentials.Verify, n.member.Authority, n.now
+	o := &origins{
+		self: n.member.Identity.ID, ca: n.member.Authority.Fingerprint, revoked: n.revocations.Load, now: now,
+		store: claim.NewStore(ranges[:last], ranges[last]),
+		verify: func(der []byte) (*cert.Identity, error) {
+			if verify == nil { // in a test
+				return authority.Verify(der, now())
+			}
+			return verify(der, now())
+		},
+	}
+	o.setParams(n.parameters.Load().Params, n.settings.get().Origins)
+	return o
+}
+
+// setParams takes what the network says of origins, unless this node says otherwise.
+func (o *origins) setParams(p wire.Params, own wire.Origins) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.store.SetRights(p.Rights)
+	if o.policy = p.Origins; own != "" {
+		o.policy = own
+	}
+}
+
+// Take is as in tunnel.Claims.
+func (o *origins) Take(signed []byte) (addr.NodeID, bool, error) {
+	c, err := claim.Verify(o.ca, o.verify, o.now(), signed)
+	if err != nil {
+		return addr.NodeID{}, false, err
+	}
+	if o.revoked().RevokesSerial(c.Node, c.Serial) {
+		return c.Node, false, fmt.Errorf("node %s: %w", c.Node, errRevoked)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	news, err := o.store.Add(c)
+	return c.Node, news, err
+}
+
+// Digest, Bucket, Version and Signed are as in claim.Ledger.
+func (o *origins) Digest() claim.Digest {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.store.Digest()
+}
+
+// Bucket is as in claim.Ledger.
+func (o *origins) Bucket(b int) []claim.Version {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.store.Bucket(b)
+}
+
+// Version is as in claim.Ledger.
+func (o *origins) Version(id addr.NodeID) (claim.Version, bool) {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.store.Version(id)
+}
+
+// Signed is as in claim.Ledger.
+func (o *origins) Signed(id addr.NodeID) []byte {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.store.Signed(id)
+}
+
+// list is all claims, by node.
+func (o *origins) list() []claim.Held {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.store.All()
+}
+
+// clean drops the claims that count no more, and tells whether there were any.
+func (o *origins) clean() bool {
+	revoked, now := o.revoked(), o.now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	gone := o.store.Revoke(revoked.RevokesSerial)
+	return o.store.Expire(now) || gone
+}
+
+// maySend tells whether a node may send from an address, as its claim and its rights
+// have it.
+func (o *origins) maySend(id addr.NodeID, src netip.Addr) bool {
+	if o == nil { // a test without claims
+		return false
+	}
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.policy != wire.OriginsOff && o.store.MaySend(id, src)
+}
+
+// judge is as in neighbor.Config.
+func (o *origins) judge(peer addr.NodeID, a babel.Announcement) (babel.Standing, string) {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	if o.policy == wire.OriginsOff {
+		return babel.Claimed, ""
+	}
+	// Costs are positive: only who originates a route says 0.
+	if a.Refmetric == 0 && !peer.IsZero() && !o.store.IsRouter(peer, a.RouterID) {
+		return babel.Barred, fmt.Sprintf("node %s says that %s is its own, under the router-id %s, which another node has claimed", peer, a.Prefix, a.RouterID)
+	}
+	verdict, owner := o.store.Judge(a.Prefix, a.RouterID, a.Egress)
+	switch {
+	case verdict == claim.Proven:
+		return babel.Claimed, ""
+	case verdict == claim.Contradicted:
+		return babel.Barred, fmt.Sprintf("%s is announced for node %s%s, and is node %s's; %s", a.Prefix, a.Egress, by(peer), owner, o.given(a.Egress))
+	case o.policy == wire.OriginsPrefer:
+		return babel.Unclaimed, ""
+	}
+	if _, known := o.store.Get(a.Egress); !known {
+		return babel.Barred, "" // its claim may be on its way
+	}
+	return babel.Barred, fmt.Sprintf("%s is announced for node %s%s, which has no right to it; %s", a.Prefix, a.Egress, by(peer), o.given(a.Egress))
+}
+
+// by tells who says it.
+func by(peer addr.NodeID) string {
+	if peer.IsZero() {
+		return " by an interface that is trusted"
+	}
+	return fmt.Sprintf(" by neighbor %s", peer)
+}
+
+// given tells what a node may announce. The caller holds mu.
+func (o *origins) given(id addr.NodeID) string {
+	h, ok := o.store.Get(id)
+	if !ok {
+		return "that node has claimed nothing"
+	}
+	words := make([]string, len(h.Own))
+	for i, p := range h.Own {
+		words[i] = p.String()
+	}
+	return fmt.Sprintf("its certificate gives it %s", strings.Join(words, ", "))
+}
+
+// statement is what this node may announce, and so claims.
+func (n *parts) statement(m *registry.Member) (claim.Statement, error) {
+	s := claim.Statement{
+		Expires: m.Identity.Certificate.NotAfter, RouterID: n.state.RouterID,
+		Prefixes: []claim.Prefix{{Prefix: netip.PrefixFrom(addr.Locator(m.Params.LocatorRange, m.Identity.ID), 128)}},
+	}
+	own, err := n.own()
+	if err != nil {
+		return s, err
+	}
+	config, right := n.options.Config, n.parameters.Load().RightOf(m.Identity.ID)
+	imports := len(config.Trusted) > 0 // from routers that are none of ours
+	for _, p := range own {
+		s.Prefixes = append(s.Prefixes, claim.Prefix{Prefix: p, AnyRouter: imports})
+	}
+	if config.Gateway || right.Gateway && imports {
+		s.Prefixes = append(s.Prefixes, claim.Prefix{Prefix: everywhere, AnyRouter: imports})
+	}
+	for _, p := range right.Import {
+		s.Prefixes = append(s.Prefixes, claim.Prefix{Prefix: p, AnyRouter: true})
+	}
+	return s, nil
+}
+
+// everywhere is the way out of the mesh.
+var everywhere = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+
+// claimOwn signs what this node announces, as it is now.
+func (n *parts) claimOwn() error {
+	m := n.identity.newest()
+	s, err := n.statement(m)
+	if err != nil {
+		return err
+	}
+	// Greater than that of any run before, though the clock went back meanwhile: others
+	// have that one.
+	s.Sequence = uint64(max(n.now().UnixMilli(), 1))
+	if held, ok := n.origins.Version(m.Identity.ID); ok {
+		s.Sequence = max(s.Sequence, held.Sequence+1)
+	}
+	signed, err := claim.Sign(rand.Reader, m.Key, m.Authority.Fingerprint, m.Certificate, s)
+	if err != nil {
+		return err
+	}
+	n.claimed.Store(&s.Sequence)
+	_, _, err = n.origins.Take(signed)
+	return err
+}
+
+// Messages about claims.
+type (
+	claimHeard struct{ node addr.NodeID }
+	claimsTick struct{}
+)
+
+func (claimHeard) rootMessage() {}
+func (claimsTick) rootMessage() {}
+
+const (
+	// claimsCheck is how often claims that have expired are looked for.
+	claimsCheck = time.Minute
+	// claimPause is between two claims of this node's own, lest it outbids a former life
+	// of its own without an end.
+	claimPause = time.Second
+)
+
+// startClaims claims what this node announces, and looks after the claims. A node whose
+// claim nobody would take goes on without.
+func (r *root) startClaims() error {
+	r.ctx.After(claimsCheck, claimsTick{})
+	if err := r.claimOwn(); err != nil {
+		r.ctx.Event("claim", "of this node's routes: "+err.Error())
+	}
+	return nil
+}
+
+// claimAnew has the others told of what this node announces by now.
+func (r *root) claimAnew() {
+	if err := r.claimOwn(); err != nil {
+		r.ctx.Event("claim", "of this node's routes: "+err.Error())
+		return
+	}
+	r.tunnels.Tell(tunnel.Claimed{Node: r.member.Identity.ID})
+	r.router.Tell(neighbor.OriginsChanged{})
+}
+
+// claimHeard takes note of a claim that a peer has brought: routes may count by now. One
+// of this node's own that is newer than the newest is of a run before.
+func (r *root) claimHeard(node addr.NodeID) {
+	r.router.Tell(neighbor.OriginsChanged{})
+	if node != r.member.Identity.ID {
+		return
+	}
+	held, _ := r.origins.Version(node)
+	own := r.claimed.Load()
+	switch {
+	case own == nil || held.Sequence <= *own:
+	case r.ctx.Now().Sub(r.claimedAt) < claimPause:
+		r.ctx.After(claimPause, claimHeard{node})
+	default:
+		r.claimedAt = r.ctx.Now()
+		r.claimAnew()
+	}
+}
+
+// cleanClaims drops what counts no more.
+func (r *root) cleanClaims() {
+	if r.origins.clean() {
+		r.router.Tell(neighbor.OriginsChanged{})
+	}
+}

@@ -1,0 +1,271 @@
+package node
+
+import (
+	"crypto/rand"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"re6st/actors/neighbor"
+	"re6st/actors/system"
+	"re6st/hw/clock"
+	"re6st/hw/hwtest"
+	"re6st/protocols/addr"
+	"re6st/protocols/babel"
+	"re6st/protocols/fabric"
+	wire "re6st/protocols/registry"
+	"re6st/protocols/rib"
+)
+
+// requiring is a mesh whose parameters say how origins are taken.
+func requiring(t *testing.T, size int, origins wire.Origins, rights ...wire.Right) *mesh {
+	t.Helper()
+	m := newMesh(t, size)
+	p := m.params.Params
+	p.Origins, p.Rights = origins, rights
+	var err error
+	m.params, err = wire.SignParams(rand.Reader, m.issuer, p)
+	m.check(err)
+	for _, n := range m.nodes {
+		n.member.Params = m.params
+	}
+	return m
+}
+
+func (m *mesh) id(i int) addr.NodeID { return m.nodes[i].member.Identity.ID }
+
+// prefix is what the certificate of node i gives it.
+func (m *mesh) prefix(i int) netip.Prefix {
+	p, err := addr.Subnet(m.network, m.nodes[i].member.Identity.Prefix)
+	m.check(err)
+	return p
+}
+
+func (m *mesh) locator(i int) netip.Prefix {
+	return netip.PrefixFrom(addr.Locator(m.params.LocatorRange, m.id(i)), 128)
+}
+
+// forge has node i tell all its neighbors of routes, as if its router meant them.
+func (m *mesh) forge(i int, updates ...babel.Update) {
+	m.t.Helper()
+	n := m.nodes[i]
+	var tlvs []babel.TLV
+	for _, u := range updates {
+		u.Interval = time.Minute
+		tlvs = append(tlvs, u)
+	}
+	s, _ := system.Read[neighbor.Snapshot](n.sys, routerPath)
+	for _, packet := range (babel.Encoder{From: m.id(i).LinkLocal(), Fabric: true, Max: babel.DefaultPacket}).Encode(tlvs) {
+		for _, a := range s.Neighbors {
+			m.check(n.plane.SendControl(a.Link, fabric.ControlBabel, packet))
+		}
+	}
+	time.Sleep(200 * time.Millisecond)
+}
+
+// route is that of node i to a prefix; false where there is none.
+func (m *mesh) route(i int, p netip.Prefix) (rib.Route, bool) {
+	r, ok := m.nodes[i].view.Load().Get(rib.Key{Prefix: p})
+	return r, ok && !r.Unreachable
+}
+
+// named tells whether an event of a node has all these words.
+func named(n *meshNode, words ...string) bool {
+	for _, e := range n.sys.Events() {
+		all := true
+		for _, w := range words {
+			all = all && strings.Contains(e.Text, w)
+		}
+		if all {
+			return true
+		}
+	}
+	return false
+}
+
+func TestClaimsReachEveryNodeAndRoutesNeedThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := requiring(t, 4, wire.OriginsRequire)
+		m.line()
+		m.whole(5 * time.Second)
+		for i, n := range m.nodes {
+			if all := n.origins.list(); len(all) != len(m.nodes) {
+				t.Errorf("node %d has %d claims", i, len(all))
+			}
+		}
+	})
+}
+
+func TestARestartedNodeIsReachedUnderItsNewClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := requiring(t, 3, wire.OriginsRequire)
+		m.line()
+		m.whole(5 * time.Second)
+		before := m.nodes[2].state.RouterID
+		m.stop(2)
+		time.Sleep(time.Second)
+		m.check(m.nodes[2].dir.Remove(babelFile)) // its router-id is lost, and it draws another
+		m.start(2, 1)
+		m.whole(10 * time.Second)
+		if m.nodes[2].state.RouterID == before {
+			t.Error("the router-id is the same")
+		}
+	})
+}
+
+// The claim of an own run before is greater where the clock went back.
+func TestANodeOutbidsItsFormerClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := requiring(t, 3, wire.OriginsRequire)
+		clock.Jump(time.Hour)
+		m.line()
+		m.whole(5 * time.Second)
+		m.stop(2)
+		former, _ := m.nodes[1].origins.Version(m.id(2))
+		clock.Jump(-time.Hour)
+		m.check(m.nodes[2].dir.Remove(babelFile))
+		m.start(2, 1)
+		m.whole(10 * time.Second)
+		if own := *m.nodes[2].claimed.Load(); own != former.Sequence+1 {
+			t.Errorf("its claim is %d, that of the run before was %d", own, former.Sequence)
+		}
+	})
+}
+
+func TestARogueThatAnnouncesAnothersPrefixGetsNothingAndIsNamed(t *testing.T) {
+	for _, policy := range []wire.Origins{wire.OriginsRequire, wire.OriginsPrefer} {
+		synctest.Test(t, func(t *testing.T) {
+			m := requiring(t, 4, policy)
+			m.line()
+			m.whole(5 * time.Second)
+			const victim, rogue = 0, 2
+			own := m.nodes[rogue].state.RouterID
+			half := netip.PrefixFrom(m.prefix(victim).Addr(), 65)
+			for range 3 {
+				m.forge(rogue,
+					babel.Update{Prefix: m.prefix(victim), RouterID: own, Seqno: 9, Egress: m.id(rogue)},
+					babel.Update{Prefix: half, RouterID: own, Seqno: 9, Egress: m.id(rogue)},
+					babel.Update{Prefix: m.locator(victim), RouterID: own, Seqno: 9, Metric: 1, Egress: m.id(victim)})
+				if r, ok := m.route(1, m.prefix(victim)); !ok || r.Egress != m.id(victim) {
+					t.Errorf("%s: node 1 routes the prefix to %+v", policy, r)
+				}
+				for _, i := range []int{1, 3} { // to 3 the rogue is the only way: it may have none
+					if r, ok := m.route(i, m.prefix(victim)); ok && r.Egress != m.id(victim) {
+						t.Errorf("%s: node %d routes the prefix to %+v", policy, i, r)
+					}
+					if r, ok := m.route(i, half); ok {
+						t.Errorf("%s: node %d routes a part of the prefix to %+v", policy, i, r)
+					}
+				}
+				if r, _ := m.route(1, m.locator(victim)); r.Metric >= 2*babel.BaseCost {
+					t.Errorf("%s: node 1 goes to the victim by %+v", policy, r)
+				}
+			}
+			m.whole(5 * time.Second)
+			for _, i := range []int{1, 3} {
+				if !named(m.nodes[i], m.prefix(victim).String(), m.id(rogue).String(), "its certificate gives it "+m.prefix(rogue).String()) {
+					t.Errorf("%s: node %d does not name the rogue: %v", policy, i, m.nodes[i].sys.Events())
+				}
+			}
+		})
+	}
+}
+
+func TestARogueUnderAnothersRouterIDIsRefusedAndNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := requiring(t, 4, wire.OriginsPrefer)
+		m.line()
+		m.whole(5 * time.Second)
+		const victim, rogue = 0, 2
+		copied := m.nodes[victim].state.RouterID
+		m.forge(rogue, babel.Update{Prefix: m.prefix(victim), RouterID: copied, Seqno: 9, Egress: m.id(rogue)})
+		if r, ok := m.route(3, m.prefix(victim)); ok && r.Egress != m.id(victim) {
+			t.Errorf("node 3 routes the prefix to %+v", r)
+		}
+		if !named(m.nodes[3], m.id(rogue).String(), copied.String(), "another node has claimed") {
+			t.Errorf("node 3 does not name the rogue: %v", m.nodes[3].sys.Events())
+		}
+		m.whole(5 * time.Second)
+	})
+}
+
+// Who copies all of an announcement, prefix, router-id and egress, under a metric that
+// draws traffic, gets that traffic and reads none of it: it is sealed to the egress.
+//
+//	0 ---- 1 ---- 3 ---- 2, the rogue
+func TestARogueThatCopiesAllDrawsTrafficAndReadsNone(t *testing.T) {
+	const secret = "what only the ends may read"
+	synctest.Test(t, func(t *testing.T) {
+		m := requiring(t, 4, wire.OriginsRequire)
+		const victim, rogue, deceived = 0, 2, 3
+		for _, cut := range [][2]int{{0, 2}, {0, 3}, {1, 2}} {
+			m.cut(cut[0], cut[1])
+		}
+		m.start(0, 1)
+		m.start(1, 0, 3)
+		m.start(2, 3)
+		m.start(3, 1, 2)
+		m.whole(5 * time.Second)
+		time.Sleep(5 * time.Second)
+		var leaked int
+		m.under.Tap(func(d hwtest.Datagram) {
+			if containsText(d.Data, secret) {
+				leaked++
+			}
+		})
+		for len(m.nodes[rogue].tun.Out()) > 0 {
+			<-m.nodes[rogue].tun.Out()
+		}
+		copied, seqno := m.nodes[victim].state.RouterID, m.nodes[victim].state.Seqno()
+		m.forge(rogue,
+			babel.Update{Prefix: m.locator(victim), RouterID: copied, Seqno: seqno, Metric: 1, Egress: m.id(victim)},
+			babel.Update{Prefix: m.prefix(victim), RouterID: copied, Seqno: seqno, Metric: 1, Egress: m.id(victim)})
+		if r, _ := m.route(deceived, m.locator(victim)); r.Metric >= 2*babel.BaseCost {
+			t.Fatalf("the rogue draws nothing: %+v", r)
+		}
+		before := m.nodes[rogue].plane.Stats()
+		m.arrives(deceived, victim, secret, 100*time.Millisecond)
+		after := m.nodes[rogue].plane.Stats()
+		if after.Relayed.Packets+sum(after.Drops) == before.Relayed.Packets+sum(before.Drops) {
+			t.Error("no packet came to the rogue")
+		}
+		if n := len(m.nodes[rogue].tun.Out()); n > 0 || leaked > 0 {
+			t.Errorf("%d packets at the rogue's TUN, %d in the clear", n, leaked)
+		}
+	})
+}
+
+func sum[K comparable](counts map[K]uint64) (n uint64) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
+
+// With "require" a way out counts only by right, and the right holds for what comes
+// back by another gateway.
+func TestAGatewayNeedsTheRight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := requiring(t, 4, wire.OriginsRequire, wire.Right{Node: addr.NodeIDFromUint64(1), Gateway: true}, wire.Right{Node: addr.NodeIDFromUint64(4), Gateway: true})
+		for i := range m.nodes {
+			m.prepare(i, (i+1)%4, (i+3)%4)
+			m.nodes[i].options.Config.Gateway = true
+			m.launch(i)
+		}
+		m.whole(5 * time.Second)
+		for _, i := range []int{0, 2} {
+			m.forge(i, babel.Update{Prefix: everywhere, RouterID: m.nodes[i].state.RouterID, Seqno: 9, Egress: m.id(i)})
+		}
+		if r, ok := m.route(1, everywhere); !ok || r.Egress != m.id(0) {
+			t.Errorf("node 1 leaves the mesh by %+v", r)
+		}
+		outside := netip.MustParseAddr("2001:db8:ffff::1")
+		for i, want := range []bool{true, true, false, true} {
+			if i != 1 && m.nodes[1].accept(m.id(i), outside) != want {
+				t.Errorf("node 1 takes packets from outside by node %d: %v", i, !want)
+			}
+		}
+	})
+}
