@@ -45,6 +45,8 @@ type speaker struct {
 	cost      babel.LinkCost
 	delay     time.Duration // of what it sends
 	late      []late
+	cut       bool                       // nothing comes or goes
+	badTLVs   int                        // that the peer may send
 	alter     func(packet []byte) []byte // of what it sends; nil: nothing
 	heard     func(babel.TLV)            // nil: nobody wants to know
 }
@@ -167,6 +169,9 @@ func (s *speaker) send(e babel.Send) {
 		e.Packet = s.alter(e.Packet)
 	}
 	write := func() {
+		if s.cut {
+			return
+		}
 		if _, err := s.conn.WriteTo(e.Packet, &ipv6.ControlMessage{IfIndex: s.ifi.Index, HopLimit: 1}, &net.UDPAddr{IP: to.IP, Port: to.Port}); err != nil {
 			s.t.Error("send: ", err)
 		}
@@ -240,6 +245,10 @@ func (s *speaker) settle(now time.Time) {
 		case babel.RouteWithdrawn:
 			s.table.Withdraw(rib.OriginBabel, e.Key)
 		case babel.Refused:
+			if e.Reason == babel.RefusedTLV && e.Count <= s.badTLVs {
+				s.badTLVs -= e.Count
+				return
+			}
 			s.t.Errorf("refused from %s: %s (%d)", e.Neighbor.Addr, e.Reason, e.Count)
 		}
 	})
@@ -291,6 +300,9 @@ func (s *speaker) receive(now time.Time, from netip.AddrPort, cm *ipv6.ControlMe
 	a := from.Addr().WithZone("")
 	if from.Port() != babel.Port || cm.HopLimit != 1 || !a.IsLinkLocalUnicast() {
 		s.t.Errorf("a packet from %s with hop limit %d", from, cm.HopLimit)
+		return
+	}
+	if s.cut {
 		return
 	}
 	s.capture = append(s.capture, bytes.Clone(packet))
