@@ -3,6 +3,7 @@ package neighbor
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"re6st/actors/system"
@@ -121,7 +122,12 @@ func (n *neighbor) Stop(*system.Context[neighborMessage]) {}
 // settle hands up what came of a message; of a packet, the router makes room again.
 func (n *neighbor) settle(taken slots) {
 	var events []babel.NeighborEvent
-	n.machine.Drain(func(e babel.NeighborEvent) { events = append(events, e) })
+	n.machine.Drain(func(e babel.NeighborEvent) {
+		if updates, ok := e.(babel.Updates); ok { // the machine needs their place for the next
+			e = babel.Updates{Updates: slices.Clone(updates.Updates)}
+		}
+		events = append(events, e)
+	})
 	if len(events) > 0 {
 		n.router.Tell(checked{n.self, n.key, events, n.machine.Status(), taken})
 	} else {

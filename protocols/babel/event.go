@@ -72,7 +72,8 @@ func (Refused) isEvent()        {}
 // TimesHeard, Expired, Refused. The driver looks at Expired, and hands on all.
 type NeighborEvent interface{ isNeighborEvent() }
 
-// Updates are the checked Updates of one packet, in their order.
+// Updates are the checked Updates of one packet, in their order. They are good until
+// the Neighbor has its next packet: who keeps them for later clones them.
 type Updates struct{ Updates []Update }
 
 // RouteRequested is a checked RouteRequest.

@@ -3,6 +3,7 @@ package babel
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"re6st/protocols/addr"
@@ -36,6 +37,7 @@ type Neighbor struct {
 	expired            bool
 	refused            [reasons]int
 	events             []NeighborEvent
+	updates            []Update // of these events
 }
 
 // NewNeighbor is a neighbor of which nothing was heard: its cost is Infinity
@@ -74,16 +76,23 @@ func (n *Neighbor) HandleReceived(now, received time.Time, from netip.Addr, pack
 		n.refused[RefusedPacket]++
 		return fmt.Errorf("%w: from %s, want %s", ErrFrom, from, n.cfg.Addr)
 	}
-	tlvs, ignored, err := Decode(packet, n.cfg.Addr, n.cfg.Fabric)
-	n.refused[RefusedTLV] += ignored
+	d, err := newDecoder(packet, n.cfg.Addr, n.cfg.Fabric)
 	if err != nil {
 		n.refused[RefusedPacket]++
 		return err
 	}
-	var updates []Update
 	var hello Hello
 	var ihu IHU
-	for _, t := range tlvs {
+	first := len(n.updates)
+	for d.next() {
+		if d.typ == typeUpdate { // of which there are many
+			n.handleUpdate(d.update(d.value))
+			continue
+		}
+		t, ok := d.tlv(d.typ, d.value)
+		if !ok {
+			n.refused[RefusedTLV]++
+		}
 		switch t := t.(type) {
 		case AckRequest:
 			n.events = append(n.events, AckRequested{t})
@@ -98,10 +107,6 @@ func (n *Neighbor) HandleReceived(now, received time.Time, from netip.Addr, pack
 			if n.handleIHU(now, t); n.isFor(t) {
 				ihu = t
 			}
-		case Update:
-			if n.accepts(t) {
-				updates = append(updates, t)
-			}
 		case RouteRequest:
 			n.events = append(n.events, RouteRequested{t})
 		case SeqnoRequest:
@@ -111,10 +116,19 @@ func (n *Neighbor) HandleReceived(now, received time.Time, from netip.Addr, pack
 	n.handleTimes(received, hello, ihu)
 	// The cost first: what the Updates lead to depends on it.
 	n.evaluate()
-	if len(updates) > 0 {
-		n.events = append(n.events, Updates{updates})
+	if len(n.updates) > first {
+		n.events = append(n.events, Updates{slices.Clip(n.updates[first:])})
 	}
 	return nil
+}
+
+// handleUpdate keeps an Update that may be believed.
+func (n *Neighbor) handleUpdate(u Update, ok bool) {
+	if !ok {
+		n.refused[RefusedTLV]++
+	} else if n.accepts(&u) {
+		n.updates = append(n.updates, u)
+	}
 }
 
 func (n *Neighbor) handleHello(now time.Time, h Hello) {
@@ -223,7 +237,7 @@ func (n *Neighbor) Drain(do func(NeighborEvent)) {
 		do(e)
 	}
 	clear(n.events)
-	n.events = n.events[:0]
+	n.events, n.updates = n.events[:0], n.updates[:0]
 	for reason, count := range n.refused {
 		if count > 0 {
 			do(Refused{Reason: Reason(reason), Count: count})

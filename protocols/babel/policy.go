@@ -8,7 +8,7 @@ import (
 
 // accepts tells whether an Update may be believed as far as one packet shows,
 // and counts why not. Whether the route is feasible is the Router's question.
-func (n *Neighbor) accepts(u Update) bool {
+func (n *Neighbor) accepts(u *Update) bool {
 	reason, ok := n.judge(u)
 	if !ok {
 		n.refused[reason]++
@@ -16,7 +16,7 @@ func (n *Neighbor) accepts(u Update) bool {
 	return ok
 }
 
-func (n *Neighbor) judge(u Update) (Reason, bool) {
+func (n *Neighbor) judge(u *Update) (Reason, bool) {
 	if !u.Prefix.IsValid() {
 		return 0, true // retracts everything
 	}
@@ -46,7 +46,7 @@ func (n *Neighbor) judge(u Update) (Reason, bool) {
 }
 
 // locatorID is the node whose locator an Update is about.
-func locatorID(locators netip.Prefix, u Update) (addr.NodeID, bool) {
+func locatorID(locators netip.Prefix, u *Update) (addr.NodeID, bool) {
 	if u.Prefix.Bits() != 128 || u.Source.IsValid() {
 		return addr.NodeID{}, false
 	}

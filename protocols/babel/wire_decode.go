@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"re6st/protocols/addr"
 	"re6st/protocols/rib"
@@ -17,40 +16,67 @@ import (
 // are not counted. A packet whose framing is broken has an error and no TLVs.
 // The trailer is not looked at. Nothing of packet is retained.
 func Decode(packet []byte, from netip.Addr, fabric bool) (tlvs []TLV, ignored int, err error) {
-	if len(packet) < headerLen || packet[0] != magic || packet[1] != version {
-		return nil, 0, fmt.Errorf("%w: %d bytes without the header 42, 2", ErrPacket, len(packet))
+	d, err := newDecoder(packet, from, fabric)
+	if err != nil {
+		return nil, 0, err
 	}
-	n := int(binary.BigEndian.Uint16(packet[2:]))
-	if n > len(packet)-headerLen {
-		return nil, 0, fmt.Errorf("%w: body of %d bytes in a packet of %d", ErrPacket, n, len(packet))
-	}
-	d := decoder{fabric: fabric, nextHop6: from}
-	for body := packet[headerLen : headerLen+n]; len(body) > 0; {
-		if body[0] == typePad1 {
-			body = body[1:]
-			continue
-		}
-		if len(body) < 2 || len(body)-2 < int(body[1]) {
-			return nil, 0, fmt.Errorf("%w: TLV of type %d at offset %d ends behind the body", ErrPacket, body[0], headerLen+n-len(body))
-		}
-		tlv, ok := d.tlv(body[0], body[2:2+int(body[1])])
+	for d.next() {
+		tlv, ok := d.tlv(d.typ, d.value)
 		if !ok {
 			ignored++
 		}
 		if tlv != nil {
 			tlvs = append(tlvs, tlv)
 		}
-		body = body[2+int(body[1]):]
 	}
 	return tlvs, ignored, nil
 }
 
-// decoder is the parser state (section 4.5).
+// decoder goes from TLV to TLV, with the parser state (section 4.5).
 type decoder struct {
+	body               []byte // what was not read yet
+	typ                uint8  // of the TLV at hand
+	value              []byte // its body
 	fabric             bool
 	routerID           RouterID // zero: none yet
 	nextHop4, nextHop6 netip.Addr
-	prefix4, prefix6   []byte // the default prefixes; nil: none yet
+	prefix4, prefix6   []byte // the default prefixes; empty: none yet
+}
+
+// newDecoder checks the framing of a whole packet.
+func newDecoder(packet []byte, from netip.Addr, fabric bool) (d decoder, err error) {
+	if len(packet) < headerLen || packet[0] != magic || packet[1] != version {
+		return d, fmt.Errorf("%w: %d bytes without the header 42, 2", ErrPacket, len(packet))
+	}
+	n := int(binary.BigEndian.Uint16(packet[2:]))
+	if n > len(packet)-headerLen {
+		return d, fmt.Errorf("%w: body of %d bytes in a packet of %d", ErrPacket, n, len(packet))
+	}
+	d = decoder{fabric: fabric, nextHop6: from, body: packet[headerLen : headerLen+n]}
+	for body := d.body; len(body) > 0; {
+		if body[0] == typePad1 {
+			body = body[1:]
+			continue
+		}
+		if len(body) < 2 || len(body)-2 < int(body[1]) {
+			return d, fmt.Errorf("%w: TLV of type %d at offset %d ends behind the body", ErrPacket, body[0], headerLen+n-len(body))
+		}
+		body = body[2+int(body[1]):]
+	}
+	return d, nil
+}
+
+// next goes to the next TLV; false at the end.
+func (d *decoder) next() bool {
+	for len(d.body) > 0 && d.body[0] == typePad1 {
+		d.body = d.body[1:]
+	}
+	if len(d.body) == 0 {
+		return false
+	}
+	end := 2 + int(d.body[1])
+	d.typ, d.value, d.body = d.body[0], d.body[2:end], d.body[end:]
+	return true
 }
 
 // minLen is the length of the fixed part of each TLV body.
@@ -84,7 +110,11 @@ func (d *decoder) tlv(typ uint8, b []byte) (t TLV, ok bool) {
 	case typeNextHop:
 		return nil, d.setNextHop(b)
 	case typeUpdate:
-		return d.update(b)
+		u, ok := d.update(b)
+		if !ok {
+			return nil, false
+		}
+		return u, true
 	case typeRouteRequest:
 		return d.routeRequest(b)
 	case typeSeqnoRequest:
@@ -172,22 +202,29 @@ func prefix(ae, plen uint8, omitted int, def, b []byte) (p netip.Prefix, rest []
 	if n > size || size == 0 || omitted > n || omitted > len(def) || len(b) < n-omitted {
 		return p, nil, false
 	}
-	full := make([]byte, size)
-	copy(full, def[:omitted])
+	var full [16]byte
+	copy(full[:], def[:omitted])
 	copy(full[omitted:n], b)
-	a, _ := netip.AddrFromSlice(full)
+	a := netip.AddrFrom16(full)
+	if size == 4 {
+		a = netip.AddrFrom4([4]byte(full[:4]))
+	}
 	p, _ = a.Prefix(int(plen))
 	return p, b[n-omitted:], !p.Addr().Is4In6()
 }
 
-func (d *decoder) update(b []byte) (TLV, bool) {
+// update decodes an Update; false where it has to be ignored.
+func (d *decoder) update(b []byte) (u Update, ok bool) {
+	if len(b) < minLen[typeUpdate] {
+		return u, false
+	}
 	u16 := binary.BigEndian.Uint16
 	ae, flags := b[0], b[1]
-	u := Update{Interval: getInterval(u16(b[4:])), Seqno: u16(b[6:]), Metric: u16(b[8:])}
+	u = Update{Interval: getInterval(u16(b[4:])), Seqno: u16(b[6:]), Metric: u16(b[8:])}
 	if ae == aeWildcard {
 		// Only everything can be retracted; nothing can be announced for it.
 		if u.Metric != Infinity || b[2] != 0 || b[3] != 0 || !d.plain(b[10:]) {
-			return nil, false
+			return u, false
 		}
 		return u, true
 	}
@@ -196,13 +233,13 @@ func (d *decoder) update(b []byte) (TLV, bool) {
 		def = &d.prefix4
 	}
 	var rest []byte
-	var ok bool
 	if u.Prefix, rest, ok = prefix(ae, b[2], int(b[3]), *def, b[10:]); !ok {
-		return nil, false
+		return u, false
 	}
 	// The parser state changes even where the TLV is ignored further down.
 	if flags&flagPrefix != 0 {
-		*def = u.Prefix.Addr().AsSlice()
+		var store [16]byte
+		*def = append((*def)[:0], putAddr(&store, u.Prefix.Addr())...)
 	}
 	if flags&flagRouterID != 0 {
 		d.routerID = impliedRouterID(u.Prefix.Addr())
@@ -218,18 +255,19 @@ func (d *decoder) update(b []byte) (TLV, bool) {
 	}
 	switch {
 	case !ok || u.Interval == 0 || s.topology != 0 && s.egress.IsZero():
-		return nil, false
+		return u, false
 	case u.Metric != Infinity && !u.RouterID.IsValid():
-		return nil, false
+		return u, false
 	case u.Metric != Infinity && !u.NextHop.IsValid() && !d.fabric:
-		return nil, false
+		return u, false
 	}
 	return u, true
 }
 
 // impliedRouterID is the last 8 bytes of a prefix, padded at the front.
 func impliedRouterID(a netip.Addr) (id RouterID) {
-	b := a.AsSlice()
+	var store [16]byte
+	b := putAddr(&store, a)
 	if len(b) > len(id) {
 		b = b[len(b)-len(id):]
 	}
@@ -302,7 +340,7 @@ func (d *decoder) subTLVs(b []byte, ae uint8) (s subTLVs, ok bool) {
 			}
 			s.source = p
 		case typ == subFabric && d.fabric:
-			if s.fabric || !slices.Contains([]int{1, 9}, len(body)) {
+			if s.fabric || len(body) != 1 && len(body) != 9 {
 				return s, false
 			}
 			s.fabric, s.topology = true, rib.Topology(body[0])

@@ -18,23 +18,9 @@ type Encoder struct {
 // Encode is the packets that carry tlvs in their order, each as full as it may
 // be. It drops a TLV that the interface cannot carry: of a topology other than
 // 0 where Fabric is not set.
-func (e Encoder) Encode(tlvs []TLV) [][]byte {
-	var packets [][]byte
+func (e Encoder) Encode(tlvs []TLV) (packets [][]byte) {
 	p := packing{Encoder: e}
-	p.reset()
-	for _, t := range tlvs {
-		start := len(p.buf)
-		p.append(t)
-		if len(p.buf) <= e.Max || start == headerLen {
-			continue
-		}
-		packets = append(packets, p.finish(start))
-		p.reset()
-		p.append(t)
-	}
-	if len(p.buf) > headerLen {
-		packets = append(packets, p.finish(len(p.buf)))
-	}
+	p.pack(tlvs, func(packet []byte) { packets = append(packets, packet) })
 	return packets
 }
 
@@ -47,13 +33,33 @@ type packing struct {
 	prefix4, prefix6   []byte
 }
 
+// pack calls do for each packet of Encode, which owns it.
+func (p *packing) pack(tlvs []TLV, do func(packet []byte)) {
+	p.reset()
+	for _, t := range tlvs {
+		start := len(p.buf)
+		p.append(t)
+		if len(p.buf) <= p.Max || start == headerLen {
+			continue
+		}
+		do(p.finish(start))
+		p.reset()
+		p.append(t)
+	}
+	if len(p.buf) > headerLen {
+		do(p.finish(len(p.buf)))
+	}
+}
+
 func (p *packing) reset() {
-	*p = packing{Encoder: p.Encoder, nextHop6: p.From, buf: []byte{magic, version, 0, 0}}
+	p.buf = append(p.buf[:0], magic, version, 0, 0)
+	p.routerID, p.nextHop4, p.nextHop6 = RouterID{}, netip.Addr{}, p.From
+	p.prefix4, p.prefix6 = p.prefix4[:0], p.prefix6[:0]
 }
 
 // finish is the packet of the first n bytes.
 func (p *packing) finish(n int) []byte {
-	packet := p.buf[:n:n]
+	packet := append(make([]byte, 0, n), p.buf[:n]...)
 	binary.BigEndian.PutUint16(packet[2:], uint16(n-headerLen))
 	return packet
 }
@@ -95,9 +101,13 @@ func (p *packing) append(t TLV) {
 			p.buf = append(p.buf, b...)
 			p.timestamps(t.Origin, t.Received)
 		})
-	case Update:
+	case *Update: // of a Router
 		if p.carries(t.Topology) {
 			p.update(t)
+		}
+	case Update:
+		if p.carries(t.Topology) {
+			p.update(&t)
 		}
 	case RouteRequest:
 		if p.carries(t.Topology) {
@@ -147,7 +157,7 @@ func encodingOf(p netip.Prefix) uint8 {
 	return aeIPv6
 }
 
-func (p *packing) update(u Update) {
+func (p *packing) update(u *Update) {
 	ae := encodingOf(u.Prefix)
 	if ae == aeWildcard {
 		p.tlv(typeUpdate, func() {
@@ -174,12 +184,13 @@ func (p *packing) update(u Update) {
 		hopAE, b := encodeAddress(u.NextHop)
 		p.tlv(typeNextHop, func() { p.buf = append(append(p.buf, hopAE, 0), b...) })
 	}
-	full, n := u.Prefix.Addr().AsSlice(), octets(u.Prefix.Bits())
+	var store [16]byte
+	full, n := putAddr(&store, u.Prefix.Addr()), octets(u.Prefix.Bits())
 	omitted := 0
 	for omitted < min(n, len(*def)) && full[omitted] == (*def)[omitted] {
 		omitted++
 	}
-	*def = full
+	*def = append((*def)[:0], full...)
 	p.tlv(typeUpdate, func() {
 		p.buf = append(p.buf, ae, flags, uint8(u.Prefix.Bits()), uint8(omitted))
 		p.u16(putInterval(u.Interval), u.Seqno, u.Metric)
@@ -213,7 +224,8 @@ func (p *packing) seqnoRequest(q SeqnoRequest) {
 
 func (p *packing) prefix(x netip.Prefix) {
 	if x.IsValid() {
-		p.buf = append(p.buf, x.Addr().AsSlice()[:octets(x.Bits())]...)
+		var store [16]byte
+		p.buf = append(p.buf, putAddr(&store, x.Addr())[:octets(x.Bits())]...)
 	}
 }
 
@@ -228,4 +240,14 @@ func (p *packing) topology(t rib.Topology) {
 	if t != 0 {
 		p.buf = append(p.buf, subFabric, 1, uint8(t))
 	}
+}
+
+// putAddr is the bytes of an address, in store.
+func putAddr(store *[16]byte, a netip.Addr) []byte {
+	if a.Is4() {
+		four := a.As4()
+		return store[:copy(store[:], four[:])]
+	}
+	*store = a.As16()
+	return store[:]
 }
