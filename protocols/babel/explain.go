@@ -62,55 +62,56 @@ func (v Verdict) String() string {
 // it, nor was of late.
 func (r *Router) Explain(now time.Time, key rib.Key) (Explanation, bool) {
 	e := Explanation{Key: key, Metric: Infinity, Changes: r.changes.of(key)}
-	d := r.destinations[key]
-	if d == nil {
+	d := r.find(key)
+	if d == nil || !d.known() {
 		return e, len(e.Changes) > 0
 	}
 	e.Originated, e.Held = d.originated, d.holdUntil
-	switch {
+	switch rt := d.chosen(); {
 	case d.originated:
 		e.Metric = d.metric
-	case d.selected != nil:
-		e.Metric = d.selected.metric
+	case rt != nil:
+		e.Metric = rt.metric
 	}
 	entries := r.entries(d)
-	for i, rt := range d.routes {
-		e.Candidates = append(e.Candidates, r.candidate(now, rt, entries[i]))
+	for i := range d.routes {
+		e.Candidates = append(e.Candidates, r.candidate(now, d, &d.routes[i], entries[i]))
 	}
 	return e, true
 }
 
-func (r *Router) candidate(now time.Time, rt *route, entry RouteEntry) Candidate {
+func (r *Router) candidate(now time.Time, d *destination, rt *route, entry RouteEntry) Candidate {
 	at := *rt // to look at it changes nothing
-	at.smooth(now)
-	c := Candidate{RouteEntry: entry, Cost: rt.neighbor.cost, Smoothed: at.smoothed, Verdict: r.verdict(rt)}
-	if rt.neighbor.iface.Fabric {
-		c.Egress = rt.egress
+	at.smooth(r.tick(now))
+	n := r.slots[rt.neighbor]
+	c := Candidate{RouteEntry: entry, Cost: n.cost, Smoothed: at.smoothed, Verdict: r.verdict(d, rt)}
+	o := d.originOf(rt)
+	if n.iface.Fabric {
+		c.Egress = o.egress
 	}
-	key := sourceKey{rt.destination.key, rt.routerID}
-	if s := r.sources[key]; s != nil {
+	if s := d.distance(o.routerID); s != nil {
 		c.Distance = &Distance{s.seqno, s.metric}
 	}
-	p := r.requests[requestKey(key)]
+	p := r.requests[requestKey{d.id, o.routerID}]
 	c.Requested = p != nil && p.own
 	return c
 }
 
 // verdict follows choose.
-func (r *Router) verdict(rt *route) Verdict {
-	d := rt.destination
+func (r *Router) verdict(d *destination, rt *route) Verdict {
+	selected := d.chosen()
 	switch {
-	case d.selected == rt && rt.held:
+	case selected == rt && rt.is(held):
 		return Kept
-	case d.selected == rt:
+	case selected == rt:
 		return Chosen
 	case d.originated:
 		return OwnFirst
 	case rt.metric == Infinity:
 		return LinkDead
-	case !r.selectable(rt):
+	case !d.selectable(rt):
 		return NotFeasible
-	case d.selected != nil && rt.metric < d.selected.metric:
+	case selected != nil && rt.metric < selected.metric:
 		return Waiting
 	}
 	return Worse
@@ -171,13 +172,13 @@ type changes struct {
 	next int // the oldest, once the ring is full
 }
 
-func (c *changes) add(one Change) {
-	if len(c.ring) < MaxChanges {
+func (c *changes) add(one Change, limit int) {
+	if len(c.ring) < limit {
 		c.ring = append(c.ring, one)
 		return
 	}
 	c.ring[c.next] = one
-	c.next = (c.next + 1) % MaxChanges
+	c.next = (c.next + 1) % limit
 }
 
 // of are those of one destination, the oldest first.
@@ -190,41 +191,40 @@ func (c *changes) of(key rib.Key) (all []Change) {
 	return all
 }
 
-// note keeps what a selection changed: old was selected before, d.offered is yet as it was.
-func (r *Router) note(now time.Time, d *destination, old *route) {
+// note keeps what a selection changed: the neighbor in the slot was was selected before,
+// with the route old if there still is one, and d.offered is yet as it was.
+func (r *Router) note(now time.Time, d *destination, was uint16, old *route) {
 	own := r.cause == CauseOriginated || r.cause == CauseWithdrawn
-	if old == d.selected && !own && (old == nil || !old.neighbor.iface.Fabric || old.egress == d.offered.Egress) {
+	if was == d.selected && !own && (old == nil || r.egressOf(d, old) == d.offered.egress) {
 		return
 	}
-	change := Change{At: now, Key: d.key, Cause: r.causeOf(d, old), From: Way{Metric: Infinity}, To: Way{Metric: Infinity}}
+	change := Change{At: now, Key: d.ribKey(), Cause: r.causeOf(d, was, old), From: Way{Metric: Infinity}, To: Way{Metric: Infinity}}
 	switch {
-	case old != nil:
-		change.From = Way{old.neighbor.key, d.offered.Egress, d.offered.Metric}
+	case was != nobody:
+		change.From = Way{r.slots[was].key, d.offered.egress, d.offered.metric}
 	case r.cause == CauseWithdrawn:
 		change.From = Way{Egress: r.cfg.Self, Metric: d.metric}
 	}
-	switch {
+	switch rt := d.chosen(); {
 	case d.originated:
 		change.To = Way{Egress: r.cfg.Self, Metric: d.metric}
-	case d.selected != nil:
-		change.To = Way{d.selected.neighbor.key, d.selected.egress, d.selected.metric}
-		if !d.selected.neighbor.iface.Fabric {
-			change.To.Egress = r.cfg.Self
-		}
+	case rt != nil:
+		change.To = Way{r.slots[rt.neighbor].key, r.egressOf(d, rt), rt.metric}
 	}
-	r.changes.add(change)
+	r.changes.add(change, r.cfg.Changes)
 }
 
 // causeOf is what lost the old route, which r.cause knows, or what the new one has before it.
-func (r *Router) causeOf(d *destination, old *route) Cause {
+func (r *Router) causeOf(d *destination, was uint16, old *route) Cause {
+	answer := r.answer(d)
 	switch {
-	case r.cause == CauseOriginated, r.cause == CauseWithdrawn, old != nil && !r.selectable(old):
+	case r.cause == CauseOriginated, r.cause == CauseWithdrawn, was != nobody && (old == nil || !d.selectable(old)):
 		return r.cause
-	case r.answer(d) != nil && r.answer(d) == d.selected:
+	case answer != nil && answer.neighbor == d.selected:
 		return CauseAnswered
-	case old == nil:
+	case was == nobody:
 		return CauseLearned
-	case old == d.selected:
+	case was == d.selected:
 		return CauseEgress
 	}
 	return CauseBetter

@@ -8,6 +8,7 @@ func Limits() []limit.Limit {
 		{Name: "neighbors", Value: MaxNeighbors, Unit: "neighbors", Per: "node", Beyond: "refused", Test: "TestLimits"},
 		{Name: "routes", Value: MaxRoutes, Unit: "routes", Per: "node", Beyond: "refused", Test: "TestLimits"},
 		{Name: "routes of one neighbor", Value: MaxRoutesPerNeighbor, Unit: "routes", Per: "neighbor", Beyond: "refused", Test: "TestLimits"},
+		{Name: "sources of one prefix", Value: MaxSourcesOfPrefix, Unit: "sources", Per: "prefix", Beyond: "not announced", Test: "TestTablesThatAreFullSayNo"},
 		{Name: "sources of routes", Value: MaxSources, Unit: "sources", Per: "node", Beyond: "not announced", Test: "TestTablesThatAreFullSayNo"},
 		{Name: "requests under way", Value: MaxRequests, Unit: "requests", Per: "node", Beyond: "not sent", Test: "TestTablesThatAreFullSayNo"},
 		{Name: "changes of routes that are remembered", Value: MaxChanges, Unit: "changes", Per: "node", Beyond: "the oldest goes", Test: "TestTheLastChangesAreKept"},

@@ -11,6 +11,7 @@ const (
 	MaxRoutes            = 65536 // of a Router, not counting its own
 	MaxRoutesPerNeighbor = 16384
 	MaxSources           = 65536
+	MaxSourcesOfPrefix   = 512
 	MaxRequests          = 16384 // pending seqno requests
 	MaxChanges           = 4096  // of selected routes that are remembered, for Explain; each takes 200 bytes
 	MaxPacket            = 65507 // bytes
@@ -38,7 +39,9 @@ const (
 	updateGap       = 200 * time.Millisecond // ours: between two bursts of updates that are too many for one
 	repeatDelay     = 300 * time.Millisecond // ours: before an update is repeated; doubling
 	retractionSends = 3                      // a retraction is sent so often where it is not acknowledged (section 3.7.2)
-	ackSends        = 5                      // ours: an update at most so often until it is acknowledged
+	ackWindow       = 512                    // ours: updates that may wait for their first acknowledgment
+	aboveUpdates    = 8                      // ours: other TLVs that may stand in one packet with them
+	eventsKept      = 512                    // ours: events for which room is kept between two calls of Drain
 	ackUpdates      = 16                     // ours: updates that share an acknowledgment, few enough for one packet of DefaultPacket
 	holdTime        = 10 * time.Second       // ours: how long a lost prefix is unreachable (section 2.8)
 	rttWindow       = 4                      // ours: samples of the round trip of which the least counts

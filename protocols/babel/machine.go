@@ -20,6 +20,7 @@ type Config struct {
 	Seqno    uint16       // what the last ReserveSeqno asked to store; any at first
 	Locators netip.Prefix // the network's locator range; the zero Prefix without a fabric
 	Rand     *rand.Rand   // for jitter; the Router is its only user
+	Changes  int          // that are remembered for Explain; 0: MaxChanges
 	// Origins judges whether a route comes from who may announce it; nil: all do.
 	// Rejudge tells that it would judge otherwise by now.
 	Origins func(Announcement) Standing
@@ -67,18 +68,25 @@ type Router struct {
 	reserved     uint16 // the first sequence number that may not be used yet
 	interfaces   []*iface
 	neighbors    map[NeighborKey]*neighbor
-	destinations map[rib.Key]*destination
-	order        []*destination // all of them, sorted by key; nil where that changed
-	sources      map[sourceKey]*source
+	slots        []*neighbor    // them again: routes name them by their place here
+	destinations []*destination // routes and interfaces name them by their place here; nil: free
+	free         []uint32       // those places
+	plain        map[destKey]uint32
+	specific     map[rib.Key]uint32 // those for one source
+	order        []*destination     // all of them, sorted by key; nil where that changed
 	requests     map[requestKey]*request
 	routes       int
+	sources      int // feasibility distances
 	timers       timers
 	events       []Event
 	refused      map[NeighborKey]*[reasons]int
 	retracted    bool
 	revoked      map[addr.NodeID]bool
 	changes      changes
-	cause        Cause // of a selected route's loss, as far as the input at hand tells
+	cause        Cause    // of a selected route's loss, as far as the input at hand tells
+	scratch      []Update // of one flush, until they are sent
+	ids          []uint32 // of one flush
+	packing      packing
 }
 
 // iface is an entry of the interface table (section 3.2.3).
@@ -91,10 +99,17 @@ type iface struct {
 	helloAt    time.Time
 	updateAt   time.Time // of the next full update
 	dumpedAt   time.Time // of the last one
-	pending    map[rib.Key]*pendingUpdate
+	fresh      idSet     // destinations of which an update is to be sent
+	freshAt    time.Time // when; of no meaning where there is none
+	flying     idSet     // those whose update is to be sent again
+	flights    []flight  // in which they are
+	repeatAt   time.Time // when the first of these is due
+	inFlight   int       // updates sent once that the neighbor may yet acknowledge
+	acked      bool      // it did so since it was told all
 	opaque     uint16    // of the last AckRequest
-	flushAt    time.Time // when the first of pending is due; zero: none is
-	dumping    []rib.Key // what a full update still lacks
+	poison     idSet     // to be retracted, though the route leads there (see announce)
+	sends      map[uint32]uint8
+	dumping    []uint32  // what a full update still lacks
 	rests      time.Time // no updates before, as there were too many
 	credit     float64   // updates that may be sent
 	creditAt   time.Time
@@ -107,8 +122,10 @@ type neighbor struct {
 	key          NeighborKey
 	iface        *iface
 	cost, rxcost uint16
-	routes       map[rib.Key]*route
-	helloSeqno   uint16 // of unicast Hellos
+	slot         uint16 // its place in Router.slots
+	routes       int
+	nextHops     map[uint32]netip.Addr // of destinations whose next hop is not the neighbor
+	helloSeqno   uint16                // of unicast Hellos
 	staleUntil   time.Time
 	missed       bool  // the link was dead for a while: ask for what was missed
 	queue        []TLV // to this one
@@ -120,14 +137,17 @@ func NewRouter(cfg Config) (*Router, error) {
 	if !cfg.RouterID.IsValid() {
 		return nil, fmt.Errorf("%w: %s is reserved", ErrRouterID, cfg.RouterID)
 	}
+	if cfg.Changes <= 0 || cfg.Changes > MaxChanges {
+		cfg.Changes = MaxChanges
+	}
 	r := &Router{
 		cfg: cfg, seqno: cfg.Seqno, reserved: cfg.Seqno,
-		neighbors:    map[NeighborKey]*neighbor{},
-		destinations: map[rib.Key]*destination{},
-		sources:      map[sourceKey]*source{},
-		requests:     map[requestKey]*request{},
-		refused:      map[NeighborKey]*[reasons]int{},
-		revoked:      map[addr.NodeID]bool{},
+		neighbors: map[NeighborKey]*neighbor{},
+		plain:     map[destKey]uint32{},
+		specific:  map[rib.Key]uint32{},
+		requests:  map[requestKey]*request{},
+		refused:   map[NeighborKey]*[reasons]int{},
+		revoked:   map[addr.NodeID]bool{},
 	}
 	r.reserve()
 	return r, nil
@@ -156,7 +176,7 @@ func (r *Router) AddInterface(now time.Time, id InterfaceID, cfg Interface) erro
 	}
 	cfg.PointToPoint = cfg.PointToPoint || cfg.Fabric
 	cfg.Topologies = slices.Clone(cfg.Topologies)
-	i := &iface{Interface: cfg, id: id, pending: map[rib.Key]*pendingUpdate{}}
+	i := &iface{Interface: cfg, id: id, sends: map[uint32]uint8{}}
 	i.helloSeqno = uint16(r.cfg.Rand.Uint32())
 	i.helloAt, i.updateAt = now.Add(r.jitter(i.HelloInterval)), now.Add(r.jitter(i.updateInterval()))
 	r.interfaces = slices.Insert(r.interfaces, pos, i)
@@ -178,7 +198,18 @@ func (r *Router) RemoveInterface(now time.Time, id InterfaceID) {
 	for _, n := range slices.Clone(i.neighbors) {
 		r.dropNeighbor(now, n, CauseLinkDown)
 	}
+	r.dropUpdates(i)
 	r.finish(now)
+}
+
+// freeSlot is a place for a neighbor.
+func (r *Router) freeSlot() uint16 {
+	at := slices.Index(r.slots, nil)
+	if at < 0 {
+		at = len(r.slots)
+		r.slots = append(r.slots, nil)
+	}
+	return uint16(at)
 }
 
 // AddNeighbor begins to speak to a neighbor: an unscheduled Hello, an IHU, a
@@ -195,14 +226,17 @@ func (r *Router) AddNeighbor(now time.Time, key NeighborKey) error {
 		return fmt.Errorf("%w: no place for neighbor %s, at most %d", ErrFull, key.Addr, MaxNeighbors)
 	}
 	i := r.interfaces[pos]
-	n := &neighbor{key: key, iface: i, cost: Infinity, rxcost: Infinity, routes: map[rib.Key]*route{}}
+	n := &neighbor{key: key, iface: i, cost: Infinity, rxcost: Infinity, slot: r.freeSlot()}
 	if i.Fabric {
 		// The fabric says that the link lives: a first IHU of Infinity could
 		// overtake the one that follows.
 		n.rxcost = BaseCost
 	}
 	n.helloSeqno = uint16(r.cfg.Rand.Uint32())
-	r.neighbors[key] = n
+	r.neighbors[key], r.slots[n.slot] = n, n
+	if i.acknowledges() {
+		i.dumpedAt = time.Time{} // another one was told all, if any
+	}
 	at, _ := slices.BinarySearchFunc(i.neighbors, key, func(n *neighbor, k NeighborKey) int { return n.key.Compare(k) })
 	i.neighbors = slices.Insert(i.neighbors, at, n)
 	r.greet(now, n)
@@ -236,9 +270,7 @@ func (n *neighbor) due(r *Router, now time.Time) time.Time {
 	n.staleUntil = time.Time{}
 	r.cause = CauseFailed
 	r.setCost(now, n, Infinity, Infinity)
-	for _, key := range n.keys() {
-		r.dropRoute(now, n.routes[key])
-	}
+	r.dropAll(now, n)
 	return time.Time{}
 }
 
@@ -247,15 +279,9 @@ func (r *Router) dropNeighbor(now time.Time, n *neighbor, cause Cause) {
 	r.timers.disarm(n)
 	delete(r.neighbors, n.key)
 	n.iface.neighbors = slices.DeleteFunc(n.iface.neighbors, func(o *neighbor) bool { return o == n })
-	for _, key := range n.keys() {
-		r.dropRoute(now, n.routes[key])
-	}
+	r.dropAll(now, n)
 	r.unanswered(now, n)
-}
-
-// keys is the sorted keys of the neighbor's routes.
-func (n *neighbor) keys() []rib.Key {
-	return slices.SortedFunc(maps.Keys(n.routes), rib.Key.Compare)
+	r.slots[n.slot] = nil
 }
 
 // Handle takes in what the Neighbor of key says.
@@ -267,8 +293,8 @@ func (r *Router) Handle(now time.Time, key NeighborKey, event NeighborEvent) {
 	}
 	switch e := event.(type) {
 	case Updates:
-		for _, u := range e.Updates {
-			r.handleUpdate(now, n, u)
+		for k := range e.Updates {
+			r.handleUpdate(now, n, &e.Updates[k])
 		}
 	case RouteRequested:
 		r.handleRouteRequest(now, n, e.RouteRequest)
@@ -277,7 +303,7 @@ func (r *Router) Handle(now time.Time, key NeighborKey, event NeighborEvent) {
 	case AckRequested:
 		n.queue = append(n.queue, Ack{e.Opaque})
 	case Acked:
-		n.iface.acked(e.Opaque)
+		r.handleAck(now, n.iface, e.Opaque)
 	case CostChanged:
 		r.handleCost(now, n, e)
 	case TimesHeard:
@@ -314,13 +340,17 @@ func (r *Router) setCost(now time.Time, n *neighbor, cost, rxcost uint16) {
 		return
 	}
 	n.cost = cost
-	for _, key := range n.keys() {
-		rt := n.routes[key]
-		if rt == nil { // dropped with the cost of another one
+	at := r.tick(now)
+	for k, left := 0, n.routes; k < len(r.destinations) && left > 0; k++ {
+		d := r.destinations[k]
+		if d == nil {
 			continue
 		}
-		rt.setMetric(now)
-		r.reselect(now, r.destinations[key])
+		if rt := d.routeBy(n.slot); rt != nil {
+			r.setMetric(at, rt)
+			r.reselect(now, d)
+			left--
+		}
 	}
 }
 
@@ -348,7 +378,7 @@ func (r *Router) Originate(now time.Time, key rib.Key, metric uint16) error {
 // Withdraw takes back what Originate said. A route that a neighbor offers
 // takes its place, where it is feasible.
 func (r *Router) Withdraw(now time.Time, key rib.Key) {
-	if d := r.destinations[key]; d != nil && d.originated {
+	if d := r.find(key); d != nil && d.originated {
 		d.originated, r.cause = false, CauseWithdrawn
 		r.reselect(now, d)
 		r.finish(now)
@@ -359,14 +389,14 @@ func (r *Router) Withdraw(now time.Time, key rib.Key) {
 // those that this one has no route to. To be called once the neighbors have told theirs.
 func (r *Router) Disown(now time.Time, keys []rib.Key) {
 	for _, key := range keys {
-		if d := r.destinations[key]; d != nil {
-			if _, _, reachable := r.current(d); reachable {
-				continue
-			}
+		d := r.destination(key)
+		if _, _, reachable := r.current(d); reachable {
+			continue
 		}
 		for _, i := range r.interfaces {
-			r.trigger(i, key, now, retractionSends)
+			r.trigger(i, d, now, retractionSends)
 		}
+		r.forget(d)
 	}
 	r.finish(now)
 }
@@ -375,11 +405,9 @@ func (r *Router) Disown(now time.Time, keys []rib.Key) {
 // Router says nothing more after that.
 func (r *Router) Retract(now time.Time) {
 	for _, i := range r.interfaces {
-		clear(i.pending) // or it would follow the retraction
-		i.flushAt, i.dumping = time.Time{}, nil
+		r.dropUpdates(i) // or it would follow the retraction
 		i.queue = append(i.queue, Update{Metric: Infinity, Interval: i.updateInterval()})
 	}
-	clear(r.requests)
 	r.finish(now)
 	r.retracted = true
 }
@@ -402,7 +430,7 @@ func (r *Router) HandleTimeout(now time.Time) {
 func (r *Router) NextTimeout() (time.Time, bool) {
 	next := r.timers.next()
 	for _, i := range r.interfaces {
-		for _, t := range []time.Time{i.helloAt, i.updateAt, i.flushAt} {
+		for _, t := range [...]time.Time{i.helloAt, i.updateAt, i.updatesAt()} {
 			if !t.IsZero() && (next.IsZero() || t.Before(next)) {
 				next = t
 			}
@@ -417,7 +445,12 @@ func (r *Router) Drain(do func(Event)) {
 		do(e)
 	}
 	clear(r.events)
-	r.events = r.events[:0]
+	if r.events = r.events[:0]; cap(r.events) > eventsKept {
+		r.events = nil
+	}
+	if len(r.refused) == 0 {
+		return
+	}
 	for _, k := range slices.SortedFunc(maps.Keys(r.refused), NeighborKey.Compare) {
 		for reason, count := range r.refused[k] {
 			if count > 0 {

@@ -1,7 +1,6 @@
 package babel
 
 import (
-	"slices"
 	"time"
 
 	"re6st/protocols/addr"
@@ -30,31 +29,31 @@ const (
 )
 
 // judge gives a route its standing, as it comes in.
-func (r *Router) judge(rt *route) {
-	if rt.standing = r.standingOf(rt); rt.standing == Barred {
-		r.refuse(rt.neighbor.key, RefusedOrigin)
+func (r *Router) judge(d *destination, rt *route) {
+	if rt.standing = r.standingOf(d, rt); rt.standing == Barred {
+		r.refuse(r.slots[rt.neighbor].key, RefusedOrigin)
 	}
 }
 
-func (r *Router) standingOf(rt *route) Standing {
+func (r *Router) standingOf(d *destination, rt *route) Standing {
 	if r.cfg.Origins == nil {
 		return Claimed
 	}
-	a := Announcement{rt.neighbor.key, rt.destination.key, rt.routerID, rt.egress, rt.refmetric}
-	if !rt.neighbor.iface.Fabric {
-		a.Egress = r.cfg.Self
-	}
-	return r.cfg.Origins(a)
+	return r.cfg.Origins(Announcement{r.slots[rt.neighbor].key, d.ribKey(), d.originOf(rt).routerID, r.egressOf(d, rt), rt.refmetric})
 }
 
 // Rejudge asks Config.Origins again about all routes: what it knows of origins has
 // changed. A route that is good by now is selected at once.
 func (r *Router) Rejudge(now time.Time) {
-	for _, d := range slices.Clone(r.sorted()) {
+	for _, d := range r.destinations {
+		if d == nil {
+			continue
+		}
 		changed := false
-		for _, rt := range d.routes {
+		for i := range d.routes {
+			rt := &d.routes[i]
 			was := rt.standing
-			rt.standing = r.standingOf(rt)
+			rt.standing = r.standingOf(d, rt)
 			changed = changed || rt.standing != was
 		}
 		if changed {
@@ -70,4 +69,12 @@ func better(a, b *route) bool {
 		return a.standing < b.standing
 	}
 	return a.metric < b.metric
+}
+
+// egressOf is where a route leaves the fabric: here, if it was imported.
+func (r *Router) egressOf(d *destination, rt *route) addr.NodeID {
+	if r.slots[rt.neighbor].iface.Fabric {
+		return d.originOf(rt).egress
+	}
+	return r.cfg.Self
 }

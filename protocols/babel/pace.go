@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"time"
-
-	"re6st/protocols/rib"
 )
 
 // allowance is how many updates an interface may be sent now: no more than its
@@ -20,56 +18,68 @@ func (i *iface) allowance(now time.Time) int {
 	return int(i.credit)
 }
 
-// fewestFirst sorts keys: first those that came by the interfaces by which the fewest
-// of them came. A neighbor that floods makes its own routes wait, and those of no other.
-func (r *Router) fewestFirst(i *iface, keys []rib.Key) {
-	from := make(map[rib.Key]*iface, len(keys))
-	crowd := map[*iface]int{}
-	for _, key := range keys {
-		by := r.cameBy(i, key)
-		from[key] = by
-		crowd[by]++
+// fewestFirst orders destinations: first those that came by the interfaces by which the
+// fewest of them came. A neighbor that floods makes its own routes wait, and those of no
+// other.
+func (r *Router) fewestFirst(ids []uint32) {
+	type way struct {
+		own bool
+		by  InterfaceID // or by which a route came that is retracted
 	}
-	slices.SortStableFunc(keys, func(a, b rib.Key) int { return cmp.Compare(crowd[from[a]], crowd[from[b]]) })
+	var crowds [][]uint32
+	places := map[way]int{}
+	for _, id := range ids {
+		t := &r.destinations[id].told
+		at, ok := places[way{t.own, t.by}]
+		if !ok {
+			at = len(crowds)
+			places[way{t.own, t.by}] = at
+			crowds = append(crowds, nil)
+		}
+		crowds[at] = append(crowds[at], id)
+	}
+	slices.SortStableFunc(crowds, func(a, b []uint32) int { return cmp.Compare(len(a), len(b)) })
+	for _, c := range crowds {
+		ids = ids[copy(ids, c):]
+	}
 }
 
-// cameBy is the interface by which a route comes, or that of one that is retracted
-// came; nil for this router's own.
-func (r *Router) cameBy(i *iface, key rib.Key) *iface {
-	if d := r.destinations[key]; d != nil && d.selected != nil {
-		return d.selected.neighbor.iface
-	}
-	if p := i.pending[key]; p != nil {
-		return p.from
-	}
-	return nil
-}
-
-// dump begins a full update (section 3.7.1), and schedules the next one. It goes out
-// as the allowance has it; one that has not come to its end is not begun again.
+// dump begins a full update (section 3.7.1), and schedules the next one: update by update
+// where that makes them acknowledged. Else it goes out as the allowance has it; one that has
+// not come to its end is not begun again.
 func (r *Router) dump(now time.Time, i *iface) {
 	i.updateAt = now.Add(r.jitter(i.updateInterval()))
 	if len(i.neighbors) == 0 || len(i.dumping) > 0 {
 		return
 	}
 	i.dumpedAt = now
-	if i.flushAt = now; now.Before(i.rests) {
-		i.flushAt = i.rests
+	if i.acknowledges() {
+		i.acked = false
+		for _, d := range r.destinations {
+			if d != nil && (d.originated || d.selected != nobody) {
+				r.trigger(i, d, now, 1)
+			}
+		}
+		return
 	}
-	for _, d := range r.sorted() {
-		i.dumping = append(i.dumping, d.key)
+	for id, d := range r.destinations {
+		if d != nil && d.known() {
+			i.dumping = append(i.dumping, uint32(id))
+		}
 	}
 	if len(i.dumping) > i.allowance(now) {
-		r.fewestFirst(i, i.dumping)
+		r.fewestFirst(i.dumping)
 	}
 }
 
-// nextOfDump is the next part of a full update, of n keys at most.
-func (i *iface) nextOfDump(n int) []rib.Key {
+// nextOfDump is the next part of a full update, of n destinations at most.
+func (r *Router) nextOfDump(i *iface, n int) []uint32 {
 	n = min(max(n, 0), len(i.dumping))
 	part := i.dumping[:n]
 	if i.dumping = i.dumping[n:]; len(i.dumping) == 0 {
 		i.dumping = nil
 	}
+	part = slices.DeleteFunc(part, func(id uint32) bool { return r.destinations[id] == nil })
+	slices.SortFunc(part, r.byOrigin)
 	return part
 }

@@ -1,7 +1,6 @@
 package babel
 
 import (
-	"slices"
 	"time"
 
 	"re6st/protocols/addr"
@@ -14,8 +13,10 @@ func (r *Router) Revoke(now time.Time, nodes []addr.NodeID) {
 	for _, id := range nodes {
 		r.revoked[id] = true
 	}
-	for _, d := range slices.Clone(r.sorted()) {
-		r.dropRevoked(now, d)
+	for _, d := range r.destinations {
+		if d != nil {
+			r.dropRevoked(now, d)
+		}
 	}
 	r.finish(now)
 }
@@ -23,23 +24,19 @@ func (r *Router) Revoke(now time.Time, nodes []addr.NodeID) {
 // dropRevoked removes all such routes of a destination before another is chosen,
 // or one would take the place of the next.
 func (r *Router) dropRevoked(now time.Time, d *destination) {
-	kept := slices.DeleteFunc(slices.Clone(d.routes), func(rt *route) bool {
-		return rt.neighbor.iface.Fabric && r.revoked[rt.egress]
-	})
-	if len(kept) == len(d.routes) {
-		return
-	}
-	for _, rt := range d.routes {
-		if !slices.Contains(kept, rt) {
-			rt.metric = Infinity // for who still holds it
-			r.timers.disarm(rt)
-			delete(rt.neighbor.routes, d.key)
-			r.routes--
+	had := len(d.routes)
+	for k := 0; k < len(d.routes); {
+		rt := &d.routes[k]
+		if r.slots[rt.neighbor].iface.Fabric && r.revoked[d.originOf(rt).egress] {
+			r.removeRoute(d, rt.neighbor)
+		} else {
+			k++
 		}
 	}
-	d.routes = kept
-	r.cause = CauseRevoked
-	r.reselect(now, d)
+	if len(d.routes) < had {
+		r.cause = CauseRevoked
+		r.reselect(now, d)
+	}
 }
 
 // SetHelloInterval changes how often is said hello on all interfaces, and with it

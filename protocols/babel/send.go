@@ -56,7 +56,12 @@ func (r *Router) finish(now time.Time) {
 			r.send(now, i, netip.Addr{}, group)
 		}
 		for _, n := range i.neighbors {
-			r.send(now, i, n.key.Addr, append(n.queue, shared...))
+			if len(n.queue) > aboveUpdates { // lest what is acknowledged together is parted
+				r.send(now, i, n.key.Addr, n.queue)
+				r.send(now, i, n.key.Addr, shared)
+			} else {
+				r.send(now, i, n.key.Addr, append(n.queue, shared...))
+			}
 			clear(n.queue)
 			n.queue = n.queue[:0]
 		}
@@ -88,7 +93,7 @@ func (r *Router) send(now time.Time, i *iface, to netip.Addr, tlvs []TLV) {
 	if i.Timestamps {
 		r.timestamp(now, i, tlvs)
 	}
-	e := Encoder{From: i.Local, Fabric: i.Fabric, Max: i.MaxPacket}
+	r.packing.Encoder = Encoder{From: i.Local, Fabric: i.Fabric, Max: i.MaxPacket}
 	for len(tlvs) > 0 {
 		// An AckRequest ends its packet, and its updates begin one: they are lost
 		// or acknowledged together.
@@ -96,9 +101,7 @@ func (r *Router) send(now time.Time, i *iface, to netip.Addr, tlvs []TLV) {
 		if n == 0 {
 			n = len(tlvs)
 		}
-		for _, packet := range e.Encode(tlvs[:n]) {
-			r.emit(Send{i.id, to, packet})
-		}
+		r.packing.pack(tlvs[:n], func(packet []byte) { r.emit(Send{i.id, to, packet}) })
 		tlvs = tlvs[n:]
 	}
 }

@@ -44,7 +44,7 @@ type RouteEntry struct {
 // Egresses are the egress nodes of all usable routes to key, selected or not, in
 // order: this router for what it originates, or has of a kernel interface.
 func (r *Router) Egresses(key rib.Key) []addr.NodeID {
-	d := r.destinations[key]
+	d := r.find(key)
 	if d == nil {
 		return nil
 	}
@@ -52,13 +52,9 @@ func (r *Router) Egresses(key rib.Key) []addr.NodeID {
 	if d.originated {
 		egresses = append(egresses, r.cfg.Self)
 	}
-	for _, rt := range d.routes {
-		switch {
-		case rt.metric == Infinity || rt.standing == Barred:
-		case rt.neighbor.iface.Fabric:
-			egresses = append(egresses, rt.egress)
-		default:
-			egresses = append(egresses, r.cfg.Self)
+	for i := range d.routes {
+		if rt := &d.routes[i]; rt.metric != Infinity && rt.standing != Barred {
+			egresses = append(egresses, r.egressOf(d, rt))
 		}
 	}
 	slices.SortFunc(egresses, addr.NodeID.Compare)
@@ -67,15 +63,15 @@ func (r *Router) Egresses(key rib.Key) []addr.NodeID {
 
 // Status is the tables as they are now.
 func (r *Router) Status() Status {
-	s := Status{RouterID: r.cfg.RouterID, Seqno: r.seqno, Sources: len(r.sources), Requests: len(r.requests)}
+	s := Status{RouterID: r.cfg.RouterID, Seqno: r.seqno, Sources: r.sources, Requests: len(r.requests)}
 	for _, i := range r.interfaces {
 		for _, n := range i.neighbors {
-			s.Neighbors = append(s.Neighbors, NeighborEntry{n.key, n.cost, n.rxcost, len(n.routes), !n.staleUntil.IsZero()})
+			s.Neighbors = append(s.Neighbors, NeighborEntry{n.key, n.cost, n.rxcost, n.routes, !n.staleUntil.IsZero()})
 		}
 	}
 	for _, d := range r.sorted() {
 		if d.originated {
-			s.Routes = append(s.Routes, RouteEntry{Key: d.key, RouterID: r.cfg.RouterID, Seqno: r.seqno, Metric: d.metric, Feasible: true, Selected: true})
+			s.Routes = append(s.Routes, RouteEntry{Key: d.ribKey(), RouterID: r.cfg.RouterID, Seqno: r.seqno, Metric: d.metric, Feasible: true, Selected: true})
 		}
 		s.Routes = append(s.Routes, r.entries(d)...)
 	}
@@ -84,7 +80,7 @@ func (r *Router) Status() Status {
 
 // Choices are the routes to one destination, as in Status.
 func (r *Router) Choices(key rib.Key) []RouteEntry {
-	d := r.destinations[key]
+	d := r.find(key)
 	if d == nil {
 		return nil
 	}
@@ -92,10 +88,12 @@ func (r *Router) Choices(key rib.Key) []RouteEntry {
 }
 
 func (r *Router) entries(d *destination) (all []RouteEntry) {
-	for _, rt := range d.routes {
+	for i := range d.routes {
+		rt := &d.routes[i]
+		id := d.originOf(rt).routerID
 		all = append(all, RouteEntry{
-			rt.neighbor.key, d.key, rt.routerID, rt.seqno, rt.refmetric, rt.metric,
-			r.feasible(d.key, rt.routerID, rt.seqno, rt.refmetric), rt.standing, d.selected == rt, rt.expires,
+			r.slots[rt.neighbor].key, d.ribKey(), id, rt.seqno, rt.refmetric, rt.metric,
+			d.feasible(id, rt.seqno, rt.refmetric), rt.standing, d.selected == rt.neighbor, r.timers.time(rt.expires.instant()),
 		})
 	}
 	return all

@@ -100,11 +100,13 @@ func TestRoutesThatComeAndGoLeaveNothingBehind(t *testing.T) {
 	if len(r.timers.items) > 3 {
 		t.Errorf("%d alarms for one destination", len(r.timers.items))
 	}
-	now = now.Add(4 * time.Minute)
-	r.HandleTimeout(now)
-	if len(r.timers.items)+len(r.destinations)+len(r.sources)+len(r.requests)+r.routes > 0 {
-		t.Errorf("left: %d alarms, %d destinations, %d sources, %d requests, %d routes",
-			len(r.timers.items), len(r.destinations), len(r.sources), len(r.requests), r.routes)
+	for end := now.Add(4 * time.Minute); now.Before(end); {
+		now, _ = r.NextTimeout()
+		r.HandleTimeout(now)
+	}
+	if len(r.timers.items)+len(r.plain)+r.sources+len(r.requests)+r.routes > 0 || len(r.destinations) > 1 {
+		t.Errorf("left: %d alarms, %d destinations of %d, %d sources, %d requests, %d routes",
+			len(r.timers.items), len(r.plain), len(r.destinations), r.sources, len(r.requests), r.routes)
 	}
 }
 
@@ -114,23 +116,34 @@ func TestTablesThatAreFullSayNo(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Unix(1_800_000_000, 0)
-	nth := func(i int) rib.Key {
-		return rib.Key{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)}
+	nth := func(i int) *destination {
+		return r.destination(rib.Key{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)})
 	}
-	for i := range MaxSources {
-		if !r.record(now, nth(i), RouterID{2}, 1, 1) {
+	record := func(d *destination, id int, seqno uint16) bool {
+		return r.record(now, d, RouterID{2, byte(id >> 8), byte(id)}, addr.NodeID{}, seqno, 1)
+	}
+	for i := range MaxSourcesOfPrefix {
+		if !record(nth(0), i, 1) {
+			t.Fatalf("source %d of one prefix was refused", i)
+		}
+	}
+	if record(nth(0), MaxSourcesOfPrefix, 1) || !record(nth(0), 7, 2) {
+		t.Error("a prefix with too many sources takes a new one, or no update of one it has")
+	}
+	for i := range MaxSources - MaxSourcesOfPrefix {
+		if !record(nth(i+1), 0, 1) {
 			t.Fatalf("source %d was refused", i)
 		}
 	}
-	if r.record(now, nth(MaxSources), RouterID{2}, 1, 1) || !r.record(now, nth(7), RouterID{2}, 2, 1) {
+	if record(nth(MaxSources), 0, 1) || !record(nth(7), 0, 2) {
 		t.Error("a full source table takes a new source, or no update of one it has")
 	}
 	for i := range MaxRequests {
-		if r.pendingRequest(NeighborKey{}, requestKey{nth(i), RouterID{2}}, 1, 1) == nil {
+		if r.pendingRequest(NeighborKey{}, nth(i), RouterID{2}, 1, 1) == nil {
 			t.Fatalf("request %d was refused", i)
 		}
 	}
-	if r.pendingRequest(NeighborKey{}, requestKey{nth(MaxRequests), RouterID{2}}, 1, 1) != nil {
+	if r.pendingRequest(NeighborKey{}, nth(MaxRequests), RouterID{2}, 1, 1) != nil {
 		t.Error("one request too many")
 	}
 	var reasons []Reason

@@ -1,228 +1,191 @@
 package babel
 
-import (
-	"bytes"
-	"cmp"
-	"maps"
-	"slices"
-	"time"
-
-	"re6st/protocols/rib"
-)
-
-// pendingUpdate is an update that is to be sent on one interface before the
-// next full one.
-type pendingUpdate struct {
-	at    time.Time
-	sends int // how often, unless it is acknowledged before
-	sent  int
-	// opaque is that of the AckRequest that went with the last one.
-	opaque uint16
-	// poison: the neighbor behind the interface may still hold what we said
-	// before its own route was selected (see announce).
-	poison bool
-	from   *iface // by which it came, as far as that is known; nil: this router's own
-}
+import "time"
 
 // announce sends triggered updates (section 3.7.2) where what the neighbors were
 // told of d is no longer true enough.
 func (r *Router) announce(now time.Time, d *destination) {
-	was, is := d.told, told{}
+	was, is := d.told, told{own: d.originated}
 	is.routerID, _, is.reachable = r.current(d)
 	if d.originated {
 		is.metric = d.metric
-	} else if d.selected != nil {
-		is.metric, is.by, is.egress = d.selected.metric, d.selected.neighbor.iface, d.selected.egress
+	} else if rt := d.chosen(); rt != nil {
+		is.metric, is.by, is.egress = rt.metric, r.slots[rt.neighbor].iface.id, d.originOf(rt).egress
 	}
-	delay, sends := r.soon(urgentDelay), 1
+	delay, sends := urgentDelay, 1
 	switch {
 	case !is.reachable && !was.reachable:
 		return
 	case !is.reachable:
 		delay, sends = 0, retractionSends
+		is.own, is.by = was.own, was.by
 	case !was.reachable:
 	case is.routerID != was.routerID:
 		sends = 2
-	case is.by != was.by, is.egress != was.egress:
+	case is.by != was.by, is.own != was.own, is.egress != was.egress:
 		// The neighbor on the old way could not be told of this route before: it
 		// may be waiting for it.
 		delay = 0
 	case max(is.metric, was.metric)-min(is.metric, was.metric) >= significant:
-		delay = r.soon(triggeredDelay)
+		delay = triggeredDelay
 	default:
 		return
 	}
 	d.told = is
+	if s := d.distance(was.routerID); was.reachable && s != nil {
+		s.gcAt = r.gcAt(now) // it counted for as long as it was told
+	}
 	for _, i := range r.interfaces {
-		behind := i.PointToPoint && is.by == i
-		if behind && !was.reachable || i.PointToPoint && was.by == i && (behind || !is.reachable) {
+		behind := i.PointToPoint && is.reachable && !is.own && is.by == i.id
+		front := i.PointToPoint && was.reachable && !was.own && was.by == i.id
+		if behind && !was.reachable || front && (behind || !is.reachable) {
 			continue // split horizon: it was told nothing, and is told nothing
 		}
-		r.trigger(i, d.key, now.Add(delay), sends)
-		p := i.pending[d.key]
-		if p.poison, p.from = behind, is.by; !is.reachable {
-			p.from = was.by
-		}
+		r.trigger(i, d, now.Add(r.within(i, now, delay)), sends)
+		// The neighbor behind the interface may still hold what we said before its own
+		// route was selected.
+		i.poison.put(d.id, behind)
 	}
 }
 
-// soon is a random delay of at most d.
-func (r *Router) soon(d time.Duration) time.Duration {
+// within is a random delay of at most d, but none of its own where updates leave before
+// d is over anyway.
+func (r *Router) within(i *iface, now time.Time, d time.Duration) time.Duration {
+	if d == 0 || i.fresh.count > 0 && !i.freshAt.After(now.Add(d)) {
+		return d
+	}
 	return time.Duration(r.cfg.Rand.Int63n(int64(d)))
 }
 
-// trigger has an update of key sent on an interface at the given time, or
-// before, together with others.
-func (r *Router) trigger(i *iface, key rib.Key, at time.Time, sends int) {
-	p := i.pending[key]
-	if p == nil {
-		p = &pendingUpdate{at: at}
-		i.pending[key] = p
+// trigger has an update of d sent on an interface at the given time, or before,
+// together with others.
+func (r *Router) trigger(i *iface, d *destination, at time.Time, sends int) {
+	if i.fresh.count == 0 || at.Before(i.freshAt) {
+		i.freshAt = at
 	}
-	if p.at, p.sends, p.sent = minTime(p.at, at), max(p.sends, sends), 0; i.acknowledges() {
-		p.sends = ackSends
+	if !i.fresh.has(d.id) {
+		i.fresh.put(d.id, true)
+		if !i.flying.has(d.id) {
+			d.waits++
+		}
 	}
-	at = p.at
-	if at.Before(i.rests) {
+	if sends > 1 && !i.acknowledges() {
+		i.sends[d.id] = max(i.sends[d.id], uint8(sends))
+	}
+}
+
+// settled ends what an interface had to send of a destination: it has sent it often
+// enough, or was told that it arrived.
+func (r *Router) settled(i *iface, d *destination) {
+	i.poison.put(d.id, false)
+	delete(i.sends, d.id)
+	if d.waits--; d.waits == 0 {
+		r.forget(d)
+	}
+}
+
+// updatesAt is when an interface has updates to send; the zero Time is never.
+func (i *iface) updatesAt() (at time.Time) {
+	switch {
+	case len(i.dumping) > 0:
+		return i.rests
+	case i.fresh.count > 0 && i.room() > 0:
+		at = i.freshAt
+	}
+	if len(i.flights) > 0 && (at.IsZero() || i.repeatAt.Before(at)) {
+		at = i.repeatAt
+	}
+	if !at.IsZero() && at.Before(i.rests) {
 		at = i.rests
 	}
-	if i.flushAt.IsZero() || at.Before(i.flushAt) {
-		i.flushAt = at
-	}
+	return at
 }
 
-// flush sends the pending updates of an interface if the first of them is due,
-// and with it the others that were not sent yet; then what a full update still lacks.
+// flush sends what is due of an interface: updates that were not acknowledged, all that
+// are fresh if the first of them is due, and what a full update still lacks.
 func (r *Router) flush(now time.Time, i *iface) {
-	if i.flushAt.IsZero() || now.Before(i.flushAt) {
+	if at := i.updatesAt(); at.IsZero() && len(i.dumping) == 0 || now.Before(at) {
 		return
 	}
+	r.scratch = r.scratch[:0]
 	allowed := i.allowance(now)
 	// Half is for a full update: routes that flap must not keep the others from being refreshed.
-	keys, late := r.due(now, i, allowed-min(len(i.dumping), allowed/2))
-	var updates []Update
-	for _, key := range keys {
-		p := i.pending[key]
-		u, ok := r.updateOf(now, i, key, p.poison)
-		if p.sent++; !ok || p.sent >= p.sends {
-			delete(i.pending, key)
-		}
-		if ok {
-			p.at = now.Add(repeatDelay << (p.sent - 1))
-			updates = append(updates, u)
+	n := allowed - min(len(i.dumping), allowed/2)
+	repeats, fresh := n, i.fresh.count > 0 && !now.Before(i.freshAt)
+	if fresh { // which need not wait for what was sent before
+		repeats -= min(i.fresh.count, n/2)
+	}
+	late := r.repeat(now, i, repeats)
+	if fresh {
+		late = r.sendFresh(now, i, n-len(r.scratch)) || late
+	}
+	start := len(r.scratch)
+	for _, id := range r.nextOfDump(i, allowed-start) {
+		if d := r.destinations[id]; d.known() {
+			r.put(now, i, d)
 		}
 	}
-	var full []Update
-	for _, key := range i.nextOfDump(allowed - len(updates)) {
-		if u, ok := r.updateOf(now, i, key, false); ok && r.destinations[key] != nil {
-			full = append(full, u)
-		}
-	}
-	i.credit -= float64(len(updates) + len(full))
-	i.flushAt = time.Time{}
-	for _, p := range i.pending {
-		if i.flushAt.IsZero() || p.at.Before(i.flushAt) {
-			i.flushAt = p.at
-		}
-	}
-	if late || len(i.dumping) > 0 {
+	r.enqueue(i, r.scratch[start:])
+	if i.credit -= float64(len(r.scratch)); late || len(i.dumping) > 0 {
 		i.rests = now.Add(updateGap) // to look at so many takes time
-		i.flushAt = i.rests
-	}
-	groupByRouterID(full)
-	i.enqueue(full)
-	groupByRouterID(updates)
-	for chunk := range slices.Chunk(updates, ackUpdates) {
-		i.enqueue(chunk)
-		i.requestAck(chunk)
 	}
 }
 
-// due are the pending updates to send now, n at most; late tells whether there are
-// more.
-func (r *Router) due(now time.Time, i *iface, n int) (keys []rib.Key, late bool) {
-	for _, key := range slices.SortedFunc(maps.Keys(i.pending), rib.Key.Compare) {
-		if p := i.pending[key]; p.sent == 0 || !now.Before(p.at) {
-			keys = append(keys, key)
-		}
+// put adds what an interface is to be told of d to the updates of this flush; false:
+// it must not hear of it.
+func (r *Router) put(now time.Time, i *iface, d *destination) bool {
+	u, ok := r.updateOf(now, i, d)
+	if ok {
+		r.scratch = append(r.scratch, u)
 	}
-	if len(keys) <= n {
-		return keys, false
-	}
-	r.fewestFirst(i, keys)
-	return keys[:n], true
+	return ok
 }
 
-// acknowledges tells whether there is one neighbor whose Acks say that an
-// update arrived (section 3.7.2).
-func (i *iface) acknowledges() bool { return i.PointToPoint && !i.Multicast }
-
-// requestAck asks for an Ack of the updates that are in the queue's end.
-func (i *iface) requestAck(updates []Update) {
-	if !i.acknowledges() {
-		return
-	}
-	i.opaque++
-	i.queue = append(i.queue, AckRequest{i.opaque, repeatDelay})
-	for _, u := range updates {
-		if p := i.pending[u.Key()]; p != nil {
-			p.opaque = i.opaque
-		}
+// enqueue puts updates in the queue of an interface, which is sent before they
+// are made anew.
+func (r *Router) enqueue(i *iface, updates []Update) {
+	for k := range updates {
+		i.queue = append(i.queue, &updates[k])
 	}
 }
 
-// acked ends the repetition of what an Ack was asked for.
-func (i *iface) acked(opaque uint16) {
-	maps.DeleteFunc(i.pending, func(_ rib.Key, p *pendingUpdate) bool { return p.sent > 0 && p.opaque == opaque })
-}
-
-// groupByRouterID sorts updates so that those of one router-id share its TLV.
-func groupByRouterID(updates []Update) {
-	slices.SortFunc(updates, func(a, b Update) int {
-		return cmp.Or(bytes.Compare(a.RouterID[:], b.RouterID[:]), a.Key().Compare(b.Key()))
-	})
-}
-
-func (i *iface) enqueue(updates []Update) {
-	for _, u := range updates {
-		i.queue = append(i.queue, u)
-	}
-}
-
-// updateOf is what an interface is to be told of key: the current route, or a
+// updateOf is what an interface is to be told of d: the current route, or a
 // retraction where there is none; false where it must not hear of it. The
 // feasibility distance is maintained: the update has to be sent.
-func (r *Router) updateOf(now time.Time, i *iface, key rib.Key, poison bool) (Update, bool) {
+func (r *Router) updateOf(now time.Time, i *iface, d *destination) (Update, bool) {
+	if !i.belongs(d.key.topology) || !i.Fabric && r.isLocator(d) || i.NoDefault && d.key.bits == 0 {
+		return Update{}, false
+	}
 	u := Update{
-		Topology: key.Topology, Prefix: key.Prefix, Source: key.Source, RouterID: r.cfg.RouterID,
+		Topology: d.key.topology, Prefix: d.key.prefix(), RouterID: r.cfg.RouterID,
 		Metric: Infinity, Interval: i.updateInterval(), Egress: r.cfg.Self,
 	}
-	if !i.belongs(key.Topology) || !i.Fabric && r.isLocator(key) || i.NoDefault && key.Prefix.Bits() == 0 {
-		return u, false
+	if d.source != nil {
+		u.Source = *d.source
 	}
-	if key.Prefix.Addr().Is4() && !i.Fabric {
+	if d.key.four && !i.Fabric {
 		if u.NextHop = i.Local4; !i.Local4.IsValid() {
 			return u, false
 		}
 	}
-	d := r.destinations[key]
-	switch {
-	case d == nil:
-		return u, true
-	case d.originated:
+	if d.originated {
 		u.Seqno, u.Metric = r.seqno, d.metric
-	case d.selected == nil:
-		return u, true
-	case i.PointToPoint && d.selected.neighbor.iface == i: // split horizon (section 3.7.4)
-		return u, poison
-	default:
-		rt := d.selected
-		u.RouterID, u.Seqno, u.Metric = rt.routerID, rt.seqno, rt.metric
-		if rt.neighbor.iface.Fabric {
-			u.Egress = rt.egress
-		}
+		return u, r.record(now, d, u.RouterID, u.Egress, u.Seqno, u.Metric)
 	}
-	return u, r.record(now, key, u.RouterID, u.Seqno, u.Metric)
+	rt := d.chosen()
+	if rt == nil {
+		return u, true
+	}
+	by := r.slots[rt.neighbor].iface
+	if i.PointToPoint && by == i { // split horizon (section 3.7.4)
+		return u, i.poison.has(d.id)
+	}
+	o := d.originOf(rt)
+	u.RouterID, u.Seqno, u.Metric = o.routerID, rt.seqno, rt.metric
+	if by.Fabric {
+		u.Egress = o.egress
+	}
+	return u, r.record(now, d, u.RouterID, o.egress, u.Seqno, u.Metric)
 }
 
 func (i *iface) updateInterval() time.Duration { return updateHellos * i.HelloInterval }
