@@ -5,7 +5,8 @@
 //	rib --> []Route --> Table.Reconcile <-- dump --- kernel
 //	                      |     only routes with our protocol number
 //	                      v
-//	        CREATE|EXCL new, REPLACE changed, DELETE leftovers
+//	        CREATE|EXCL new, REPLACE changed, DELETE leftovers: 128 in a datagram,
+//	        each acknowledged, each failure its route's
 //
 //	kernel --- multicast groups --> Conn.Watch --> func(Event)
 //	                   ENOBUFS: dump again, report the difference

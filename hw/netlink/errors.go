@@ -3,6 +3,8 @@ package netlink
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // Errors that callers tell apart; each comes wrapped with what was being done.
@@ -16,6 +18,11 @@ var (
 	ErrRoute = errors.New("netlink: invalid route")
 	// ErrClaimed: another process of this namespace manages routes under that number.
 	ErrClaimed = errors.New("netlink: another process uses this route protocol number")
+	// ErrUnanswered: the kernel's answer was lost, and what was asked for may be done or
+	// not. The next Reconcile finds out.
+	ErrUnanswered = errors.New("netlink: the kernel's answer was lost")
+	// ErrNoRoom: the kernel takes no more routes.
+	ErrNoRoom = errors.New("netlink: the kernel has no room for more routes; raise net.ipv6.route.max_size with sysctl, or give the machine more memory")
 	// ErrMessage: the kernel sent what we cannot decode.
 	ErrMessage = errors.New("netlink: malformed message")
 )
@@ -33,3 +40,32 @@ func (e *RouteError) Error() string {
 
 // Unwrap gives the cause, for errors.Is.
 func (e *RouteError) Unwrap() error { return e.Err }
+
+// maxNamed is how many of many errors are written out.
+const maxNamed = 8
+
+// Failures are the errors of several routes. Error names the first, and counts the rest.
+type Failures []error
+
+func (f Failures) Error() string {
+	var lines []string
+	for _, err := range f[:min(len(f), maxNamed)] {
+		lines = append(lines, err.Error())
+	}
+	if more := len(f) - maxNamed; more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap gives all of them, for errors.Is and errors.As.
+func (f Failures) Unwrap() []error { return f }
+
+// failures are those of errs that are any; nil where there is none.
+func failures(errs []error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(errs) == 0 {
+		return nil
+	}
+	return Failures(errs)
+}

@@ -34,13 +34,13 @@ func TestMain(m *testing.M) {
 
 // lab is a namespace with a veth pair, v0 and v1, both up.
 type lab struct {
-	t    *testing.T
+	t    testing.TB
 	ns   *netns.NS
 	conn *netlink.Conn
 	link int // v0's index
 }
 
-func newLab(t *testing.T) *lab {
+func newLab(t testing.TB) *lab {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("network namespaces need root")

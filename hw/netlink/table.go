@@ -72,16 +72,9 @@ func (t *Table) Reconcile(desired []Route) (Changes, error) {
 	for k := range actual {
 		t.ours[k] = true
 	}
+	wanted, errs := normalised(desired)
 	var changes Changes
-	var errs []error
-	wanted := make(map[key]Route, len(desired))
-	for _, r := range desired {
-		if r, err = r.normalise(); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		wanted[r.key()] = r
-	}
+	var todo []change
 	for _, k := range slices.SortedFunc(maps.Keys(wanted), key.compare) {
 		was, exists := actual[k]
 		switch {
@@ -90,89 +83,124 @@ func (t *Table) Reconcile(desired []Route) (Changes, error) {
 		case !exists && foreign[k]:
 			errs = append(errs, &RouteError{"set", wanted[k], ErrForeign})
 		default:
-			if err := t.set(wanted[k]); err != nil {
-				errs = append(errs, err)
-			} else if exists {
-				changes.Replaced++
-			} else {
-				changes.Added++
-			}
+			todo = append(todo, change{wanted[k], false})
 		}
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(actual), key.compare) {
-		if _, keep := wanted[k]; keep {
-			continue
-		}
-		if err := t.remove(actual[k]); err != nil {
-			errs = append(errs, err)
-		} else {
-			changes.Removed++
+		if _, keep := wanted[k]; !keep {
+			todo = append(todo, change{actual[k], true})
 		}
 	}
-	return changes, errors.Join(errs...)
+	for i, err := range t.carryOut(todo) {
+		_, exists := actual[todo[i].route.key()]
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case todo[i].remove:
+			changes.Removed++
+		case exists:
+			changes.Replaced++
+		default:
+			changes.Added++
+		}
+	}
+	return changes, failures(errs)
+}
+
+// normalised are routes by their keys, and what is wrong with the others.
+func normalised(routes []Route) (map[key]Route, []error) {
+	var errs []error
+	all := make(map[key]Route, len(routes))
+	for _, r := range routes {
+		r, err := r.normalise()
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		all[r.key()] = r
+	}
+	return all, errs
 }
 
 // Apply adds or replaces the routes of set, then deletes those of remove; deleting
-// one that is gone is no error. It goes on after a failure and names each.
+// one that is gone is no error. It goes on after a failure and names each. Of two in set
+// with one destination, source and metric the last counts.
 func (t *Table) Apply(set, remove []Route) error {
-	var errs []error
-	for _, r := range set {
-		r, err := r.normalise()
-		if err == nil {
-			err = t.set(r)
-		}
-		errs = append(errs, err)
+	wanted, errs := normalised(set)
+	unwanted, bad := normalised(remove)
+	var todo []change
+	for _, k := range slices.SortedFunc(maps.Keys(wanted), key.compare) {
+		todo = append(todo, change{wanted[k], false})
 	}
-	for _, r := range remove {
-		r, err := r.normalise()
-		if err == nil {
-			err = t.remove(r)
-		}
-		errs = append(errs, err)
+	for _, k := range slices.SortedFunc(maps.Keys(unwanted), key.compare) {
+		todo = append(todo, change{unwanted[k], true})
 	}
-	return errors.Join(errs...)
+	return failures(slices.Concat(errs, bad, t.carryOut(todo)))
 }
 
-// set writes one normalised route. NLM_F_REPLACE looks at destination and metric
+// change is a normalised route to be set, or to be removed.
+type change struct {
+	route  Route
+	remove bool
+}
+
+// carryOut makes changes in their order, and returns the error of each.
+func (t *Table) carryOut(todo []change) []error {
+	errs := make([]error, len(todo))
+	requests := make([]*nl.NetlinkRequest, 0, len(todo))
+	sent := make([]int, 0, len(todo)) // of each request: which change it is
+	for i, c := range todo {
+		if errs[i] = t.conn.faults.Check(fault.NetlinkRoute); errs[i] == nil {
+			requests, sent = append(requests, t.request(c)), append(sent, i)
+		}
+	}
+	for i, err := range t.conn.executeAll(requests) {
+		errs[sent[i]] = err
+	}
+	for i, c := range todo {
+		errs[i] = t.took(c, errs[i])
+	}
+	return errs
+}
+
+// request is a change for the kernel. NLM_F_REPLACE looks at destination and metric
 // only, so it is used only where the place is known to be ours.
-func (t *Table) set(r Route) error {
-	flags := unix.NLM_F_CREATE | unix.NLM_F_EXCL
-	if t.ours[r.key()] {
-		flags = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
-	}
-	err := t.execute(unix.RTM_NEWROUTE, flags, r)
-	if errors.Is(err, unix.EEXIST) {
-		err = ErrForeign
-	}
-	if err != nil {
-		return &RouteError{"set", r, err}
-	}
-	t.ours[r.key()] = true
-	return nil
-}
-
-// remove deletes one normalised route. The kernel compares the protocol number too.
-func (t *Table) remove(r Route) error {
-	delete(t.ours, r.key())
-	err := t.execute(unix.RTM_DELROUTE, 0, Route{Dst: r.Dst, Src: r.Src, Metric: r.Metric, Kind: r.Kind})
-	if err != nil && !errors.Is(err, unix.ESRCH) {
-		return &RouteError{"remove", r, err}
-	}
-	return nil
-}
-
-func (t *Table) execute(kind, flags int, r Route) error {
-	if err := t.conn.faults.Check(fault.NetlinkRoute); err != nil {
-		return err
-	}
-	req := t.conn.request(kind, flags|unix.NLM_F_ACK)
-	encodeRoute(req, t.table, t.protocol, r)
-	if kind == unix.RTM_DELROUTE {
+func (t *Table) request(c change) *nl.NetlinkRequest {
+	if c.remove {
+		req := t.conn.request(unix.RTM_DELROUTE, 0)
+		encodeRoute(req, t.table, t.protocol, Route{Dst: c.route.Dst, Src: c.route.Src, Metric: c.route.Metric, Kind: c.route.Kind})
 		// Any scope: the kernel has it from the next hop, which a deletion leaves out.
 		req.Data[0].(*nl.RtMsg).Scope = unix.RT_SCOPE_NOWHERE
+		return req // the kernel compares the protocol number too
 	}
-	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
-	return err
+	flags := unix.NLM_F_CREATE | unix.NLM_F_EXCL
+	if t.ours[c.route.key()] {
+		flags = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
+	}
+	req := t.conn.request(unix.RTM_NEWROUTE, flags)
+	encodeRoute(req, t.table, t.protocol, c.route)
+	return req
+}
+
+// took notes what became of a change, and names it where it failed.
+func (t *Table) took(c change, err error) error {
+	if c.remove {
+		delete(t.ours, c.route.key())
+	}
+	switch {
+	case c.remove && (err == nil || errors.Is(err, unix.ESRCH)):
+		return nil
+	case c.remove:
+		return &RouteError{"remove", c.route, err}
+	case err == nil:
+		t.ours[c.route.key()] = true
+		return nil
+	case errors.Is(err, unix.EEXIST):
+		err = ErrForeign
+	case errors.Is(err, unix.ENOMEM), errors.Is(err, unix.ENOBUFS):
+		err = fmt.Errorf("%w: %w", ErrNoRoom, err)
+	}
+	return &RouteError{"set", c.route, err}
 }
 
 // dump reads the table: our routes, and the places that others' hold.
