@@ -22,6 +22,7 @@ type Sources struct {
 	Peers   func() []Peer
 	Tunnels func() []Tunnel
 	Routes  func() []Route
+	Claims  func() []Claim
 	Vitals  func() Vitals
 }
 

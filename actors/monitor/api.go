@@ -47,6 +47,7 @@ type Status struct {
 	Params      uint64       `json:"params"` // the number of the network parameters in force
 	CRL         uint64       `json:"crl"`    // the number of the revocation list; 0: none was heard of
 	Certificate Certificate  `json:"certificate"`
+	Origins     Origins      `json:"origins"`
 	Registry    Registry     `json:"registry"`
 	NAT         string       `json:"nat"`               // before this node, as peers see it: none, port-restricted, random or unknown
 	Clock       string       `json:"clock"`             // synchronised, unsynchronised, or floor: counted from what must have passed

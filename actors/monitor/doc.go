@@ -4,11 +4,11 @@
 //	re6st status ──> re6st.sock     0600  GET and POST /v1/...          ─┐
 //	others       ──> re6st-ro.sock  0660  the same without fault, reload, renew ─┤
 //	                                                                     v
-//	       Sources{Status, Peers, Tunnels, Routes, Vitals}: the last snapshots of the actors
+//	       Sources{Status, Peers, Tunnels, Routes, Claims, Vitals}: the last snapshots of the actors
 //	       system.System: actors, events, faults to cause on purpose
 //	       fault.Table: system calls to fail on purpose, where the node has one
 //
-//	GET  /v1/status /v1/peers /v1/tunnels /v1/routes /v1/actors /v1/version   one JSON object
+//	GET  /v1/status /v1/peers /v1/tunnels /v1/routes /v1/claims /v1/actors /v1/version   one JSON object
 //	GET  /v1/events[?follow=1]                                                JSON lines
 //	POST /v1/ping         PingRequest                                         JSON lines
 //	POST /v1/trace        TraceRequest                                        JSON lines

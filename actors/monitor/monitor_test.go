@@ -112,7 +112,7 @@ func golden(t *testing.T, name, got string) {
 func TestAnswersAreAsTheSchemaSays(t *testing.T) {
 	dir := folder(t)
 	start(t, dir)
-	for _, name := range []string{"status", "peers", "tunnels", "routes", "actors", "events", "version"} {
+	for _, name := range []string{"status", "peers", "tunnels", "routes", "claims", "actors", "events", "version"} {
 		for _, socket := range []string{monitor.SocketName, monitor.ReadOnlySocketName} {
 			code, body := call(t, filepath.Join(dir, socket), http.MethodGet, "/v1/"+name, "")
 			if code != http.StatusOK {

@@ -43,6 +43,7 @@ func (s *server) reads(mux *http.ServeMux) {
 	get("/v1/peers", func() any { return Peers{s.header(), list(s.cfg.Sources.Peers())} })
 	get("/v1/tunnels", func() any { return Tunnels{s.header(), list(s.cfg.Sources.Tunnels())} })
 	get("/v1/routes", func() any { return Routes{s.header(), list(s.cfg.Sources.Routes())} })
+	get("/v1/claims", func() any { return Claims{s.header(), list(s.cfg.Sources.Claims())} })
 	get("/v1/actors", func() any { return s.actors() })
 	get("/v1/version", func() any { return VersionInfo{s.header(), s.cfg.Build} })
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"re6st/actors/monitor"
 	"re6st/actors/neighbor"
 	"re6st/actors/registry"
 	"re6st/actors/tunnel"
@@ -113,6 +114,13 @@ func (o *origins) list() []claim.Held {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	return o.store.All()
+}
+
+// status is how origins are judged, and what came of it.
+func (o *origins) status(barred uint64) monitor.Origins {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return monitor.Origins{Policy: string(o.policy), Claims: o.store.Len(), Barred: barred}
 }
 
 // clean drops the claims that count no more, and tells whether there were any.

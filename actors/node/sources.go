@@ -27,7 +27,7 @@ const (
 
 // sources are what the control sockets show, made of the last snapshots.
 func (n *parts) sources() monitor.Sources {
-	return monitor.Sources{Status: n.status, Peers: n.known, Tunnels: n.links, Routes: n.routes, Vitals: n.vitals}
+	return monitor.Sources{Status: n.status, Peers: n.known, Tunnels: n.links, Routes: n.routes, Claims: n.claims, Vitals: n.vitals}
 }
 
 func (n *parts) status() monitor.Status {
@@ -71,6 +71,8 @@ func (n *parts) status() monitor.Status {
 		}
 	}
 	n.identityStatus(&s)
+	router, _ := system.Read[neighbor.Snapshot](n.sys, routerPath)
+	s.Origins = n.origins.status(router.Barred)
 	_, clock := n.wall.Now()
 	s.Clock = string(clock)
 	if problem := n.disk.Load(); problem != nil {
@@ -165,6 +167,27 @@ func routeOf(r rib.Route, peers map[rib.LinkID]addr.NodeID) monitor.Route {
 		Prefix: r.Prefix, Source: r.Source, Topology: uint8(r.Topology), Egress: r.Egress, Via: via(r, peers), Metric: r.Metric,
 		Origin: r.Origin.String(), Since: r.Since,
 	}
+}
+
+// claims are what nodes have signed about their routes.
+func (n *parts) claims() []monitor.Claim {
+	var all []monitor.Claim
+	for _, h := range n.origins.list() {
+		c := monitor.Claim{
+			Node: h.Node, Prefix: h.Bits, RouterID: h.RouterID.String(), Sequence: h.Sequence, Expires: h.Expires, State: "good", Refused: h.Refused,
+		}
+		switch {
+		case h.Node == n.member.Identity.ID:
+			c.State = "own"
+		case len(h.Refused) > 0:
+			c.State = "excessive"
+		}
+		for _, p := range h.Prefixes {
+			c.Prefixes = append(c.Prefixes, monitor.ClaimedPrefix{Prefix: p.Prefix, AnyRouter: p.AnyRouter})
+		}
+		all = append(all, c)
+	}
+	return all
 }
 
 // via names the next hop of a route.

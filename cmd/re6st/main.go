@@ -39,7 +39,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.AddCommand(registryCommand(), joinCommand(), renewCommand(), nodeCommand(), lab.Command(), sim.Command())
 	root.AddCommand(
-		statusCommand(), peersCommand(), tunnelsCommand(), routesCommand(), actorsCommand(), eventsCommand(),
+		statusCommand(), peersCommand(), tunnelsCommand(), routesCommand(), claimsCommand(), actorsCommand(), eventsCommand(),
 		pingCommand(), traceCommand(), doctorCommand(), bugreportCommand(), reloadCommand(), debugCommand(), limitsCommand(),
 		versionCommand(),
 	)

@@ -49,6 +49,7 @@ func statusRows(s monitor.Status, _ bool) [][]any {
 		[]any{"parameters", fmt.Sprintf("number %d", s.Params)},
 		[]any{"revocations", revocationsLine(s)},
 		[]any{"certificate", certificateLine(s)},
+		[]any{"origins", originsLine(s.Origins)},
 		[]any{"registry", registryLine(s)},
 		[]any{"nat", natLine(s)},
 		[]any{"clock", s.Clock},

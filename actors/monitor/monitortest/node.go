@@ -24,7 +24,7 @@ var Build = monitor.Build{Module: "v0.1.0", Revision: "0123456789abcdef012345678
 
 // Sample is the made-up node: three others, two links.
 func Sample() monitor.Sources {
-	return monitor.Sources{Status: status, Peers: peers, Tunnels: tunnels, Routes: routes, Vitals: vitals}
+	return monitor.Sources{Status: status, Peers: peers, Tunnels: tunnels, Routes: routes, Claims: claims, Vitals: vitals}
 }
 
 // DegradedSample is Sample of a node with a full disk.
@@ -67,6 +67,7 @@ func status() monitor.Status {
 		Links:     monitor.Links{Opened: 1, ClientCount: 10, Accepted: 1, MaxClients: 20},
 		Reachable: 3, Routes: 4, Params: 7, CRL: 3, PID: 4711,
 		Certificate: monitor.Certificate{Serial: "1f", NotBefore: Now.AddDate(0, -1, 0), NotAfter: Now.AddDate(0, 11, 0)},
+		Origins:     monitor.Origins{Policy: "prefer", Claims: 2, Barred: 3},
 		Registry:    monitor.Registry{URL: "http://registry.example:9080", Asked: ago(90 * time.Second)}, NAT: "random",
 		Mapping: &monitor.Mapping{External: netip.MustParseAddrPort("203.0.113.1:7326"), Protocol: "PCP", Gateway: netip.MustParseAddr("192.168.1.1")}, Clock: "synchronised",
 	}
@@ -111,6 +112,20 @@ func routes() []monitor.Route {
 		{Prefix: netip.MustParsePrefix("2001:db8:42:5::/64"), Egress: id(0xa1), Via: "self", Origin: "local", Since: ago(26 * time.Hour)},
 		{Prefix: general, Egress: id(0xb2), Via: id(0xb2).String(), Metric: 96, Origin: "babel", Since: ago(3 * time.Hour)},
 		{Prefix: general, Topology: 2, Egress: id(0xb2), Via: "eth1", Metric: 300, Origin: "babel", Since: ago(30 * time.Second)},
+	}
+}
+
+func claims() []monitor.Claim {
+	own, sixth := netip.MustParsePrefix("2001:db8:42:5::/64"), netip.MustParsePrefix("2001:db8:42:6::/64")
+	return []monitor.Claim{
+		{
+			Node: id(0xa1), Prefix: prefix("5/16"), RouterID: "0102030405060708", Sequence: 1767323045000, Expires: Now.AddDate(0, 11, 0), State: "own",
+			Prefixes: []monitor.ClaimedPrefix{{Prefix: own, AnyRouter: true}},
+		},
+		{
+			Node: id(0xb2), Prefix: prefix("6/16"), RouterID: "1112131415161718", Sequence: 1767323045001, Expires: Now.Add(36 * time.Hour), State: "excessive",
+			Prefixes: []monitor.ClaimedPrefix{{Prefix: sixth}, {Prefix: own}}, Refused: []netip.Prefix{own},
+		},
 	}
 }
 
