@@ -48,7 +48,7 @@ type Candidate struct {
 	Distance  *Distance   `json:"feasibility_distance"` // null: any is feasible
 	Feasible  bool        `json:"feasible"`
 	Requested bool        `json:"requested"` // a newer seqno was asked for
-	Verdict   string      `json:"verdict"`   // selected, kept, own, dead, unfeasible, waiting or worse
+	Verdict   string      `json:"verdict"`   // selected, kept, own, dead, unfeasible, waiting, worse, barred or unclaimed
 	Expires   time.Time   `json:"expires"`
 }
 

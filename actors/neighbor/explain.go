@@ -17,7 +17,7 @@ func (r *router) choicesTo(t rib.Topology, egress addr.NodeID) (all []Choice) {
 	key := rib.Key{Topology: t, Prefix: netip.PrefixFrom(addr.Locator(r.cfg.Locators, egress), 128)}
 	for _, e := range r.babel.Choices(key) {
 		if link, ok := r.links[e.Interface]; ok {
-			all = append(all, Choice{link.Peer, link.ID, e.Metric, e.Feasible, e.Selected})
+			all = append(all, Choice{link.Peer, link.ID, e.Metric, e.Feasible && e.Standing != babel.Barred, e.Selected})
 		}
 	}
 	slices.SortFunc(all, func(a, b Choice) int {

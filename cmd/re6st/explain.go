@@ -151,6 +151,10 @@ func why(c monitor.Candidate) string {
 		return "the link is dead" + asked
 	case "unfeasible":
 		return "it might lead in a circle" + asked
+	case "barred":
+		return "its origin may not announce it: see re6st claims"
+	case "unclaimed":
+		return "no claim proves its origin, and one proves the selected one's"
 	case "waiting":
 		return fmt.Sprintf("better, but not for long enough: its smoothed metric is %d", c.Smoothed)
 	case "worse":

@@ -45,10 +45,12 @@ const (
 	NotFeasible                // it might lead in a circle
 	Waiting                    // its metric is the smallest, its smoothed metric not yet
 	Worse                      // its metric is not smaller than the selected one's
+	NotEntitled                // its origin may not announce it (Barred)
+	NotProven                  // the selected one's origin has proved that it may, its own has not
 	verdicts
 )
 
-var verdictNames = [verdicts]string{"selected", "kept", "own", "dead", "unfeasible", "waiting", "worse"}
+var verdictNames = [verdicts]string{"selected", "kept", "own", "dead", "unfeasible", "waiting", "worse", "barred", "unclaimed"}
 
 // String is the verdict in a word.
 func (v Verdict) String() string {
@@ -109,8 +111,12 @@ func (r *Router) verdict(d *destination, rt *route) Verdict {
 		return OwnFirst
 	case rt.metric == Infinity:
 		return LinkDead
+	case rt.standing == Barred:
+		return NotEntitled
 	case !d.selectable(rt):
 		return NotFeasible
+	case selected != nil && rt.standing > selected.standing:
+		return NotProven
 	case selected != nil && rt.metric < selected.metric:
 		return Waiting
 	}
@@ -150,12 +156,15 @@ const (
 	CauseBetter                  // the other's metric is smaller
 	CauseAnswered                // the other answers a seqno request
 	CauseEgress                  // the neighbor leads to another egress
+	CauseBarred                  // its origin may not announce it
+	CauseProven                  // the other's origin has proved that it may announce it
 	causes
 )
 
 var causeNames = [causes]string{
 	"unfeasible", "retracted", "expired", "link down", "neighbor silent", "neighbor failed", "egress revoked",
 	"announced here", "no longer announced here", "learned", "better metric", "seqno request answered", "other egress",
+	"origin not entitled", "origin proven",
 }
 
 // String is the cause in words.
@@ -218,6 +227,10 @@ func (r *Router) note(now time.Time, d *destination, was uint16, old *route) {
 func (r *Router) causeOf(d *destination, was uint16, old *route) Cause {
 	answer := r.answer(d)
 	switch {
+	case old != nil && old.standing == Barred:
+		return CauseBarred
+	case old != nil && d.chosen() != nil && d.chosen().standing < old.standing:
+		return CauseProven
 	case r.cause == CauseOriginated, r.cause == CauseWithdrawn, was != nobody && (old == nil || !d.selectable(old)):
 		return r.cause
 	case answer != nil && answer.neighbor == d.selected:

@@ -64,6 +64,29 @@ func TestAClaimedRouteIsSelectedBeforeAShorterOneThatIsNot(t *testing.T) {
 	b.want(m, 97)
 }
 
+func TestOriginsExplainAChoice(t *testing.T) {
+	b, standings := judging(t)
+	b.fabric(1)
+	b.fabric(2)
+	n, m := b.neighbor(1, 1), b.neighbor(2, 2)
+	standings[rogueID] = babel.Unclaimed
+	b.say(m, by(rogueID, 1, 1))
+	b.say(n, update(1, 500))
+	verdict := func(want babel.Verdict) {
+		t.Helper()
+		if e, _ := b.router.Explain(b.now, far); len(e.Candidates) != 2 || e.Candidates[1].Verdict != want {
+			t.Errorf("%+v, want verdict %s", e.Candidates, want)
+		}
+	}
+	verdict(babel.NotProven)
+	standings[rogueID] = babel.Barred
+	b.router.Rejudge(b.now)
+	verdict(babel.NotEntitled)
+	standings[farID] = babel.Barred
+	b.router.Rejudge(b.now)
+	b.wantStory("none -> 2 at 97: learned", "2 at 97 -> 1 at 596: origin proven", "1 at 596 -> none: origin not entitled")
+}
+
 func TestABarredRouteIsNotAskedForANewerSeqno(t *testing.T) {
 	b, standings := judging(t)
 	b.fabric(1)

@@ -82,6 +82,7 @@ func (s Subject) parts() []part {
 		{"peers", "the nodes that it knows"},
 		{"tunnels", "its links"},
 		{"routes", "its routes"},
+		{"claims", "what nodes have signed about theirs"},
 		{"actors", "its parts, with their last faults"},
 	} {
 		all = append(all, part{call.name + ".json", call.what, func(ctx context.Context) ([]byte, error) { return s.ask(ctx, call.name) }})
