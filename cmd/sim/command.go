@@ -53,7 +53,8 @@ The same flags send the same packets: the hash at the end tells, whatever the nu
 		Example: `  re6st sim
   re6st sim --nodes 1000 --seed 1
   re6st sim --nodes 5000 --degree 4 --originators 500 --json
-  re6st sim --scenario split`,
+  re6st sim --scenario split
+  re6st sim --topology mesh --nodes 60`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := r.do(cmd)
@@ -66,12 +67,13 @@ The same flags send the same packets: the hash at the end tells, whatever the nu
 	f := cmd.Flags()
 	f.IntVar(&r.config.Nodes, "nodes", 0, fmt.Sprintf("number of nodes (default what the scenario says, or %d)", defaultNodes))
 	f.StringVar((*string)(&r.config.Topology), "topology", "", fmt.Sprintf("who has edges with whom: one of %v (default what the scenario says, or %s)", simnet.Topologies, simnet.Random))
-	f.IntVar(&r.config.Degree, "degree", 0, fmt.Sprintf("edges of a node of the random topology (default what the scenario says, or %d)", simnet.DefaultDegree))
+	f.IntVar(&r.config.Degree, "degree", 0, fmt.Sprintf("edges of a node of the random topology; of a mesh, links that a node opens (default what the scenario says, or %d)", simnet.DefaultDegree))
 	f.IntVar(&r.config.Originators, "originators", 0, "nodes that have a prefix, evenly spread (default all)")
 	f.IntVar(&r.config.Ranges, "ranges", 0, "further prefixes of each of them, as traffic classes have")
 	f.Uint64Var(&r.config.Seed, "seed", 1, "of all that is drawn")
 	f.DurationVar(&r.config.Least, "least", simnet.DefaultLeast, "least latency of an edge, one way")
 	f.DurationVar(&r.config.Most, "most", simnet.DefaultMost, "most latency of an edge, one way")
+	f.BoolVar(&r.config.Trusting, "trusting", false, "have no node ask whether a route comes from who may announce it")
 	f.Float64Var(&r.loss, "loss", 0, "percent of the packets that are lost")
 	f.IntVar(&r.config.MTU, "mtu", 0, "bytes of a routing packet that pass an edge (default as in the daemon)")
 	f.StringVar(&r.scenario, "scenario", simnet.DefaultScenario, fmt.Sprintf("file, or one of %v", simnet.Scenarios()))

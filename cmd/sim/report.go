@@ -22,7 +22,7 @@ func line(s simnet.StepReport) string {
 
 // write writes what a person wants to know.
 func (r Report) write(w io.Writer) {
-	fmt.Fprintf(w, "\n%s nodes, %s, %s edges, %s prefixes, seed %d\n", count(r.Nodes), r.Topology, count(r.Edges), count(r.Prefixes), r.Seed)
+	fmt.Fprintf(w, "\n%s nodes, %s, %s edges, %s links at the end, %s prefixes, seed %d\n", count(r.Nodes), r.Topology, count(r.Edges), count(r.Links), count(r.Prefixes), r.Seed)
 	fmt.Fprintf(w, "sent     %s packets of %s bytes in %.1f s; %s bytes a node, %s an edge; %s packets lost\n",
 		count(r.Sent.Packets), count(r.Sent.Bytes), r.Virtual, count(int64(r.BytesNode)), count(int64(r.BytesLink)), count(r.Sent.Lost))
 	fmt.Fprintf(w, "tables   %s routes a node, at most %s; %s sources (of %d nodes)\n",

@@ -48,6 +48,7 @@ func (r *run) do(cmd *cobra.Command) error {
 	}
 	c := r.config
 	c.Nodes, c.Topology, c.Degree = cmp.Or(c.Nodes, scenario.Nodes, defaultNodes), cmp.Or(c.Topology, scenario.Topology), cmp.Or(c.Degree, scenario.Degree)
+	c.Ranges = cmp.Or(c.Ranges, scenario.Ranges)
 	c.Loss = r.loss / 100
 	c.Stop = cmd.Context().Err
 	c.Shards, c.Each = min(shardsEach*r.processors, simnet.MaxShards), onProcessors(r.processors)

@@ -92,7 +92,7 @@ func TestAMistakeIsAUsageErrorAndAFailureIsNot(t *testing.T) {
 func TestReportSchema(t *testing.T) {
 	r := Report{
 		Report: simnet.Report{
-			Version: simnet.ReportVersion, Topology: simnet.Random, Nodes: 4, Edges: 5, Originators: 4, Prefixes: 4, Seed: 1, OK: true, Problem: "at 1s: forwarding loop",
+			Version: simnet.ReportVersion, Topology: simnet.Random, Nodes: 4, Edges: 5, Links: 5, Originators: 4, Prefixes: 4, Seed: 1, OK: true, Problem: "at 1s: forwarding loop",
 			Steps:   []simnet.StepReport{{Line: 1, Text: "expect whole within 2s", At: 1.5, Took: 0.5, OK: true, Says: "why it is not"}},
 			Virtual: 2, Sent: simnet.Totals{Packets: 6, Bytes: 600, Lost: 1, Routes: 12, Refused: 2}, BytesNode: 150, BytesLink: 120,
 			Tables: simnet.Tables{Nodes: 4, Routes: 5.5, Most: 7, Sources: 4, Requests: 1}, Checks: simnet.Checks{Loops: 12, Feasible: 8, Columns: 9}, Hash: "ab12",

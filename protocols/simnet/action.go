@@ -15,6 +15,8 @@ type Action struct {
 	Share float64       // loss; kill: of the running nodes, drawn
 	Time  time.Duration // delay: one way; flap, restart: between two
 	Count int           // flap
+	// Registry: kill and start mean the registry, which only nodes of a Mesh ask.
+	Registry bool
 }
 
 // The verbs.
@@ -30,6 +32,7 @@ const (
 	verbRestart = "restart"
 	verbFlap    = "flap"
 	verbRekey   = "rekey"
+	verbRogue   = "rogue"
 	verbWait    = "wait"
 )
 
@@ -41,11 +44,12 @@ var usages = map[string]string{
 	verbHeal:    "heal A B|all",
 	verbLoss:    "loss A B|all PERCENT",
 	verbDelay:   "delay A B DURATION",
-	verbKill:    "kill NODE|all|SHARE%",
-	verbStart:   "start NODE|all",
+	verbKill:    "kill NODE|all|SHARE%|registry",
+	verbStart:   "start NODE|all|registry",
 	verbRestart: "restart NODE|all [every DURATION]",
 	verbFlap:    "flap A B every DURATION COUNT",
 	verbRekey:   "rekey A B|all",
+	verbRogue:   "rogue A B",
 	verbWait:    "wait DURATION",
 }
 
@@ -58,7 +62,11 @@ func Verbs() (all []string) {
 	return all
 }
 
-const everyName = "all"
+// Words in the place of a node's name.
+const (
+	everyName    = "all"
+	registryName = "registry"
+)
 
 // parseAction reads the words of an action.
 func parseAction(words []string) (*Action, error) {
@@ -69,7 +77,7 @@ func parseAction(words []string) (*Action, error) {
 	}
 	p := words1{rest: words[1:]}
 	switch a.Verb {
-	case verbCut, verbMute:
+	case verbCut, verbMute, verbRogue:
 		a.A, a.B = p.node(), p.node()
 	case verbHeal, verbRekey:
 		a.A, a.B = p.edge()
@@ -79,7 +87,7 @@ func parseAction(words []string) (*Action, error) {
 	case verbDelay:
 		a.A, a.B, a.Time = p.node(), p.node(), p.duration()
 	case verbKill:
-		if !p.take(everyName) {
+		if a.Registry = p.take(registryName); !a.Registry && !p.take(everyName) {
 			if len(p.rest) > 0 && strings.HasSuffix(p.rest[0], "%") {
 				a.Share = p.percent()
 			} else {
@@ -87,7 +95,7 @@ func parseAction(words []string) (*Action, error) {
 			}
 		}
 	case verbStart, verbRestart:
-		if !p.take(everyName) {
+		if a.Registry = a.Verb == verbStart && p.take(registryName); !a.Registry && !p.take(everyName) {
 			a.A = p.node()
 		}
 		if a.Verb == verbRestart && p.take("every") {

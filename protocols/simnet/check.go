@@ -53,6 +53,7 @@ type column struct {
 	routes   int32 // nodes with a next hop
 	lost     int32 // nodes that hold it as unreachable
 	expected int32 // nodes to which the underlay has a path
+	rogue    int32 // that announces it too, and itself needs no route to it; none
 	whole    bool
 	dirty    bool
 }
@@ -85,6 +86,9 @@ func newChecker(n *Network) *checker {
 	for i := range c.parts {
 		c.parts[i].mark = make([]int32, nodes)
 	}
+	for i := range c.columns {
+		c.columns[i].rogue = none
+	}
 	n.check = c
 	c.choose()
 	return c
@@ -94,6 +98,12 @@ func newChecker(n *Network) *checker {
 func (c *checker) choose() {
 	for i := range c.net.nodes {
 		c.net.nodes[i].sample = none
+	}
+	if c.net.isMesh() {
+		for i := range c.samples {
+			c.net.nodes[i].sample = int32(i)
+		}
+		return
 	}
 	queue := []int32{0}
 	c.net.nodes[0].sample = 0
@@ -124,6 +134,9 @@ func (c *checker) prepare() {
 		c.columns[d].expected = 0
 		if c.net.nodes[origin].alive {
 			c.columns[d].expected = c.sizes[c.component[origin]] - 1
+			if rogue := c.columns[d].rogue; rogue != none && c.component[rogue] == c.component[origin] {
+				c.columns[d].expected--
+			}
 		}
 		c.columns[d].dirty = true
 	}
@@ -146,6 +159,10 @@ func (c *checker) components() {
 		if c.component[i] != none || !c.net.nodes[i].alive {
 			continue
 		}
+		if c.net.isMesh() {
+			c.spread(int32(i))
+			continue
+		}
 		this := int32(len(c.sizes))
 		queue := []int32{int32(i)}
 		c.component[i] = this
@@ -163,10 +180,34 @@ func (c *checker) components() {
 	}
 }
 
+// spread finds whom a node of a mesh can have a path to: all are adjacent to each other
+// but for edges that do not pass.
+func (c *checker) spread(from int32) {
+	this := int32(len(c.sizes))
+	queue := []int32{from}
+	c.component[from] = this
+	for at := 0; at < len(queue); at++ {
+		for i := range c.component {
+			if c.component[i] != none || !c.net.nodes[i].alive {
+				continue
+			}
+			a, b := min(queue[at], int32(i)), max(queue[at], int32(i))
+			if e, ok := c.net.pairs[[2]int32{a, b}]; !ok || c.net.edges[e].passes() {
+				c.component[i] = this
+				queue = append(queue, int32(i))
+			}
+		}
+	}
+	c.sizes = append(c.sizes, int32(len(queue)))
+}
+
 // forget drops all that is known of a node that was killed.
 func (c *checker) forget(i int32) {
 	for d := range c.columns {
 		c.set(int32(d), i, 0)
+		if c.columns[d].rogue == i {
+			c.columns[d].rogue = none
+		}
 	}
 	if s := int(c.net.nodes[i].sample); s != none {
 		for d := range c.columns {
@@ -209,7 +250,7 @@ func (c *checker) apply(i int) {
 		}
 		c.set(ch.dest, ch.node, ch.via)
 		p.changed = true
-		if ch.via > 0 {
+		if ch.via > 0 && c.columns[ch.dest].rogue == none {
 			c.checkLoop(p, ch)
 			c.checkFeasible(p, ch)
 		}
@@ -249,16 +290,20 @@ func (c *checker) checkLoop(p *part, ch change) {
 		}
 		p.mark[node] = p.walk
 		peer, via := c.hop(ch.dest, node)
-		if peer == none || c.net.links[via-1].held != [2]bool{true, true} {
+		if peer == none || !c.isHeld(via-1) {
 			return
 		}
 		node = peer
 	}
 }
 
-// checkFeasible compares what both ends of a new next hop have said so far.
+// checkFeasible compares what both ends of a new next hop have said so far. A node that
+// started anew does not know what it said over the sessions that it forgot.
 func (c *checker) checkFeasible(p *part, ch change) {
-	peer, _ := c.hop(ch.dest, ch.node)
+	peer, via := c.hop(ch.dest, ch.node)
+	if !c.isHeld(via - 1) {
+		return
+	}
 	mine, theirs := c.net.nodes[ch.node].sample, c.net.nodes[peer].sample
 	if mine == none || theirs == none {
 		return
@@ -305,11 +350,16 @@ func (c *checker) look(p *part, dest int32) {
 		p.mark[origin] = good
 	}
 	for i := range c.net.nodes {
-		if c.component[i] != none && c.net.nodes[origin].alive && c.component[i] == c.component[origin] && !c.arrives(p, dest, int32(i), good) {
+		if c.isExpected(col, origin, int32(i)) && !c.arrives(p, dest, int32(i), good) {
 			return
 		}
 	}
 	col.whole = true
+}
+
+// isExpected tells whether a node has to have a route to what an originator has.
+func (c *checker) isExpected(col *column, origin, i int32) bool {
+	return c.component[i] != none && c.net.nodes[origin].alive && c.component[i] == c.component[origin] && i != col.rogue
 }
 
 // arrives follows the next hops from a node to one that is marked, and marks the way.
@@ -331,9 +381,11 @@ func (c *checker) arrives(p *part, dest, node, good int32) bool {
 
 // carries tells whether packets pass a link.
 func (c *checker) carries(l int32) bool {
-	lk := &c.net.links[l]
-	return lk.held == [2]bool{true, true} && c.net.edges[lk.edge].passes()
+	return c.isHeld(l) && c.net.edges[c.net.links[l].edge].passes()
 }
+
+// isHeld tells whether both ends hold a link.
+func (c *checker) isHeld(l int32) bool { return c.net.links[l].held == [2]bool{true, true} }
 
 // conclude says what the window has come to.
 func (c *checker) conclude() {

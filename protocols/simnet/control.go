@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"re6st/protocols/fabric"
+	"re6st/protocols/tunnelplan"
 )
 
 // An end of a link notices a silence, as a link in use does, after the patience of its
@@ -23,10 +24,11 @@ const retireAfter = int64(time.Second)
 type actKind uint8
 
 const (
-	actNotice actKind = iota // an end finds out that its link is silent
-	actDial                  // the handshake over an edge comes to its end
-	actRetire                // a link that has a successor ends
-	actStart                 // a node starts
+	actNotice   actKind = iota // an end finds out that its link is silent
+	actDial                    // the handshake over an edge comes to its end
+	actRetire                  // a link that has a successor ends
+	actDialed                  // the handshake that a planner wanted comes to its end
+	actRegistry                // the registry answers, or does not
 )
 
 // act is what the control does at a time.
@@ -36,7 +38,8 @@ type act struct {
 	kind    actKind
 	on      int32 // the link, the edge, or the node
 	end     int8
-	version uint32 // of the edge, when the silence began; forced: whatever became of it
+	version uint32 // of the edge, when the silence began; forced: whatever became of it; of a dial its number
+	why     tunnelplan.DownReason
 }
 
 const forced = math.MaxUint32
@@ -91,6 +94,7 @@ func (n *Network) Advance(until time.Duration) bool {
 		n.shards[i].collect()
 	})
 	n.check.conclude()
+	n.answer()
 	for _, s := range n.shards {
 		if n.problem == nil {
 			n.problem = s.problem
@@ -116,23 +120,25 @@ func (n *Network) Run(d time.Duration) error {
 }
 
 // tell has something happen to a node at the start of the next window.
-func (n *Network) tell(node int32, k kind, l int32) {
+func (n *Network) tell(node int32, k kind, l int32, why uint8) {
 	n.opSeq++
 	d := &n.nodes[node]
-	d.shard.put(event{at: n.now, order: n.opSeq & math.MaxUint32, node: node, link: l, kind: k})
+	d.shard.put(event{at: n.now, order: n.opSeq & math.MaxUint32, node: node, link: l, kind: k, why: why})
 }
 
 func (n *Network) act(a act) {
 	switch a.kind {
-	case actStart:
-		n.start(a.on)
 	case actDial:
 		n.edges[a.on].dialing = false
 		n.connect(a.on)
 	case actRetire:
 		for end := range int8(2) {
-			n.drop(a.on, end)
+			n.drop(a.on, end, 0)
 		}
+	case actDialed:
+		n.dialed(a)
+	case actRegistry:
+		n.registryAnswers(a.on, a.version)
 	case actNotice:
 		n.notice(a)
 	}
@@ -146,30 +152,30 @@ func (n *Network) notice(a act) {
 	if !lk.held[a.end] || a.version != forced && a.version != e.version {
 		return
 	}
-	n.drop(a.on, a.end)
+	n.drop(a.on, a.end, a.why)
 	if lk.held[1-a.end] {
-		n.plan(n.patience(), act{kind: actNotice, on: a.on, end: 1 - a.end, version: forced})
+		n.plan(n.patience(), act{kind: actNotice, on: a.on, end: 1 - a.end, version: forced, why: lostIf(n.isMesh())})
 	}
 	n.dial(lk.edge)
 }
 
 func (n *Network) patience() int64 { return noticeLeast + n.control.below(noticeMost-noticeLeast) }
 
-// drop ends a link at one end.
-func (n *Network) drop(l int32, end int8) {
+// drop ends a link at one end; why is for its planner, 0: which is not told.
+func (n *Network) drop(l int32, end int8, why tunnelplan.DownReason) {
 	lk := &n.links[l]
 	if !lk.held[end] {
 		return
 	}
 	lk.held[end] = false
-	n.tell(n.edges[lk.edge].ends[end], linkDetaches, l)
+	n.tell(n.edges[lk.edge].ends[end], linkDetaches, l, uint8(why))
 }
 
 // dial begins a handshake over an edge that has no link both ends hold: there is one
 // and a half round trips later.
 func (n *Network) dial(i int32) {
 	e := &n.edges[i]
-	if e.dialing || !n.dialable(e) {
+	if n.isMesh() || e.dialing || !n.dialable(e) {
 		return
 	}
 	e.dialing = true
@@ -187,21 +193,31 @@ func (n *Network) connect(i int32) {
 	if !n.dialable(e) {
 		return
 	}
-	if old := e.link; old != none {
-		n.drop(old, 0)
-		n.drop(old, 1)
-	}
-	n.join(i)
+	n.join(i, 0, 0)
 }
 
-func (n *Network) join(i int32) {
+// join makes a link over an edge, in place of one that an end may still hold. The roles
+// are those of the ends, for their planners.
+func (n *Network) join(i int32, roles ...tunnelplan.Role) {
 	e := &n.edges[i]
+	if old := e.link; old != none && n.links[old].held != [2]bool{true, true} {
+		for end, role := range roles {
+			n.drop(old, int8(end), lostIf(role != 0))
+		}
+	}
 	e.link = int32(len(n.links))
 	n.links = append(n.links, link{edge: i, slots: [2]int32{none, none}, held: [2]bool{true, true}})
-	for _, node := range e.ends {
-		n.tell(node, linkAttaches, e.link)
+	for end, node := range e.ends {
+		n.tell(node, linkAttaches, e.link, uint8(roles[end]))
 	}
 	n.check.rearranged = true
+}
+
+func lostIf(is bool) tunnelplan.DownReason {
+	if is {
+		return tunnelplan.Lost
+	}
+	return 0
 }
 
 // rekey makes a link over an edge anew; the old one ends a moment later.
@@ -211,7 +227,7 @@ func (n *Network) rekey(i int32) {
 		return
 	}
 	n.plan(retireAfter, act{kind: actRetire, on: e.link})
-	n.join(i)
+	n.join(i, 0, 0)
 }
 
 // mute sets whether what an end of an edge sends is lost.
@@ -232,7 +248,7 @@ func (n *Network) mute(i int32, end int8, silent bool) {
 	}
 	for end := range int8(2) {
 		if n.links[e.link].held[end] {
-			n.plan(n.patience(), act{kind: actNotice, on: e.link, end: end, version: e.version})
+			n.plan(n.patience(), act{kind: actNotice, on: e.link, end: end, version: e.version, why: lostIf(n.isMesh())})
 		}
 	}
 }
@@ -256,9 +272,26 @@ func (n *Network) kill(i int32) {
 		}
 		lk.held[end], lk.slots[end] = false, none
 		if lk.held[1-end] {
-			n.plan(n.patience(), act{kind: actNotice, on: int32(l), end: 1 - end, version: forced})
+			n.plan(n.patience(), act{kind: actNotice, on: int32(l), end: 1 - end, version: forced, why: lostIf(n.isMesh())})
 		}
 	}
+}
+
+// rogue has a node announce the prefixes of another as its own.
+func (n *Network) rogue(i, of int32) error {
+	d, first := &n.nodes[i], n.firstDest(of)
+	if !d.alive || d.router == nil || first == none {
+		return fmt.Errorf("%w: %s does not run, or %s has no prefix", ErrAction, nodeName(i), nodeName(of))
+	}
+	for k := range int32(1 + n.cfg.Ranges) {
+		if err := d.router.Originate(at(n.now), n.key(first+k), 0); err != nil {
+			return err
+		}
+		n.check.columns[first+k].rogue = i
+	}
+	n.check.rearranged = true
+	n.settleNode(d)
+	return nil
 }
 
 // start runs a node, which then dials over all its edges.
@@ -269,7 +302,7 @@ func (n *Network) start(i int32) {
 	}
 	d.alive = true
 	n.check.rearranged = true
-	n.tell(i, nodeStarts, none)
+	n.tell(i, nodeStarts, none, 0)
 	for _, e := range n.around[i] {
 		n.dial(e)
 	}
@@ -285,7 +318,7 @@ func (n *Network) delay(i int32, latency time.Duration) error {
 	if e.link != none {
 		for end, node := range e.ends {
 			if n.links[e.link].held[end] {
-				n.tell(node, delayChanges, e.link)
+				n.tell(node, delayChanges, e.link, 0)
 			}
 		}
 	}

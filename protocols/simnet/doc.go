@@ -5,12 +5,13 @@
 //	 Scenario: at 2s kill 33%, expect whole within 5s      (scenario.go action.go)
 //	      |
 //	+-----v--------------------------------------------+
-//	| Network: edges, links, who notices what and when |  control.go, between windows
+//	| Network: edges, links, who notices what and when |  control.go dial.go, between windows
 //	+-----+--------------------------------------------+
 //	      | attach, detach                   ^ what nodes ask for
 //	+-----v----------------------------------+---------+
 //	| shard: the nodes' events of one window           |  window.go, shards at the same time
 //	|   node: babel.Router, babel.Neighbor of each link|  node.go
+//	|   of a mesh: tunnelplan.Planner, peer.Exchange   |  mesh.go
 //	+-----+--------------------------------------------+
 //	      | changes of routes, in the order of time
 //	+-----v--------------------------------------------+
@@ -42,7 +43,10 @@
 //
 // The fabric's handshakes and probes are times, not packets: a link is there one and a
 // half round trips after both ends and the edge between them are, and an end notices a
-// silence, be it in one direction, as a link in use does (fabric.ProbeInterval).
+// silence, be it in one direction, as a link in use does (fabric.ProbeInterval). In a
+// Mesh the planners say who dials whom, and the other admits or refuses; everywhere else
+// each edge has a link as soon as it can. The registry of a mesh answers by a call.
+// Origins are judged as claim.Store does once all claims have arrived.
 //
 // # The driver's duties
 //

@@ -6,6 +6,7 @@ import "time"
 const (
 	MinNodes     = 2
 	MaxNodes     = 20_000
+	MaxMesh      = 1000    // nodes that choose their peers
 	MaxLinks     = 400_000 // at the start
 	MaxCells     = 1 << 27 // nodes by prefixes: their next hops are held
 	MaxDegree    = 200     // links of a node, less than babel.MaxNeighbors: a link that rekeys is two

@@ -19,12 +19,13 @@ import (
 type Config struct {
 	Nodes       int
 	Topology    Topology      // Random
-	Degree      int           // of Random; 10
+	Degree      int           // of Random: edges; of Mesh: links that a node opens, and half of those that it accepts; 10
 	Originators int           // nodes that have prefixes, evenly spread; all
 	Ranges      int           // prefixes of an originator beside its locator
 	Seed        uint64        // of all that is drawn
 	Least, Most time.Duration // one-way latency of an edge, drawn once: 5 ms to 50 ms
 	Loss        float64       // share of packets that are lost, 0 to 1
+	Trusting    bool          // nobody asks whether a route comes from who may announce it
 	MTU         int           // bytes of a routing packet that pass an edge; babel.DefaultPacket
 	Shards      int           // parts that may run at the same time; 1
 
@@ -74,6 +75,8 @@ func (c Config) orDefault() (Config, error) {
 		return c, fmt.Errorf("%w: latencies from %v to %v; from %v to %v are possible", ErrConfig, c.Least, c.Most, MinLatency, MaxLatency)
 	case !(c.Loss >= 0 && c.Loss < 1):
 		return c, fmt.Errorf("%w: a loss of %v; from 0 to less than 1 is possible", ErrConfig, c.Loss)
+	case c.Topology == Mesh && (c.Nodes > MaxMesh || c.Originators != c.Nodes):
+		return c, fmt.Errorf("%w: a mesh of %d nodes and %d originators; at most %d are possible, each an originator", ErrConfig, c.Nodes, c.Originators, MaxMesh)
 	case int64(c.Nodes)*int64(c.Originators)*int64(1+c.Ranges) > MaxCells:
 		return c, fmt.Errorf("%w: %d nodes by %d prefixes are more than %d next hops; take fewer originators",
 			ErrConfig, c.Nodes, c.Originators*(1+c.Ranges), MaxCells)
@@ -102,7 +105,9 @@ type Network struct {
 	acts    acts
 	actSeq  uint64
 	opSeq   uint64
-	control source // what the control draws
+	control source             // what the control draws
+	pairs   map[[2]int32]int32 // edges by their ends
+	dead    bool               // the registry
 
 	wholeAt  int64 // since when it is whole; notWhole
 	cleanAt  int64
@@ -158,11 +163,14 @@ func New(cfg Config) (*Network, error) {
 	}
 	n := &Network{
 		cfg: cfg, window: int64(cfg.Least), nodes: make([]node, cfg.Nodes), around: make([][]int32, cfg.Nodes),
-		control: draw(cfg.Seed, 1), wholeAt: notWhole, cleanAt: notWhole, locators: simLocators,
+		pairs: map[[2]int32]int32{}, control: draw(cfg.Seed, 1), wholeAt: notWhole, cleanAt: notWhole, locators: simLocators,
 	}
 	for _, p := range pairs {
-		if err := n.addEdge(p); err != nil {
-			return nil, err
+		n.addEdge(p)
+		for _, i := range p {
+			if len(n.around[i]) > MaxDegree {
+				return nil, fmt.Errorf("%w: more than %d edges at %s; take another topology or fewer nodes", ErrConfig, MaxDegree, nodeName(i))
+			}
 		}
 	}
 	n.check = newChecker(n)
@@ -176,20 +184,35 @@ func New(cfg Config) (*Network, error) {
 	return n, nil
 }
 
-func (n *Network) addEdge(ends [2]int32) error {
+func (n *Network) addEdge(ends [2]int32) int32 {
 	r := draw(n.cfg.Seed, 2, uint64(ends[0]), uint64(ends[1]))
 	e := edge{ends: ends, loss: n.cfg.Loss, link: none, latency: int64(n.cfg.Least)}
 	if span := int64(n.cfg.Most - n.cfg.Least); span > 0 {
 		e.latency += r.below(span + 1)
 	}
-	for _, i := range ends {
-		if n.around[i] = append(n.around[i], int32(len(n.edges))); len(n.around[i]) > MaxDegree {
-			return fmt.Errorf("%w: more than %d edges at %s; take another topology or fewer nodes", ErrConfig, MaxDegree, nodeName(i))
-		}
+	i := int32(len(n.edges))
+	for _, node := range ends {
+		n.around[node] = append(n.around[node], i)
 	}
-	n.edges = append(n.edges, e)
-	return nil
+	n.edges, n.pairs[ends] = append(n.edges, e), i
+	return i
 }
+
+// edgeOf is the edge between two nodes; none where there is none and the nodes do not
+// make them as they go.
+func (n *Network) edgeOf(a, b int32) int32 {
+	ends := [2]int32{min(a, b), max(a, b)}
+	i, ok := n.pairs[ends]
+	switch {
+	case ok:
+		return i
+	case !n.isMesh() || a == b:
+		return none
+	}
+	return n.addEdge(ends)
+}
+
+func (n *Network) isMesh() bool { return n.cfg.Topology == Mesh }
 
 // nodeName is n1 for the first node.
 func nodeName(i int32) string { return fmt.Sprintf("n%d", i+1) }
@@ -254,6 +277,15 @@ func (n *Network) key(dest int32) rib.Key {
 	b := [16]byte{0xfd, 0x72, 0, byte(rng)}
 	binary.BigEndian.PutUint32(b[4:], uint32(node))
 	return rib.Key{Prefix: netip.PrefixFrom(netip.AddrFrom16(b), 64)}
+}
+
+// origins judges announcements as claim.Store does once all claims have arrived: an
+// originator's prefix is its own.
+func (n *Network) origins(a babel.Announcement) babel.Standing {
+	if a.Egress == nodeID(n.originator(n.dest(a.Key))) {
+		return babel.Claimed
+	}
+	return babel.Barred
 }
 
 // dest is the inverse of key.

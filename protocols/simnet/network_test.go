@@ -55,7 +55,7 @@ func TestEachScenarioOfTheBinaryIsMet(t *testing.T) {
 			if !ok {
 				t.Fatal("it is not there")
 			}
-			c := simnet.Config{Nodes: s.Nodes, Topology: s.Topology, Degree: s.Degree, Seed: 1}
+			c := simnet.Config{Nodes: s.Nodes, Topology: s.Topology, Degree: s.Degree, Ranges: s.Ranges, Seed: 1}
 			if c.Nodes == 0 {
 				c.Nodes, c.Degree = 60, 4
 			}
@@ -158,6 +158,16 @@ func TestASimulationIsStopped(t *testing.T) {
 	}})
 	if err := n.Run(time.Hour); !errors.Is(err, why) || windows != 11 {
 		t.Errorf("after %d windows: %v", windows, err)
+	}
+}
+
+func TestARogueDrawsTrafficOnlyWhereOriginsAreTrusted(t *testing.T) {
+	for _, trusting := range []bool{false, true} {
+		n := newNetwork(t, simnet.Config{Nodes: 40, Degree: 4, Ranges: 1, Seed: 1, Trusting: trusting})
+		ok, err := n.Play(parse(t, "rogue n3 n20\nwait 70s\nexpect whole for 10s"), func(simnet.StepReport) {})
+		if err != nil || ok == trusting {
+			t.Errorf("trusting %v: %v, %v", trusting, ok, err)
+		}
 	}
 }
 

@@ -11,7 +11,9 @@ import (
 
 	"re6st/protocols/addr"
 	"re6st/protocols/babel"
+	"re6st/protocols/peer"
 	"re6st/protocols/rib"
+	"re6st/protocols/tunnelplan"
 )
 
 // never is the wake of what waits for nothing.
@@ -38,6 +40,7 @@ type node struct {
 	sample  int32         // its place among those whose packets are read; none
 	current *slot         // whose packet is being handled
 	count   Totals
+	mesh    *mesh // nil: the node does not choose its peers
 
 	onNeighbor func(babel.NeighborEvent)
 	onRouter   func(babel.Event)
@@ -50,6 +53,9 @@ type slot struct {
 	neighbor *babel.Neighbor
 	key      babel.NeighborKey
 	wake     int64
+	exchange *peer.Exchange // of a mesh
+	draining bool           // this node leaves the link
+	parting  bool           // the other one does
 }
 
 // Totals count what was sent.
@@ -77,15 +83,20 @@ func (d *node) init(n *Network, i int32) {
 	d.local = d.id.LinkLocal()
 	d.onNeighbor = func(e babel.NeighborEvent) { d.router.Handle(at(d.shard.now), d.current.key, e) }
 	d.onRouter = d.handle
+	if n.isMesh() {
+		d.mesh = newMesh()
+	}
 }
 
 // start makes the router, with the sequence number that was stored.
 func (d *node) start() {
 	draws := draw(d.net.cfg.Seed, 4, uint64(d.index), d.lives)
 	d.lives++
-	router, err := babel.NewRouter(babel.Config{
-		Self: d.id, RouterID: babel.RouterID(d.id), Seqno: d.seqno, Locators: d.net.locators, Rand: rand.New(&draws),
-	})
+	c := babel.Config{Self: d.id, RouterID: babel.RouterID(d.id), Seqno: d.seqno, Locators: d.net.locators, Rand: rand.New(&draws)}
+	if !d.net.cfg.Trusting {
+		c.Origins = d.net.origins
+	}
+	router, err := babel.NewRouter(c)
 	if err != nil {
 		d.shard.fail(d, err)
 		return
@@ -98,6 +109,9 @@ func (d *node) start() {
 			}
 		}
 	}
+	if d.mesh != nil {
+		d.startPlanner()
+	}
 	d.settle(nil)
 }
 
@@ -106,16 +120,19 @@ func (d *node) stop() {
 	d.router, d.wake = nil, never
 	clear(d.slots)
 	d.slots = d.slots[:0]
+	if d.mesh != nil {
+		d.mesh.stop()
+	}
 }
 
 // attach is the driver's part when a link comes up.
-func (d *node) attach(l int32) {
+func (d *node) attach(l int32, role tunnelplan.Role) {
 	lk := &d.net.links[l]
 	e := &d.net.edges[lk.edge]
 	end := d.endOf(e)
-	peer, now, id := nodeID(e.ends[1-end]), at(d.shard.now), babel.InterfaceID(l+1)
-	s := slot{link: l, end: end, key: babel.NeighborKey{Interface: id, Addr: peer.LinkLocal()}, wake: never}
-	nb, err := babel.NewNeighbor(babel.NeighborConfig{Addr: s.key.Addr, Local: d.local, Fabric: true, Peer: peer, Locators: d.net.locators})
+	other, now, id := nodeID(e.ends[1-end]), at(d.shard.now), babel.InterfaceID(l+1)
+	s := slot{link: l, end: end, key: babel.NeighborKey{Interface: id, Addr: other.LinkLocal()}, wake: never}
+	nb, err := babel.NewNeighbor(babel.NeighborConfig{Addr: s.key.Addr, Local: d.local, Fabric: true, Peer: other, Locators: d.net.locators})
 	if err == nil {
 		err = d.router.AddInterface(now, id, babel.Interface{Fabric: true, Link: rib.LinkID(id), Local: d.local, MaxPacket: d.net.cfg.MTU})
 	}
@@ -128,12 +145,15 @@ func (d *node) attach(l int32) {
 	}
 	s.neighbor = nb
 	nb.HandleLink(now, true, rtt(e))
-	lk.slots[end] = int32(d.place1(s))
+	lk.slots[end] = int32(d.put(s))
+	if role != 0 {
+		d.linkUp(&d.slots[lk.slots[end]], role)
+	}
 	d.settle(&d.slots[lk.slots[end]])
 }
 
-// place1 puts a slot where one is free.
-func (d *node) place1(s slot) int {
+// put places a slot where one is free.
+func (d *node) put(s slot) int {
 	for i := range d.slots {
 		if d.slots[i].link == none {
 			d.slots[i] = s
@@ -145,7 +165,7 @@ func (d *node) place1(s slot) int {
 }
 
 // detach is the driver's part when a link is gone.
-func (d *node) detach(l int32) {
+func (d *node) detach(l int32, why tunnelplan.DownReason) {
 	s := d.slotOf(l)
 	if s == nil {
 		return
@@ -154,16 +174,33 @@ func (d *node) detach(l int32) {
 	d.settle(s)
 	d.router.RemoveInterface(at(d.shard.now), s.key.Interface)
 	d.net.links[l].slots[s.end] = none
+	other := d.peerOf(s)
 	*s = slot{link: none, wake: never}
+	if why != 0 {
+		d.mesh.planner.HandleDown(at(d.shard.now), nodeID(other), why)
+		d.gossipSoon()
+	}
 	d.settle(nil)
 }
+
+// peerOf is the node at the other end of a slot's link.
+func (d *node) peerOf(s *slot) int32 { return d.net.edges[d.net.links[s.link].edge].ends[1-s.end] }
 
 // measure tells the router what the round trip of a link is now.
 func (d *node) measure(l int32) {
 	if s := d.slotOf(l); s != nil {
-		s.neighbor.HandleLink(at(d.shard.now), true, rtt(&d.net.edges[d.net.links[l].edge]))
+		d.cost(s)
 		d.settle(s)
 	}
+}
+
+// cost tells the neighbor what its link costs: all that a link can where an end leaves it.
+func (d *node) cost(s *slot) {
+	trip := rtt(&d.net.edges[d.net.links[s.link].edge])
+	if s.draining || s.parting {
+		trip = drained
+	}
+	s.neighbor.HandleLink(at(d.shard.now), true, trip)
 }
 
 func (d *node) slotOf(l int32) *slot {
@@ -200,10 +237,16 @@ func (d *node) timeout() {
 	for i := range d.slots {
 		if s := &d.slots[i]; s.wake <= d.shard.now {
 			s.neighbor.HandleTimeout(now)
+			if s.exchange != nil {
+				s.exchange.HandleTimeout(now)
+			}
 			d.hand(s)
 		}
 	}
 	d.router.HandleTimeout(now)
+	if d.mesh != nil {
+		d.planTimeout()
+	}
 	d.settle(nil)
 }
 
@@ -214,6 +257,9 @@ func (d *node) hand(s *slot) {
 	s.wake = never
 	if next, ok := s.neighbor.NextTimeout(); ok {
 		s.wake = int64(next.Sub(epoch))
+	}
+	if s.exchange != nil {
+		d.exchange(s)
 	}
 }
 
@@ -230,13 +276,16 @@ func (d *node) settle(s *slot) {
 	for i := range d.slots {
 		d.wake = min(d.wake, d.slots[i].wake)
 	}
+	if d.mesh != nil {
+		d.wake = min(d.wake, d.settlePlan())
+	}
 	d.wake = max(d.wake, d.shard.now+1)
 }
 
 func (d *node) handle(e babel.Event) {
 	switch e := e.(type) {
 	case babel.Send:
-		d.send(int32(e.Interface)-1, e.Packet)
+		d.send(int32(e.Interface)-1, packetArrives, e.Packet)
 	case babel.RouteOffered:
 		via := int32(e.Route.NextHop.Link)
 		if e.Route.Unreachable {
@@ -255,32 +304,36 @@ func (d *node) handle(e babel.Event) {
 func (d *node) changed(key rib.Key, via int32) {
 	d.count.Routes++
 	d.shard.note(change{node: d.index, dest: d.net.dest(key), via: via})
+	if d.mesh != nil {
+		d.routingSoon()
+	}
 }
 
 // send puts a packet on a link, which may lose it.
-func (d *node) send(l int32, packet []byte) {
+func (d *node) send(l int32, k kind, packet []byte) {
 	lk := &d.net.links[l]
 	e := &d.net.edges[lk.edge]
 	end := d.endOf(e)
-	var head [20]byte
+	var head [21]byte
 	binary.BigEndian.PutUint64(head[:], uint64(d.shard.now))
 	binary.BigEndian.PutUint64(head[8:], uint64(l))
 	binary.BigEndian.PutUint32(head[16:], uint32(len(packet)))
+	head[20] = byte(k)
 	d.hash.Write(head[:])
 	d.hash.Write(packet)
 	d.count.Packets++
 	d.count.Bytes += int64(len(packet))
-	if d.sample != none {
+	if d.sample != none && k == packetArrives {
 		d.overhear(packet)
 	}
-	if e.silent[end] || len(packet) > d.net.cfg.MTU || e.loss > 0 && d.draws.share() < e.loss {
+	if e.silent[end] || len(packet) > d.net.cfg.MTU && k == packetArrives || e.loss > 0 && d.draws.share() < e.loss {
 		d.count.Lost++
 		return
 	}
 	d.order++
 	d.shard.post(event{
 		at: d.shard.now + e.latency, order: uint64(d.index+1)<<32 | uint64(d.order),
-		node: e.ends[1-end], link: l, packet: packet,
+		node: e.ends[1-end], link: l, kind: k, packet: packet,
 	})
 }
 

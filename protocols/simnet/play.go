@@ -84,8 +84,8 @@ func (n *Network) expect(e Expect, r StepReport) (StepReport, error) {
 			break
 		}
 	}
-	r.Took = time.Duration(n.now - n.acted).Seconds()
-	if e.For == 0 {
+	if r.Took = e.For.Seconds(); e.For == 0 {
+		r.Took = time.Duration(n.now - n.acted).Seconds()
 		r.OK, r.Says = false, n.missing(e.What)
 	}
 	return r, n.problem
@@ -115,6 +115,10 @@ func (n *Network) Do(a Action) error {
 func (n *Network) do(a Action) error {
 	switch a.Verb {
 	case verbKill, verbStart:
+		if a.Registry {
+			n.dead = a.Verb == verbKill
+			return nil
+		}
 		for _, i := range n.chosen(a) {
 			if a.Verb == verbKill {
 				n.kill(i)
@@ -123,13 +127,12 @@ func (n *Network) do(a Action) error {
 			}
 		}
 		return nil
+	case verbRogue:
+		return n.rogue(int32(a.A-1), int32(a.B-1))
 	case verbSplit:
-		half := int32(len(n.nodes) / 2)
-		for i, e := range n.edges {
-			if e.ends[0] < half && e.ends[1] >= half {
-				n.mute(int32(i), 0, true)
-				n.mute(int32(i), 1, true)
-			}
+		for _, i := range n.across() {
+			n.mute(i, 0, true)
+			n.mute(i, 1, true)
 		}
 		return nil
 	}
@@ -184,18 +187,38 @@ func (n *Network) chosen(a Action) (nodes []int32) {
 	return nodes[:few]
 }
 
+// across are the edges between the first half of the nodes and the second.
+func (n *Network) across() (edges []int32) {
+	half := int32(len(n.nodes) / 2)
+	if n.isMesh() {
+		for a := range half {
+			for b := half; b < int32(len(n.nodes)); b++ {
+				edges = append(edges, n.edgeOf(a, b))
+			}
+		}
+		return edges
+	}
+	for i, e := range n.edges {
+		if e.ends[0] < half && e.ends[1] >= half {
+			edges = append(edges, int32(i))
+		}
+	}
+	return edges
+}
+
 // between are the edges of an action: the one between two nodes, or all.
 func (n *Network) between(a Action) (edges []int32, err error) {
 	if a.A == 0 {
 		for i := range n.edges {
 			edges = append(edges, int32(i))
 		}
+		if a.Verb == verbLoss {
+			n.cfg.Loss = a.Share // of edges that come later
+		}
 		return edges, nil
 	}
-	for _, i := range n.around[a.A-1] {
-		if e := n.edges[i].ends; int(e[0]+e[1]) == a.A+a.B-2 {
-			return []int32{i}, nil
-		}
+	if i := n.edgeOf(int32(a.A-1), int32(a.B-1)); i != none {
+		return []int32{i}, nil
 	}
 	return nil, fmt.Errorf("%w: no edge between n%d and n%d", ErrAction, a.A, a.B)
 }

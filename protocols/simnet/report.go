@@ -13,6 +13,7 @@ type Report struct {
 	Topology    Topology     `json:"topology"`
 	Nodes       int          `json:"nodes"`
 	Edges       int          `json:"edges"`
+	Links       int          `json:"links"` // that both ends hold at the end
 	Originators int          `json:"originators"`
 	Prefixes    int          `json:"prefixes"`
 	Seed        uint64       `json:"seed"`
@@ -42,6 +43,9 @@ func (n *Network) Report() Report {
 	r := Report{
 		Version: ReportVersion, Topology: n.cfg.Topology, Nodes: len(n.nodes), Edges: len(n.edges), Originators: n.cfg.Originators,
 		Prefixes: n.destinations(), Seed: n.cfg.Seed, Steps: []StepReport{}, Virtual: n.Now().Seconds(), Tables: n.tables(), Hash: n.Hash(),
+	}
+	for l := range n.links {
+		r.Links += int(count(n.check.isHeld(int32(l))))
 	}
 	for i := range n.nodes {
 		r.Sent.add(n.nodes[i].count)

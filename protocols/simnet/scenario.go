@@ -17,6 +17,7 @@ type Scenario struct {
 	Topology Topology // for which it was written; empty: any
 	Nodes    int
 	Degree   int // 0: any
+	Ranges   int
 	Steps    []Step
 }
 
@@ -77,6 +78,9 @@ func (s *Scenario) line(number int, words []string) error {
 	if words[0] == "network" {
 		return s.network(words[1:])
 	}
+	if words[0] == "ranges" {
+		return s.ranges(words[1:])
+	}
 	step := Step{Line: number, Text: strings.Join(words, " ")}
 	if words[0] == "at" {
 		if len(words) < 3 {
@@ -118,6 +122,20 @@ func (s *Scenario) network(words []string) error {
 			return fmt.Errorf("%q is no number of edges; %s", words[2], usage)
 		}
 	}
+	return nil
+}
+
+// ranges takes the line that says how many prefixes a node has beside its locator.
+func (s *Scenario) ranges(words []string) error {
+	const usage = "write, before all steps: ranges 1"
+	if len(s.Steps) > 0 || len(words) != 1 {
+		return fmt.Errorf("ranges has a number; %s", usage)
+	}
+	n, err := strconv.Atoi(words[0])
+	if err != nil || n < 0 || n > MaxRanges {
+		return fmt.Errorf("%q is no number of 0 to %d; %s", words[0], MaxRanges, usage)
+	}
+	s.Ranges = n
 	return nil
 }
 

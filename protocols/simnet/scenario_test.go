@@ -26,6 +26,9 @@ func TestALineIsReadAsItIsWritten(t *testing.T) {
 		"restart all every 1s":     {Verb: "restart", Time: time.Second},
 		"flap n1 n2 every 400ms 5": {Verb: "flap", A: 1, B: 2, Time: 400 * time.Millisecond, Count: 5},
 		"rekey all":                {Verb: "rekey"},
+		"rogue n2 n3":              {Verb: "rogue", A: 2, B: 3},
+		"kill registry":            {Verb: "kill", Registry: true},
+		"start registry":           {Verb: "start", Registry: true},
 		"wait 3s":                  {Verb: "wait", Time: 3 * time.Second},
 	} {
 		s, err := ParseScenario("test", strings.NewReader("network ring 9\nat 2s "+text+" # why"))
@@ -41,7 +44,7 @@ func TestAScenarioThatIsWrongIsToldWhereAndWhatToWrite(t *testing.T) {
 		"\ncut n1 n1":                         "test:2: ",
 		"cut n1 n2 n3":                        "write: cut A B",
 		"burn n1":                             "unknown word \"burn\"; write one of: cut A B",
-		"kill x1":                             "write: kill NODE|all|SHARE%",
+		"kill x1":                             "write: kill NODE|all|SHARE%|registry",
 		"kill 100%":                           "write: kill",
 		"loss all -3":                         "write: loss",
 		"flap n1 n2 5":                        "write: flap",
@@ -54,6 +57,8 @@ func TestAScenarioThatIsWrongIsToldWhereAndWhatToWrite(t *testing.T) {
 		"network ring":                        "write, before all else: network ring 8",
 		"network ring 1":                      "is no number of nodes",
 		"kill n1\nnetwork ring 8":             "test:2: a network has",
+		"ranges 17":                           "write, before all steps: ranges 1",
+		"ranges":                              "ranges has a number",
 		"network random 9 x":                  "is no number of edges",
 		strings.Repeat("x", MaxLine+1):        "test:1: a line of more than 1000 bytes",
 		strings.Repeat("split\n", MaxSteps+1): "test:10001: more than 10000 steps",
@@ -105,6 +110,8 @@ func TestLimits(t *testing.T) {
 		"no latency":          {Nodes: 9, Least: MinLatency - 1},
 		"much latency":        {Nodes: 9, Most: MaxLatency + 1},
 		"all is lost":         {Nodes: 9, Loss: 1},
+		"a large mesh":        {Nodes: MaxMesh + 1, Topology: Mesh},
+		"a mesh of few":       {Nodes: 9, Topology: Mesh, Originators: 8},
 		"no such topology":    {Nodes: 9, Topology: "torus"},
 	} {
 		if _, err := New(c); !errors.Is(err, ErrConfig) {

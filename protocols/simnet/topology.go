@@ -17,10 +17,11 @@ const (
 	Star   Topology = "star"   // the first node in the middle
 	Grid   Topology = "grid"   // as square as can be, row by row
 	Random Topology = "random" // connected, Config.Degree edges a node
+	Mesh   Topology = "mesh"   // everybody could have an edge with everybody: the nodes choose their peers
 )
 
 // Topologies lists all of them, in the order of the help text.
-var Topologies = []Topology{Full, Line, Ring, Star, Grid, Random}
+var Topologies = []Topology{Full, Line, Ring, Star, Grid, Random, Mesh}
 
 // pairs are the edges of n nodes, each with the lower node first, sorted.
 func (t Topology) pairs(n, degree int, seed uint64) ([][2]int32, error) {
@@ -59,6 +60,7 @@ func (t Topology) pairs(n, degree int, seed uint64) ([][2]int32, error) {
 		}
 	case Random:
 		cycles(n, degree, seed, join)
+	case Mesh: // edges come as they are used
 	default:
 		return nil, fmt.Errorf("%w: topology %q; one of %v is needed", ErrConfig, t, Topologies)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"re6st/protocols/tunnelplan"
 )
 
 // kind is what an event is.
@@ -16,6 +18,7 @@ const (
 	linkAttaches
 	linkDetaches
 	delayChanges
+	peerSpeaks // a packet of protocols/peer arrives
 )
 
 // event is what happens to a node at a time.
@@ -25,6 +28,7 @@ type event struct {
 	node   int32
 	link   int32
 	kind   kind
+	why    uint8 // of linkAttaches the node's Role, of linkDetaches the DownReason; 0: its planner is not told
 	packet []byte
 }
 
@@ -43,6 +47,7 @@ type shard struct {
 	timers  timers
 	due     []int32 // nodes, of this window
 	changes [][]change
+	asks    []ask
 	problem error
 }
 
@@ -163,11 +168,13 @@ func (s *shard) dispatch(d *node, e *event) {
 	case e.kind == packetArrives:
 		d.receive(e)
 	case e.kind == linkAttaches:
-		d.attach(e.link)
+		d.attach(e.link, tunnelplan.Role(e.why))
 	case e.kind == linkDetaches:
-		d.detach(e.link)
+		d.detach(e.link, tunnelplan.DownReason(e.why))
 	case e.kind == delayChanges:
 		d.measure(e.link)
+	case e.kind == peerSpeaks:
+		d.hear(e)
 	}
 }
 
