@@ -100,6 +100,7 @@ func (k *Kernel) routes(view *rib.View, locators netip.Prefix) []netlink.Route {
 			}
 		default:
 			out.Link, out.Via = r.NextHop.Ifindex, r.NextHop.Gateway
+			out.OnLink = out.Via.Is4() // whatever the length of our own address there
 		}
 		want = append(want, out)
 	}

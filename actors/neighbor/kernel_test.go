@@ -27,6 +27,7 @@ func view(t *testing.T, routes ...rib.Route) *rib.View {
 func TestWhatTheKernelIsToProgram(t *testing.T) {
 	var (
 		via     = netip.MustParseAddr("fe80::b")
+		via4    = netip.MustParseAddr("198.51.100.1")
 		own     = netip.MustParseAddr("2001:db8:42::1")
 		fabric  = rib.NextHop{Link: 3}
 		trusted = rib.NextHop{Ifindex: 5, Gateway: via}
@@ -37,19 +38,21 @@ func TestWhatTheKernelIsToProgram(t *testing.T) {
 		route rib.Route
 		want  []netlink.Route
 	}{
-		"a node's prefix lies in the range":   {rib.Route{Prefix: prefix("2001:db8:42:100::/64"), Egress: someone, NextHop: fabric}, nil},
-		"outside of the ranges by the fabric": {rib.Route{Prefix: prefix("fd99::/64"), Egress: someone, NextHop: fabric}, []netlink.Route{{Dst: prefix("fd99::/64"), Link: 7}}},
-		"by a trusted interface":              {rib.Route{Prefix: prefix("fd99::/64"), Egress: someone, NextHop: trusted}, []netlink.Route{{Dst: prefix("fd99::/64"), Link: 5, Via: via}}},
-		"in a range, by a trusted interface":  {rib.Route{Prefix: prefix("2001:db8:42:100::/64"), Egress: someone, NextHop: trusted}, []netlink.Route{{Dst: prefix("2001:db8:42:100::/64"), Link: 5, Via: via}}},
-		"from a source":                       {rib.Route{Prefix: prefix("::/0"), Source: prefix("2001:db8:42::/48"), Egress: someone, NextHop: fabric}, []netlink.Route{{Dst: prefix("::/0"), Src: prefix("2001:db8:42::/48"), Link: 7, Metric: defaultMetric, PrefSrc: own}}},
-		"the way out of the mesh":             {rib.Route{Prefix: prefix("::/0"), Egress: someone, NextHop: fabric}, []netlink.Route{{Dst: prefix("::/0"), Link: 7, Metric: defaultMetric, PrefSrc: own}}},
-		"no way out any more":                 {rib.Route{Prefix: prefix("::/0"), Unreachable: true}, nil},
-		"the way out by a trusted interface":  {rib.Route{Prefix: prefix("::/0"), Egress: someone, NextHop: trusted}, []netlink.Route{{Dst: prefix("::/0"), Link: 5, Via: via}}},
-		"unreachable outside":                 {rib.Route{Prefix: prefix("fd99::/64"), Unreachable: true}, []netlink.Route{{Dst: prefix("fd99::/64"), Kind: netlink.Unreachable}}},
-		"unreachable in a range":              {rib.Route{Prefix: prefix("2001:db8:42:100::/64"), Unreachable: true}, nil},
-		"a locator":                           {rib.Route{Prefix: prefix("fd00:1::9/128"), Egress: someone, NextHop: fabric}, nil},
-		"IPv4 by the fabric":                  {rib.Route{Prefix: prefix("192.0.2.0/24"), Egress: someone, NextHop: fabric}, nil},
-		"this node's own":                     {rib.Route{Prefix: prefix("fd99::/64"), Egress: someone}, nil},
+		"a node's prefix lies in the range":    {rib.Route{Prefix: prefix("2001:db8:42:100::/64"), Egress: someone, NextHop: fabric}, nil},
+		"outside of the ranges by the fabric":  {rib.Route{Prefix: prefix("fd99::/64"), Egress: someone, NextHop: fabric}, []netlink.Route{{Dst: prefix("fd99::/64"), Link: 7}}},
+		"by a trusted interface":               {rib.Route{Prefix: prefix("fd99::/64"), Egress: someone, NextHop: trusted}, []netlink.Route{{Dst: prefix("fd99::/64"), Link: 5, Via: via}}},
+		"in a range, by a trusted interface":   {rib.Route{Prefix: prefix("2001:db8:42:100::/64"), Egress: someone, NextHop: trusted}, []netlink.Route{{Dst: prefix("2001:db8:42:100::/64"), Link: 5, Via: via}}},
+		"from a source":                        {rib.Route{Prefix: prefix("::/0"), Source: prefix("2001:db8:42::/48"), Egress: someone, NextHop: fabric}, []netlink.Route{{Dst: prefix("::/0"), Src: prefix("2001:db8:42::/48"), Link: 7, Metric: defaultMetric, PrefSrc: own}}},
+		"the way out of the mesh":              {rib.Route{Prefix: prefix("::/0"), Egress: someone, NextHop: fabric}, []netlink.Route{{Dst: prefix("::/0"), Link: 7, Metric: defaultMetric, PrefSrc: own}}},
+		"no way out any more":                  {rib.Route{Prefix: prefix("::/0"), Unreachable: true}, nil},
+		"the way out by a trusted interface":   {rib.Route{Prefix: prefix("::/0"), Egress: someone, NextHop: trusted}, []netlink.Route{{Dst: prefix("::/0"), Link: 5, Via: via}}},
+		"unreachable outside":                  {rib.Route{Prefix: prefix("fd99::/64"), Unreachable: true}, []netlink.Route{{Dst: prefix("fd99::/64"), Kind: netlink.Unreachable}}},
+		"unreachable in a range":               {rib.Route{Prefix: prefix("2001:db8:42:100::/64"), Unreachable: true}, nil},
+		"a locator":                            {rib.Route{Prefix: prefix("fd00:1::9/128"), Egress: someone, NextHop: fabric}, nil},
+		"IPv4 by the fabric":                   {rib.Route{Prefix: prefix("192.0.2.0/24"), Egress: someone, NextHop: fabric}, nil},
+		"IPv4 by IPv6, by a trusted interface": {rib.Route{Prefix: prefix("192.0.2.0/24"), Egress: someone, NextHop: trusted}, []netlink.Route{{Dst: prefix("192.0.2.0/24"), Link: 5, Via: via}}},
+		"IPv4 by a trusted interface":          {rib.Route{Prefix: prefix("192.0.2.0/24"), Egress: someone, NextHop: rib.NextHop{Ifindex: 5, Gateway: via4}}, []netlink.Route{{Dst: prefix("192.0.2.0/24"), Link: 5, Via: via4, OnLink: true}}},
+		"this node's own":                      {rib.Route{Prefix: prefix("fd99::/64"), Egress: someone}, nil},
 	} {
 		if got, want := k.routes(view(t, c.route), locators), append([]netlink.Route{ranges}, c.want...); !slices.Equal(got, want) {
 			t.Errorf("%s:\ngot  %v\nwant %v", name, got, want)

@@ -61,7 +61,7 @@ func (r *router) tryOpen(name string) error {
 	t := &trusted{name, conn.Ifindex(), conn}
 	id := kernelInterface(t.ifindex)
 	err = r.babel.AddInterface(r.ctx.Now(), id, babel.Interface{
-		Ifindex: t.ifindex, Local: conn.Local(), Multicast: true, HelloInterval: r.kept.hello,
+		Ifindex: t.ifindex, Local: conn.Local(), Local4: conn.Local4(), Multicast: true, HelloInterval: r.kept.hello,
 		NoDefault: !r.cfg.Kernel.forwardsOut(),
 	})
 	if err != nil {

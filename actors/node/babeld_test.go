@@ -276,3 +276,26 @@ func TestBabeldOnATrustedInterface(t *testing.T) {
 		t.Errorf("the administrator's route is gone: %q", got)
 	}
 }
+
+func TestIPv4RouteOfBabeldHasAnIPv6NextHop(t *testing.T) {
+	const theirs = "10.99.0.1"
+	l := newLAN(t)
+	l.ip(l.other, "addr add "+theirs+"/32 dev lan0")
+	l.start(l.other, "", "babeld", "-I", filepath.Join(t.TempDir(), "pid"), "-S", filepath.Join(t.TempDir(), "state"), "-c", "/dev/null",
+		"-C", "interface veth0 type wired hello-interval 1 update-interval 4 v4-via-v6 true", "-C", "redistribute local ip 10.99.0.0/16 allow",
+		"-C", "redistribute local deny", "veth0")
+	stop := l.node(l.n1, 1, "trusted = [\"veth0\"]\nport = 7326\n")
+	want := "via inet6 " + l.linkLocal(l.other, "veth0") + " dev veth0 proto 206"
+	deadline := time.Now().Add(20 * time.Second)
+	for got := ""; !strings.Contains(got, want); time.Sleep(50 * time.Millisecond) {
+		if got = l.ip(l.n1, "-4 -N route show "+theirs); time.Now().After(deadline) {
+			t.Fatalf("%q, want %q", got, want)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Errorf("the node ended with %v", err)
+	}
+	if got := l.ip(l.n1, "-4 -N route show "+theirs); got != "" {
+		t.Errorf("left behind: %s", got)
+	}
+}

@@ -25,6 +25,7 @@ type Multicast struct {
 	group   net.UDPAddr
 	ifindex int
 	local   netip.Addr
+	local4  netip.Addr
 }
 
 // ListenMulticast opens the socket on an interface that is up and has a
@@ -34,7 +35,7 @@ func ListenMulticast(name string, group netip.AddrPort) (*Multicast, error) {
 	if err != nil {
 		return nil, fmt.Errorf("interface %s: %w", name, err)
 	}
-	local, err := linkLocal(ifi)
+	local, local4, err := addresses(ifi)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +50,7 @@ func ListenMulticast(name string, group netip.AddrPort) (*Multicast, error) {
 		return nil, fmt.Errorf("multicast on %s: %w", name, err)
 	}
 	m := &Multicast{
-		packets: ipv6.NewPacketConn(conn), ifindex: ifi.Index, local: local,
+		packets: ipv6.NewPacketConn(conn), ifindex: ifi.Index, local: local, local4: local4,
 		group: net.UDPAddr{IP: group.Addr().AsSlice(), Port: int(group.Port()), Zone: strconv.Itoa(ifi.Index)},
 	}
 	if err := m.join(ifi); err != nil {
@@ -82,17 +83,26 @@ func (m *Multicast) join(ifi *net.Interface) error {
 	return m.packets.SetHopLimit(1)
 }
 
-func linkLocal(ifi *net.Interface) (netip.Addr, error) {
+// addresses are an interface's link-local IPv6 address and its first IPv4 address.
+func addresses(ifi *net.Interface) (local, local4 netip.Addr, err error) {
 	addrs, err := ifi.Addrs()
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("interface %s: %w", ifi.Name, err)
+		return local, local4, fmt.Errorf("interface %s: %w", ifi.Name, err)
 	}
 	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
-			return p.Addr(), nil
+		p, err := netip.ParsePrefix(a.String())
+		switch {
+		case err != nil:
+		case p.Addr().Is4() && !local4.IsValid():
+			local4 = p.Addr()
+		case p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() && !local.IsValid():
+			local = p.Addr()
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("interface %s: %w; is it up?", ifi.Name, ErrNoLinkLocal)
+	if !local.IsValid() {
+		return local, local4, fmt.Errorf("interface %s: %w; is it up?", ifi.Name, ErrNoLinkLocal)
+	}
+	return local, local4, nil
 }
 
 // Ifindex is the interface's.
@@ -100,6 +110,9 @@ func (m *Multicast) Ifindex() int { return m.ifindex }
 
 // Local is our link-local address on the interface, without zone.
 func (m *Multicast) Local() netip.Addr { return m.local }
+
+// Local4 is the interface's IPv4 address as the socket was opened; the zero Addr: none.
+func (m *Multicast) Local4() netip.Addr { return m.local4 }
 
 // Read waits for a packet from a link-local source and the group's port. It fails
 // with net.ErrClosed after Close, with os.ErrDeadlineExceeded after Interrupt.

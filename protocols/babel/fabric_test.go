@@ -276,7 +276,7 @@ func TestWhoImportsFromAKernelInterfaceIsTheEgress(t *testing.T) {
 	}
 }
 
-func TestIPv4IsAnnouncedWhereWeHaveAnAddress(t *testing.T) {
+func TestIPv4IsAnnouncedByAnAddressOfItsOwnIfThereIsOne(t *testing.T) {
 	b := newBench(t)
 	four := netip.MustParseAddr("192.0.2.1")
 	b.lan(1)
@@ -290,7 +290,7 @@ func TestIPv4IsAnnouncedWhereWeHaveAnAddress(t *testing.T) {
 	b.settle()
 	b.pass(time.Second)
 	all := b.take()
-	if us := updatesOf(all, 1, key); len(us) != 0 {
+	if us := updatesOf(all, 1, key); len(us) == 0 || us[0].NextHop != selfLL || us[0].Metric != 7 {
 		t.Errorf("without an address: %+v", us)
 	}
 	if us := updatesOf(all, 2, key); len(us) == 0 || us[0].NextHop != four || us[0].Metric != 7 {

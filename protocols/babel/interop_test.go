@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -53,6 +54,9 @@ type speaker struct {
 
 const iid = babel.InterfaceID(1)
 
+// labs counts them.
+var labs atomic.Int64
+
 // lab makes two namespaces with a veth between them: a is ours, b is babeld's.
 func lab(t *testing.T) (a, b string) {
 	if os.Geteuid() != 0 {
@@ -61,7 +65,9 @@ func lab(t *testing.T) (a, b string) {
 	if _, err := exec.LookPath("babeld"); err != nil {
 		t.Skip("needs babeld: ", err)
 	}
-	a, b = fmt.Sprintf("re6st-babel-a%d", os.Getpid()), fmt.Sprintf("re6st-babel-b%d", os.Getpid())
+	t.Parallel() // they wait for clocks
+	n := labs.Add(1)
+	a, b = fmt.Sprintf("re6st-babel-a%d-%d", os.Getpid(), n), fmt.Sprintf("re6st-babel-b%d-%d", os.Getpid(), n)
 	for _, ns := range []string{a, b} {
 		ip(t, "netns", "add", ns)
 		t.Cleanup(func() { exec.Command("ip", "netns", "del", ns).Run() })

@@ -35,8 +35,8 @@ type Interface struct {
 	Link    rib.LinkID
 	Ifindex int
 	Local   netip.Addr // our link-local address there
-	// Local4 is our IPv4 address on a kernel interface; without it IPv4 routes
-	// are not announced there.
+	// Local4 is our IPv4 address on a kernel interface; without it IPv4 routes are
+	// announced there with Local as next hop (RFC 9229).
 	Local4 netip.Addr
 	// Multicast sends to the group, and so finds neighbors; else each neighbor
 	// gets its own packets.

@@ -165,7 +165,7 @@ func (r *Router) updateOf(now time.Time, i *iface, d *destination) (Update, bool
 	}
 	if d.key.four && !i.Fabric {
 		if u.NextHop = i.Local4; !i.Local4.IsValid() {
-			return u, false
+			u.NextHop = i.Local // RFC 9229
 		}
 	}
 	if d.originated {

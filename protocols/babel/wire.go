@@ -68,12 +68,13 @@ const (
 	subFabric = 240
 )
 
-// Address encodings (section 4.1.4).
+// Address encodings (section 4.1.4; RFC 9229 section 4.1).
 const (
 	aeWildcard  = 0
 	aeIPv4      = 1
 	aeIPv6      = 2
 	aeLinkLocal = 3
+	aeIPv4Via6  = 4 // an IPv4 prefix with an IPv6 next hop; of prefixes only
 )
 
 // Flags of Hello (section 4.6.5) and Update (section 4.6.9).
@@ -127,7 +128,9 @@ type Update struct {
 	Metric   uint16
 	Interval time.Duration // until the next one, at most
 	Egress   addr.NodeID   // over the fabric only
-	NextHop  netip.Addr    // the sender, where no Next Hop TLV said otherwise
+	// NextHop is the sender, where no Next Hop TLV said otherwise; IPv6 of an IPv4 Prefix
+	// too (RFC 9229).
+	NextHop netip.Addr
 }
 
 // Key is the route that u is about.

@@ -41,6 +41,7 @@ type decoder struct {
 	routerID           RouterID // zero: none yet
 	nextHop4, nextHop6 netip.Addr
 	prefix4, prefix6   []byte // the default prefixes; empty: none yet
+	prefix4Via6        []byte // RFC 9229 section 4.1: apart from that of other IPv4
 }
 
 // newDecoder checks the framing of a whole packet.
@@ -193,7 +194,7 @@ func (d *decoder) setNextHop(b []byte) bool {
 func prefix(ae, plen uint8, omitted int, def, b []byte) (p netip.Prefix, rest []byte, ok bool) {
 	size := 0
 	switch ae {
-	case aeIPv4:
+	case aeIPv4, aeIPv4Via6:
 		size = 4
 	case aeIPv6:
 		size = 16
@@ -229,8 +230,11 @@ func (d *decoder) update(b []byte) (u Update, ok bool) {
 		return u, true
 	}
 	def := &d.prefix6
-	if ae == aeIPv4 {
+	switch ae {
+	case aeIPv4:
 		def = &d.prefix4
+	case aeIPv4Via6:
+		def = &d.prefix4Via6
 	}
 	var rest []byte
 	if u.Prefix, rest, ok = prefix(ae, b[2], int(b[3]), *def, b[10:]); !ok {

@@ -31,6 +31,7 @@ type packing struct {
 	routerID           RouterID
 	nextHop4, nextHop6 netip.Addr
 	prefix4, prefix6   []byte
+	prefix4Via6        []byte
 }
 
 // pack calls do for each packet of Encode, which owns it.
@@ -54,7 +55,7 @@ func (p *packing) pack(tlvs []TLV, do func(packet []byte)) {
 func (p *packing) reset() {
 	p.buf = append(p.buf[:0], magic, version, 0, 0)
 	p.routerID, p.nextHop4, p.nextHop6 = RouterID{}, netip.Addr{}, p.From
-	p.prefix4, p.prefix6 = p.prefix4[:0], p.prefix6[:0]
+	p.prefix4, p.prefix6, p.prefix4Via6 = p.prefix4[:0], p.prefix6[:0], p.prefix4Via6[:0]
 }
 
 // finish is the packet of the first n bytes.
@@ -120,8 +121,8 @@ func (p *packing) append(t TLV) {
 	}
 }
 
-// timestamps appends a Timestamp sub-TLV, unless there is none. It is the only one of its TLV: babeld
-// before 1.12.2 takes the type of the first for that of all.
+// timestamps appends a Timestamp sub-TLV, unless there is none. It is the only one of its
+// TLV: babeld before 1.12.2 takes the type of the first for that of all.
 func (p *packing) timestamps(ts ...Timestamp) {
 	if slices.Contains(ts, 0) {
 		return
@@ -147,6 +148,8 @@ func encodeAddress(a netip.Addr) (ae uint8, b []byte) {
 	return aeIPv6, a.AsSlice()
 }
 
+// encodingOf is that of a prefix in a request too: one of IPv4 asks for either sort of
+// route (RFC 9229 section 2.3).
 func encodingOf(p netip.Prefix) uint8 {
 	switch {
 	case !p.IsValid():
@@ -159,6 +162,9 @@ func encodingOf(p netip.Prefix) uint8 {
 
 func (p *packing) update(u *Update) {
 	ae := encodingOf(u.Prefix)
+	if ae == aeIPv4 && u.NextHop.Is6() {
+		ae = aeIPv4Via6
+	}
 	if ae == aeWildcard {
 		p.tlv(typeUpdate, func() {
 			p.buf = append(p.buf, ae, 0, 0, 0)
@@ -176,8 +182,11 @@ func (p *packing) update(u *Update) {
 		}
 	}
 	def, hop := &p.prefix6, &p.nextHop6
-	if ae == aeIPv4 {
+	switch ae {
+	case aeIPv4:
 		def, hop = &p.prefix4, &p.nextHop4
+	case aeIPv4Via6:
+		def = &p.prefix4Via6
 	}
 	if u.NextHop.IsValid() && u.NextHop != *hop {
 		*hop = u.NextHop

@@ -266,9 +266,13 @@ func randomTLVs(rnd *rand.Rand, n int, fabric bool) (tlvs []babel.TLV) {
 			tlvs = append(tlvs, babel.SeqnoRequest{Topology: topology, Prefix: prefix(), Source: source, Seqno: seqno, HopCount: 1, RouterID: id})
 		case 4:
 			v4, _ := netip.AddrFrom4([4]byte{10, byte(rnd.Intn(3)), byte(rnd.Intn(256))}).Prefix(8 + rnd.Intn(25))
+			hop := netip.AddrFrom4([4]byte{192, 0, 2, byte(rnd.Intn(2))})
+			if rnd.Intn(2) == 0 {
+				hop = peerLL
+			}
 			tlvs = append(tlvs, babel.Update{
 				Topology: topology, Prefix: v4, RouterID: id, Seqno: seqno, Metric: 1, Interval: interval, Egress: egress,
-				NextHop: netip.AddrFrom4([4]byte{192, 0, 2, byte(rnd.Intn(2))}),
+				NextHop: hop,
 			})
 		default:
 			tlvs = append(tlvs, babel.Update{
