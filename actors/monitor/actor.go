@@ -3,8 +3,10 @@ package monitor
 import (
 	"context"
 	"errors"
-	"io/fs"
+	"fmt"
+	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -104,29 +106,46 @@ func (h *handler) Start(ctx *system.Context[Message]) error {
 		}
 		return err
 	}
-	if err := nodedir.Share(h.cfg.ControlDir); err != nil {
-		return err
+	at := h.cfg.ControlDir
+	sockets, err := listenIn(at)
+	if takesNothing(err) {
+		refused := err
+		at = SpareDir(h.cfg.Dir)
+		if sockets, err = listenIn(at); err != nil {
+			return fmt.Errorf("no place for the control sockets: %w; nor for now: %w", refused, err)
+		}
+		ctx.Event("sockets", fmt.Sprintf("the control sockets lie in %s: %v", at, refused))
 	}
-	if err := h.open(ctx, SocketName, socketMode, -1, true); err != nil {
-		return err
-	}
-	return h.open(ctx, ReadOnlySocketName, readOnlySocketMode, h.cfg.ReadOnlyGroup, false)
-}
-
-func (h *handler) open(ctx *system.Context[Message], name string, mode fs.FileMode, group int, writable bool) error {
-	path := filepath.Join(h.cfg.ControlDir, name)
-	l, err := listen(path, mode)
 	if err != nil {
 		return err
 	}
-	if err := giveTo(group, path); err != nil { // those of the process's own group can do with it
+	if err := giveTo(h.cfg.ReadOnlyGroup, filepath.Join(at, ReadOnlySocketName)); err != nil { // those of the process's own group can do with it
 		ctx.Log().Warn("the read-only socket is not for its group: run the node as a member of that", "error", err)
 	}
+	h.serve(ctx, SocketName, sockets[0], true)
+	h.serve(ctx, ReadOnlySocketName, sockets[1], false)
+	return nil
+}
+
+// listenIn makes both sockets in a folder, which is made if need be; or none.
+func listenIn(dir string) (sockets [2]net.Listener, err error) {
+	if err := nodedir.Share(dir); err != nil {
+		return sockets, err
+	}
+	if sockets[0], err = listen(filepath.Join(dir, SocketName), socketMode); err != nil {
+		return sockets, err
+	}
+	if sockets[1], err = listen(filepath.Join(dir, ReadOnlySocketName), readOnlySocketMode); err != nil {
+		return sockets, errors.Join(err, sockets[0].Close())
+	}
+	return sockets, nil
+}
+
+func (h *handler) serve(ctx *system.Context[Message], name string, l net.Listener, writable bool) {
 	api, log := (&server{h.cfg, ctx.Clock(), writable}).handler(), ctx.Log()
 	ctx.Pump(name, func(ctx context.Context, _ *system.Pump[Message]) error {
 		return web.Serve(ctx, l, api, log)
 	}, system.WithCloser(l))
-	return nil
 }
 
 // Handle has nothing to do.
@@ -134,6 +153,7 @@ func (h *handler) Handle(*system.Context[Message], Message) error { return nil }
 
 // Stop lets the folder go; the pumps have removed their sockets.
 func (h *handler) Stop(ctx *system.Context[Message]) {
+	_ = os.Remove(SpareDir(h.cfg.Dir)) // most likely it is not there
 	if h.lock != nil {
 		if err := h.lock.Close(); err != nil {
 			ctx.Log().Warn("release the lock", "error", err)

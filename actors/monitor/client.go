@@ -35,10 +35,10 @@ func NewClient(path string) *Client {
 }
 
 // SocketIn is the path of the socket to use for the node of a folder: the read-write
-// one, or the other where only that one may be used. It lies where ControlDir says, or
-// in the folder itself.
+// one, or the other where only that one may be used. It lies where ControlDir says, in
+// the folder itself, or where SpareDir says.
 func SocketIn(dir string) string {
-	for _, at := range []string{ControlDir(dir), dir} {
+	for _, at := range []string{ControlDir(dir), dir, SpareDir(dir)} {
 		path, ro := filepath.Join(at, SocketName), filepath.Join(at, ReadOnlySocketName)
 		conn, err := net.Dial("unix", path)
 		switch {

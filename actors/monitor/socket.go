@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -48,6 +49,28 @@ func ControlDir(dir string) string {
 	return filepath.Join(runDir, name)
 }
 
+// maxFolderName keeps the path of a socket below 108 bytes (unix(7)).
+const maxFolderName = 40
+
+// SpareDir is where the sockets of a node lie while its ControlDir takes none: the disk
+// is read-only, or full. It is made for them, and has a name of its own for each folder.
+func SpareDir(dir string) string {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		abs = dir
+	}
+	if real, err := filepath.EvalSymlinks(abs); err == nil {
+		abs = real
+	}
+	name, sum := filepath.Base(abs), sha256.Sum256([]byte(abs))
+	return filepath.Join(runDir, "re6st", fmt.Sprintf("%s-%x", name[:min(len(name), maxFolderName)], sum[:4]))
+}
+
+// takesNothing tells whether an error is that of a disk which is read-only or full.
+func takesNothing(err error) bool {
+	return errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+}
+
 // giveTo hands a file to a group; -1 is none.
 func giveTo(group int, path string) error {
 	if group < 0 {
@@ -56,37 +79,68 @@ func giveTo(group int, path string) error {
 	return os.Chown(path, -1, group)
 }
 
-// lock is held as long as this process serves the folder. The file stays when it
-// is released: to remove it would let two processes hold one lock each.
-type lock struct{ file *os.File }
+// lock is held as long as this process serves the folder: on the folder itself, which a
+// read-only disk allows too, and on a file, which says who has it. The file stays when
+// it is released: to remove it would let two processes hold one lock each.
+type lock struct{ folder, file *os.File }
 
 // takeLock takes the folder, or returns ErrInUse with the id of who has it.
-func takeLock(dir string) (*lock, error) {
-	path := filepath.Join(dir, lockName)
-	// Not open for writing, which would keep a disk with errors from becoming read-only.
-	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		defer f.Close()
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, os.NewSyscallError("flock", err)
+func takeLock(dir string) (l *lock, err error) {
+	l = &lock{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.Close())
+			l = nil
 		}
-		who := make([]byte, 16)
-		n, _ := f.ReadAt(who, 0) // empty where it is only being written
-		return nil, fmt.Errorf("%w: %s is served by process %s", ErrInUse, dir, strings.TrimSpace(string(who[:n])))
+	}()
+	// Not open for writing, which would keep a disk with errors from becoming read-only.
+	if l.folder, err = os.OpenFile(dir, os.O_RDONLY|unix.O_CLOEXEC|unix.O_DIRECTORY, 0); err != nil {
+		return l, err
 	}
-	l := &lock{f}
-	err = os.WriteFile(path, fmt.Appendf(nil, "%d\n", os.Getpid()), 0o600)
-	if err != nil && !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EROFS) { // no reason not to serve
-		return nil, errors.Join(err, l.Close())
+	path := filepath.Join(dir, lockName)
+	l.file, err = os.OpenFile(path, os.O_RDONLY|os.O_CREATE|unix.O_CLOEXEC, 0o600)
+	if err != nil && !takesNothing(err) {
+		return l, err
+	}
+	for _, f := range []*os.File{l.folder, l.file} {
+		if f == nil {
+			continue
+		}
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+			return l, fmt.Errorf("%w: %s is served by process %s", ErrInUse, dir, l.holder())
+		} else if err != nil {
+			return l, os.NewSyscallError("flock", err)
+		}
+	}
+	if l.file == nil {
+		return l, nil
+	}
+	if err := os.WriteFile(path, fmt.Appendf(nil, "%d\n", os.Getpid()), 0o600); err != nil && !takesNothing(err) { // no reason not to serve
+		return l, err
 	}
 	return l, nil
 }
 
+// holder is the id of the process that has the lock, where its disk took that.
+func (l *lock) holder() string {
+	if l.file == nil {
+		return "of an id that its disk did not take"
+	}
+	who := make([]byte, 16)
+	n, _ := l.file.ReadAt(who, 0) // empty where it is only being written
+	return strings.TrimSpace(string(who[:n]))
+}
+
 // Close releases the lock.
-func (l *lock) Close() error { return l.file.Close() }
+func (l *lock) Close() error {
+	var errs []error
+	for _, f := range []*os.File{l.folder, l.file} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // listen makes a socket of mode, in place of what a dead process left. The caller
 // holds the lock.

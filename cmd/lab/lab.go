@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"re6st/actors/monitor"
 	"re6st/hw/netns"
 	"re6st/hw/process"
 )
@@ -176,7 +177,11 @@ func (l *Lab) Close() error {
 	l.spawner.Close()
 	l.prober.close()
 	l.background.Wait()
-	err := l.group.Close()
+	var errs []error
+	for _, m := range l.members {
+		errs = append(errs, os.RemoveAll(monitor.SpareDir(m.dir))) // of those that were killed
+	}
+	err := errors.Join(append(errs, l.group.Close())...)
 	close(l.closed)
 	if l.control != nil {
 		l.control.close()

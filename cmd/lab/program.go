@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -93,8 +92,8 @@ func (p program) node(dir, config string) process.Spec {
 	return s
 }
 
-// socket is the node's control socket.
-func (p program) socket(dir string) string { return filepath.Join(dir, monitor.SocketName) }
+// socket is the node's control socket, wherever it lies now.
+func (p program) socket(dir string) string { return monitor.SocketIn(dir) }
 
 // identity is what a running node says of itself.
 type identity struct {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"re6st/actors/monitor"
 )
 
 // labVersion is the version of both JSON schemas: lab.json and the report.
@@ -60,7 +62,7 @@ func (l *Lab) writeJSON() error {
 	for _, s := range l.snapshot() {
 		n := nodeJSON{
 			Name: s.name, Netns: s.netns, PID: s.pid, Addresses: s.who.addresses,
-			Underlay: l.under.places[s.name].addresses(), Socket: l.program.socket(s.dir),
+			Underlay: l.under.places[s.name].addresses(), Socket: filepath.Join(s.dir, monitor.SocketName),
 		}
 		if nat, ok := l.under.nats[s.name]; ok {
 			n.NAT = &natJSON{nat.kind, nat.ns.Name(), nat.outside}
