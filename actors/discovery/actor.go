@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"re6st/actors/system"
 	"re6st/hw/netlink"
@@ -21,7 +22,8 @@ const MaxInterfaces = 16
 // Config is what the actor works with.
 type Config struct {
 	Fingerprint [32]byte // of the network's CA
-	Self        wire.Beacon
+	// Self is what is said at the start; Renewed brings another.
+	Self wire.Beacon
 	// Interfaces, by name, are those to use; none: all that are fit.
 	Interfaces []string
 	// Emit is called by the actor's children; it must not block.
@@ -42,13 +44,17 @@ type Found struct {
 	Endpoint netip.AddrPort
 }
 
-// Message is what the actor takes: what its own pump reports.
+// Message is what the actor takes: Renewed, and what its own pump reports.
 //
 //sumtype:decl
 type Message interface{ lanMessage() }
 
+// Renewed has something else said of this node from now on: it has other keys.
+type Renewed struct{ Self wire.Beacon }
+
 type changed struct{ event netlink.Event }
 
+func (Renewed) lanMessage() {}
 func (changed) lanMessage() {}
 
 // Snapshot is what the actor publishes: the interfaces that it speaks on, sorted.
@@ -62,8 +68,10 @@ func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
 	if cfg.Listen == nil {
 		cfg.Listen = func(name string) (*sock.Multicast, error) { return sock.ListenMulticast(name, wire.Group) }
 	}
+	self := new(atomic.Pointer[wire.Beacon])
+	self.Store(&cfg.Self)
 	return system.Spawn(parent, "lan", system.Spec[Message]{
-		Kind: "lan", New: func() system.Handler[Message] { return &lan{cfg: cfg} },
+		Kind: "lan", New: func() system.Handler[Message] { return &lan{cfg: cfg, self: self} },
 	})
 }
 
@@ -79,6 +87,7 @@ func watchKernel(ctx context.Context, report func(netlink.Event)) error {
 // lan knows the interfaces of this machine, and is the parent of the segments.
 type lan struct {
 	cfg      Config
+	self     *atomic.Pointer[wire.Beacon] // outlives the actor and its segments
 	ctx      *system.Context[Message]
 	key      wire.Key
 	links    map[int]netlink.Link
@@ -116,6 +125,10 @@ func (l *lan) Start(ctx *system.Context[Message]) (err error) {
 
 // Handle takes note of a change, and makes the segments what they are to be.
 func (l *lan) Handle(ctx *system.Context[Message], m Message) error {
+	if renewed, ok := m.(Renewed); ok {
+		l.renewed(renewed.Self)
+		return nil
+	}
 	switch e := m.(changed).event.(type) {
 	case netlink.LinkChanged:
 		l.links[e.Link.Index] = e.Link
@@ -134,6 +147,13 @@ func (l *lan) Handle(ctx *system.Context[Message], m Message) error {
 	slices.Sort(s.Interfaces)
 	ctx.Publish(s)
 	return nil
+}
+
+func (l *lan) renewed(self wire.Beacon) {
+	l.self.Store(&self)
+	for _, c := range l.segments {
+		c.ref.Tell(renewed{})
+	}
 }
 
 // Stop has nothing to close: the children stop next.
@@ -195,7 +215,7 @@ func (l *lan) spawn(link netlink.Link, local netip.Addr) {
 	l.spawned++ // the name of one that is still stopping is taken
 	ref, err := system.Spawn(l.ctx, fmt.Sprintf("%s.%d", link.Name, l.spawned), system.Spec[segmentMessage]{
 		Kind: "segment", New: func() system.Handler[segmentMessage] {
-			return &segment{cfg: l.cfg, key: l.key, name: link.Name}
+			return &segment{cfg: l.cfg, self: l.self, key: l.key, name: link.Name}
 		},
 	})
 	if err != nil {

@@ -47,9 +47,15 @@ func spaces(t *testing.T, names ...string) []*netns.NS {
 // finder runs the actor of node n in a namespace, and tells whom it finds.
 func finder(t *testing.T, ns *netns.NS, network byte, n uint64, interfaces ...string) (*system.System, <-chan Found) {
 	t.Helper()
+	sys, _, found := finderRef(t, ns, network, n, interfaces...)
+	return sys, found
+}
+
+func finderRef(t *testing.T, ns *netns.NS, network byte, n uint64, interfaces ...string) (*system.System, system.Ref[Message], <-chan Found) {
+	t.Helper()
 	sys := system.New(system.Config{Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	found := make(chan Found, 64)
-	_, err := Spawn(sys, Config{
+	ref, err := Spawn(sys, Config{
 		Fingerprint: [32]byte{network}, Interfaces: interfaces,
 		Self: wire.Beacon{ID: addr.NodeIDFromUint64(n), Static: [32]byte{byte(n)}, Port: 7000 + uint16(n)},
 		Emit: func(f Found) { found <- f },
@@ -75,7 +81,7 @@ func finder(t *testing.T, ns *netns.NS, network byte, n uint64, interfaces ...st
 		defer cancel()
 		check(t, sys.Stop(limit))
 	})
-	return sys, found
+	return sys, ref, found
 }
 
 // linkLocal is the address that neighbors see.
@@ -153,6 +159,44 @@ func linkLocalOther(t *testing.T, ns *netns.NS, name string, known netip.Addr) n
 	a := linkLocal(t, ns, name)
 	check(t, conn.SetAddress(name, netip.PrefixFrom(known, 64), false))
 	return a
+}
+
+func TestNewKeysAreToldAtOnceAndAfterARestart(t *testing.T) {
+	ns := spaces(t, "a", "b")
+	sys, a, _ := finderRef(t, ns[0], 1, 1)
+	_, atB := finder(t, ns[1], 1, 2)
+	check(t, netns.Veth(ns[0], "eth0", ns[1], "eth1"))
+	expect(t, atB, 1, linkLocal(t, ns[0], "eth0").WithZone("eth1"))
+	fresh := wire.Beacon{ID: addr.NodeIDFromUint64(1), Static: [32]byte{99}, Port: 7001}
+	heard := func(found <-chan Found, isOldGood bool) {
+		t.Helper()
+		for late := time.After(patience); ; {
+			select {
+			case f := <-found:
+				if f.ID == fresh.ID && f.Static == fresh.Static {
+					return
+				}
+				if f.ID == fresh.ID && !isOldGood {
+					t.Fatalf("it tells its old key again: %+v", f)
+				}
+			case <-late:
+				t.Fatal("the new key is not told")
+			}
+		}
+	}
+	a.Tell(Renewed{fresh})
+	heard(atB, true)
+	check(t, sys.Inject("lan", system.InjectPanic))
+	for late := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		if i := slices.IndexFunc(sys.Actors(), func(r system.Record) bool { return r.Path == "lan" }); i >= 0 && sys.Actors()[i].Restarts > 0 {
+			break
+		}
+		if time.Now().After(late) {
+			t.Fatal("no restart")
+		}
+	}
+	_, atC := finder(t, ns[1], 1, 3)
+	heard(atC, false)
 }
 
 func TestOnlyTheInterfacesThatAreNamed(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"re6st/actors/system"
@@ -24,15 +25,18 @@ type (
 		from netip.Addr
 		body []byte
 	}
-	speak struct{}
+	speak   struct{}
+	renewed struct{}
 )
 
-func (packet) segmentMessage() {}
-func (speak) segmentMessage()  {}
+func (packet) segmentMessage()  {}
+func (speak) segmentMessage()   {}
+func (renewed) segmentMessage() {}
 
 // segment speaks and listens on one interface.
 type segment struct {
 	cfg     Config
+	self    *atomic.Pointer[wire.Beacon]
 	key     wire.Key
 	name    string
 	ctx     *system.Context[segmentMessage]
@@ -49,7 +53,7 @@ func (s *segment) Start(ctx *system.Context[segmentMessage]) error {
 	}
 	s.ctx, s.conn = ctx, conn
 	s.machine = wire.New(ctx.Now(), wire.Config{
-		Key: s.key, Self: s.cfg.Self, Local: conn.Local(), Nonces: rand.Reader, Rand: ctx.Rand(),
+		Key: s.key, Self: *s.self.Load(), Local: conn.Local(), Nonces: rand.Reader, Rand: ctx.Rand(),
 	})
 	s.timer = ctx.NewTimer(speak{})
 	ctx.Pump("beacons", func(_ context.Context, p *system.Pump[segmentMessage]) error {
@@ -83,6 +87,8 @@ func (s *segment) Handle(ctx *system.Context[segmentMessage], m segmentMessage) 
 		}
 	case speak:
 		s.machine.HandleTimeout(ctx.Now())
+	case renewed:
+		s.machine.HandleSelf(ctx.Now(), *s.self.Load())
 	}
 	s.settle()
 	return nil

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"re6st/actors/discovery"
 	"re6st/actors/monitor"
 	"re6st/actors/registry"
 	"re6st/actors/session"
@@ -150,6 +151,9 @@ func (r *root) showRenewed(m *registry.Member) {
 	r.tunnels.Tell(tunnel.Renewed{Credentials: c})
 	r.sessions.Tell(session.Renewed{Credentials: c})
 	r.claimAnew()
+	if r.lan != nil {
+		r.lan.Tell(discovery.Renewed{Self: r.beacon(m)})
+	}
 	r.watcher.Tell(registry.CallAgain{}) // the use of a new key ends the old one
 	r.ctx.Event("renewed", "certificate until "+m.Identity.Certificate.NotAfter.UTC().Format(time.RFC3339))
 }

@@ -61,6 +61,7 @@ type root struct {
 	router   system.Ref[neighbor.Message]
 	sessions system.Ref[session.Message]
 	watcher  system.Ref[registry.WatcherMessage]
+	lan      *system.Ref[discovery.Message] // nil: not on LANs
 	late     *system.Timer
 	beat     *system.Timer             // of the watchdog
 	params   chan *wire.SignedParams   // to be stored
@@ -186,18 +187,21 @@ func (r *root) spawnLAN() error {
 		return nil
 	}
 	tunnels := r.tunnels
-	_, err := discovery.Spawn(r.ctx, discovery.Config{
-		Fingerprint: r.member.Authority.Fingerprint, Interfaces: r.options.Config.LANInterfaces,
-		Self: beacon.Beacon{
-			ID: r.member.Identity.ID, Static: r.member.StaticPublic, Port: r.host.conn.LocalAddr().Port(), Prefix: r.member.Identity.Prefix,
-		},
+	lan, err := discovery.Spawn(r.ctx, discovery.Config{
+		Fingerprint: r.member.Authority.Fingerprint, Interfaces: r.options.Config.LANInterfaces, Self: r.beacon(r.identity.newest()),
 		Emit: func(f discovery.Found) {
 			tunnels.Tell(tunnel.PeersLearned{Source: tunnelplan.LAN, Peers: []tunnelplan.Peer{{
 				ID: f.ID, Prefix: f.Prefix, Static: f.Static, Endpoints: []netip.AddrPort{f.Endpoint},
 			}}})
 		},
 	})
+	r.lan = &lan
 	return err
+}
+
+// beacon is what this machine's LANs hear of the node.
+func (r *root) beacon(m *registry.Member) beacon.Beacon {
+	return beacon.Beacon{ID: m.Identity.ID, Static: m.StaticPublic, Port: r.host.conn.LocalAddr().Port(), Prefix: m.Identity.Prefix}
 }
 
 func (r *root) spawnMonitor() error {

@@ -100,6 +100,16 @@ func (m *Machine) HandleTimeout(now time.Time) {
 	}
 }
 
+// HandleSelf replaces what is said of this node, such as after it got new keys: all on
+// the LAN hear of it soon.
+func (m *Machine) HandleSelf(now time.Time, self Beacon) {
+	if self == m.cfg.Self {
+		return
+	}
+	m.cfg.Self = self
+	m.answer(now)
+}
+
 // HandlePacket takes what came to the group, or to our address at its port, from a
 // link-local address. It fails with ErrForeign, ErrMalformed or ErrRate.
 func (m *Machine) HandlePacket(now time.Time, from netip.Addr, packet []byte) error {
@@ -128,7 +138,7 @@ func (m *Machine) HandlePacket(now time.Time, from netip.Addr, packet []byte) er
 	return nil
 }
 
-// answer has a newcomer hear of us soon.
+// answer has a newcomer, or all, hear of us soon.
 func (m *Machine) answer(now time.Time) {
 	at := now.Add(AnswerMin + time.Duration(m.cfg.Rand.Int64N(int64(AnswerMax-AnswerMin))))
 	if !m.last.IsZero() && at.Before(m.last.Add(Gap)) {

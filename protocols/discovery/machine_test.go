@@ -113,6 +113,20 @@ func TestAQuietLANHasFewBeacons(t *testing.T) {
 	}
 }
 
+func TestNewKeysAreHeardSoon(t *testing.T) {
+	a, b := newStation(t, began, 1, 1), newStation(t, began, 1, 2)
+	now := lan(t, began, time.Minute, a, b)
+	b.heard, a.sent = nil, 0
+	renewed := beacon(t, 1)
+	a.HandleSelf(now, renewed) // the same
+	renewed.Static = [32]byte{2, 2}
+	a.HandleSelf(now, renewed)
+	lan(t, now, time.Second, a, b)
+	if a.sent != 1 || len(b.heard) != 1 || b.heard[0].Static != renewed.Static {
+		t.Errorf("after a second %d beacons were sent, and %+v was heard", a.sent, b.heard)
+	}
+}
+
 func TestOtherNetworksLearnNothing(t *testing.T) {
 	a, b := newStation(t, began, 1, 1), newStation(t, began, 2, 2)
 	lan(t, began, time.Minute, a, b)
