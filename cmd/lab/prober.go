@@ -19,6 +19,8 @@ const (
 	wholeRate    = 4000
 	wholeFastest = 20 * time.Millisecond
 	wholeSlowest = 50 * time.Millisecond
+	// catchUp is how many echoes that are late go out at once.
+	catchUp = 16
 	// echoGrace is how long a reply may take before its echo counts as lost.
 	echoGrace = 500 * time.Millisecond
 )
@@ -144,6 +146,28 @@ func (p *prober) pace(ctx context.Context, every time.Duration, trains []*train,
 	})
 }
 
+// steady sends echoes of one train so far apart on average, until ctx or the prober ends:
+// who wakes late catches up, a few at a time, so that no queue has to hold them all.
+func (p *prober) steady(ctx context.Context, every time.Duration, t *train) {
+	p.senders.Go(func() {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(p.ctx, cancel)()
+		tempo := tempo{start: p.now(), every: every}
+		for {
+			for range min(tempo.owed(p.now()), catchUp) {
+				p.mu.Lock()
+				t.keep(&tempo, p.now())
+				p.mu.Unlock()
+				p.send(t, nil)
+			}
+			if sleep(ctx, max(tempo.due()-p.now(), every/4)) != nil {
+				return
+			}
+		}
+	})
+}
+
 // send sends one echo, if both ends have an address.
 func (p *prober) send(t *train, wanted func(*train) bool) {
 	p.mu.Lock()
@@ -195,6 +219,17 @@ func (p *prober) losses(t *train, from, to time.Duration) loss {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return t.between(from, to)
+}
+
+// reportOf is what came by end of a train that steady sent.
+func (p *prober) reportOf(t *train, every, end time.Duration) PingReport {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := t.between(0, end)
+	return PingReport{
+		From: t.pair.From, To: t.pair.To, EveryS: every.Seconds(), Sent: l.Sent, Rate: t.rate(), Late: t.late,
+		Latest: seconds(t.latest), Lost: l.Lost, Outage: seconds(l.Outage),
+	}
 }
 
 // converge sends to every pair until it has answered once. It returns when the last

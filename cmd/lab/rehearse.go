@@ -103,7 +103,7 @@ func (r *rehearsal) step(ctx context.Context, s Step) bool {
 	case s.Action.Verb == verbPing:
 		pair := Pair{s.Action.A, s.Action.B}
 		r.pings[pair] = r.prober.newTrain(pair)
-		r.prober.pace(ctx, s.Action.Every, []*train{r.pings[pair]}, nil)
+		r.prober.steady(ctx, s.Action.Every, r.pings[pair])
 	default:
 		err = r.act(ctx, *s.Action, &report)
 	}
@@ -207,11 +207,7 @@ func (r *rehearsal) finish(ctx context.Context, s *Scenario) error {
 		if a == nil || a.Verb != verbPing || r.pings[Pair{a.A, a.B}] == nil {
 			continue
 		}
-		l := r.prober.losses(r.pings[Pair{a.A, a.B}], 0, end)
-		r.report.Pings = append(r.report.Pings, PingReport{
-			From: a.A, To: a.B, EveryS: a.Every.Seconds(),
-			Sent: l.Sent, Lost: l.Lost, Outage: seconds(l.Outage),
-		})
+		r.report.Pings = append(r.report.Pings, r.prober.reportOf(r.pings[Pair{a.A, a.B}], a.Every, end))
 	}
 	return nil
 }

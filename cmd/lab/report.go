@@ -158,6 +158,9 @@ type PingReport struct {
 	To     string  `json:"to"`
 	EveryS float64 `json:"every_s"`
 	Sent   int     `json:"sent"`
+	Rate   float64 `json:"per_second"` // that was reached
+	Late   int     `json:"late"`       // sent more than an interval after their time
+	Latest float64 `json:"latest_s"`   // by how much
 	Lost   int     `json:"lost"`
 	Outage float64 `json:"outage_s"` // the longest
 }
@@ -174,8 +177,8 @@ func (r ScenarioReport) write(w io.Writer) {
 	}
 	t.Flush()
 	for _, p := range r.Pings {
-		fmt.Fprintf(w, "ping %s %s every %v: %d sent, %d lost, longest outage %.3f s\n",
-			p.From, p.To, time.Duration(p.EveryS*float64(time.Second)), p.Sent, p.Lost, p.Outage)
+		fmt.Fprintf(w, "ping %s %s every %v: %d sent, %.1f a second, %d late, by %.3f s at most; %d lost, longest outage %.3f s\n",
+			p.From, p.To, time.Duration(p.EveryS*float64(time.Second)), p.Sent, p.Rate, p.Late, p.Latest, p.Lost, p.Outage)
 	}
 	fmt.Fprintf(w, "scenario %s\n", okText[r.OK])
 }

@@ -10,6 +10,8 @@ type train struct {
 	id     uint32
 	pair   Pair
 	echoes []fate
+	late   int           // that were sent more than an interval after their time, by steady
+	latest time.Duration // by how much the latest was
 }
 
 // fate is what became of one echo: answered is 0 as long as no reply has come.
@@ -19,6 +21,35 @@ type fate struct{ sent, answered time.Duration }
 func (t *train) next(now time.Duration) uint32 {
 	t.echoes = append(t.echoes, fate{sent: now})
 	return uint32(len(t.echoes) - 1)
+}
+
+// tempo is when echoes are due: a fixed interval apart from the first, whenever the ones
+// before were sent.
+type tempo struct {
+	start, every time.Duration
+	sent         int
+}
+
+func (t tempo) due() time.Duration { return t.start + time.Duration(t.sent)*t.every }
+
+// owed is how many are due at now and were not sent.
+func (t tempo) owed(now time.Duration) int { return int((now-t.start)/t.every) + 1 - t.sent }
+
+// keep counts an echo that is sent at now, and by how much it is late.
+func (t *train) keep(tempo *tempo, now time.Duration) {
+	late := now - tempo.due()
+	if t.latest = max(t.latest, late); late > tempo.every {
+		t.late++
+	}
+	tempo.sent++
+}
+
+// rate is how many echoes a second were sent, from the first to the last.
+func (t *train) rate() float64 {
+	if len(t.echoes) < 2 {
+		return 0
+	}
+	return float64(len(t.echoes)-1) / (t.echoes[len(t.echoes)-1].sent - t.echoes[0].sent).Seconds()
 }
 
 // heard notes the reply to an echo. The first counts; duplicates and numbers never

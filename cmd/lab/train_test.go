@@ -21,6 +21,28 @@ func trainOf(pattern string) *train {
 	return t
 }
 
+func TestASenderThatWakesLateKeepsTheRate(t *testing.T) {
+	tr, tempo := &train{}, tempo{start: 5 * ms, every: ms}
+	// It sleeps through 40 ms, and then has a queue of 16 at a time.
+	for _, at := range []time.Duration{5, 6, 8, 48, 49, 50, 51, 105} {
+		for range min(tempo.owed(at*ms), catchUp) {
+			tr.keep(&tempo, at*ms)
+			tr.next(at * ms)
+		}
+	}
+	for tempo.owed(105*ms) > 0 {
+		tr.keep(&tempo, 105*ms)
+		tr.next(105 * ms)
+	}
+	if len(tr.echoes) != 101 || tr.rate() != 1000 {
+		t.Errorf("%d echoes in 100 ms, %v a second", len(tr.echoes), tr.rate())
+	}
+	// Due at 9 to 48 ms, sent at 48, 49 and 50; due at 52 to 103 ms, sent at 105.
+	if want := 40 + 52; tr.late != want || tr.latest != 53*ms {
+		t.Errorf("%d late, by %v, want %d, by 53ms", tr.late, tr.latest, want)
+	}
+}
+
 func TestBetweenCountsLossesAndTheLongestOutage(t *testing.T) {
 	for pattern, want := range map[string]loss{
 		"....":       {4, 0, 0},
