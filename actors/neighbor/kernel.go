@@ -25,13 +25,13 @@ func (r *router) startPumps() {
 	seqnos, persist := r.seqnos, r.cfg.Persist
 	r.ctx.Pump("seqno", func(stop context.Context, p *system.Pump[Message]) error {
 		return each(stop, seqnos, func(seqno uint16) bool {
-			err := persist(seqno)
+			err := p.Work("a write", func() error { return persist(seqno) })
 			if err != nil {
 				p.Offer(notStored{err})
 			}
 			return err == nil
 		})
-	})
+	}, system.WithTurn())
 	if r.cfg.Kernel == nil {
 		return
 	}
@@ -39,7 +39,7 @@ func (r *router) startPumps() {
 	desired, recheck, kernel, locators := r.desired, r.recheck, r.cfg.Kernel, r.cfg.Locators
 	r.ctx.Pump("kernel", func(stop context.Context, p *system.Pump[Message]) error {
 		return kernel.program(stop, desired, recheck, locators, p)
-	})
+	}, system.WithTurn())
 }
 
 // restoreKernel has the kernel's routes compared with those wanted. A router that has
@@ -59,12 +59,14 @@ func (k *Kernel) program(stop context.Context, desired <-chan *rib.View, recheck
 	known := false // what the kernel has
 	return each(stop, desired, func(view *rib.View) bool {
 		want := k.routes(view, locators)
-		var err error
-		if recheck.Swap(false) || !known {
-			_, err = k.Routes.Reconcile(want)
-		} else {
-			err = k.Routes.Apply(changed(held, want), gone(held, want))
-		}
+		again := recheck.Swap(false) || !known
+		err := p.Work("the kernel's routes", func() (err error) {
+			if again {
+				_, err = k.Routes.Reconcile(want)
+				return err
+			}
+			return k.Routes.Apply(changed(held, want), gone(held, want))
+		})
 		held, known = want, err == nil
 		if err != nil {
 			p.Offer(kernelFailed{err})

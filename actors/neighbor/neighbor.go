@@ -45,7 +45,7 @@ func (n *neighbor) Start(ctx *system.Context[neighborMessage]) error {
 	n.timer = ctx.NewTimer(neighborTick{})
 	ctx.Pump("inbox", func(stop context.Context, p *system.Pump[neighborMessage]) error {
 		return n.read(stop, p)
-	})
+	}, system.WithTurn())
 	if n.cfg.Fabric {
 		n.machine.HandleLink(ctx.Now(), true, n.rtt())
 	}

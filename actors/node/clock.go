@@ -90,7 +90,7 @@ func (r *root) startClock() {
 	dir, wall, log := r.dir, r.wall, r.ctx.Log()
 	r.ctx.Pump("clock", func(stop context.Context, p *system.Pump[message]) error {
 		watchClock(stop, wall, clockCheck, func(c clockChanged) { p.Offer(c) }, func() {
-			if err := saveWall(dir, wall); err != nil {
+			if err := p.Work("a write", func() error { return saveWall(dir, wall) }); err != nil {
 				log.Warn("time not stored", "error", err)
 			}
 		})

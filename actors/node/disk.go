@@ -20,17 +20,18 @@ func (diskChanged) rootMessage() {}
 func (r *root) startDisk() {
 	dir := r.dir
 	r.ctx.Pump("disk", func(stop context.Context, p *system.Pump[message]) error {
-		return watchDisk(stop, dir, diskCheck, func(problem error) { p.Offer(diskChanged{problem}) })
+		retry := func() error { return p.Work("a write", dir.Retry) }
+		return watchDisk(stop, dir, retry, diskCheck, func(problem error) { p.Offer(diskChanged{problem}) })
 	})
 }
 
 // watchDisk tells of each change until stop ends. A node runs on whatever its disk does.
-func watchDisk(stop context.Context, dir nodedir.Dir, every time.Duration, tell func(problem error)) error {
+func watchDisk(stop context.Context, dir nodedir.Dir, retry func() error, every time.Duration, tell func(problem error)) error {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	told := ""
 	for {
-		_ = dir.Retry() // why it failed is what Problem tells
+		_ = retry() // why it failed is what Problem tells
 		problem, text := dir.Problem(), ""
 		if problem != nil {
 			text = problem.Error()

@@ -23,17 +23,17 @@ import (
 func (r *root) startStore() {
 	r.params, r.crl = make(chan *wire.SignedParams, 1), make(chan *cert.RevocationList, 1)
 	params, crl, dir, log := r.params, r.crl, r.dir, r.ctx.Log()
-	r.ctx.Pump("documents", func(stop context.Context, _ *system.Pump[message]) error {
+	r.ctx.Pump("documents", func(stop context.Context, pump *system.Pump[message]) error {
 		for {
 			select {
 			case <-stop.Done():
 				return nil
 			case p := <-params:
-				if err := registry.SaveParams(dir, p); err != nil {
+				if err := pump.Work("a write", func() error { return registry.SaveParams(dir, p) }); err != nil {
 					log.Warn("parameters not stored", "error", err)
 				}
 			case l := <-crl:
-				if err := registry.SaveCRL(dir, l); err != nil {
+				if err := pump.Work("a write", func() error { return registry.SaveCRL(dir, l) }); err != nil {
 					log.Warn("revocation list not stored", "error", err)
 				}
 			}

@@ -129,13 +129,13 @@ func (r *root) startReloads() {
 	if signals == nil {
 		return
 	}
-	r.ctx.Pump("reload", func(stop context.Context, _ *system.Pump[message]) error {
+	r.ctx.Pump("reload", func(stop context.Context, p *system.Pump[message]) error {
 		for {
 			select {
 			case <-stop.Done():
 				return nil
 			case <-signals:
-				_, _ = r.reload() // the event says what came of it
+				_ = p.Work("the configuration", func() error { _, err := r.reload(); return err }) // the event says what came of it
 			}
 		}
 	})

@@ -66,7 +66,7 @@ func (n *parts) status() monitor.Status {
 			s.State = monitor.Degraded
 		}
 		for _, pump := range a.Stuck {
-			s.Problems = append(s.Problems, fmt.Sprintf("%s is stuck: its pump %s does not end", a.Path, pump))
+			s.Problems = append(s.Problems, fmt.Sprintf("%s is stuck: its pump %s does not end, or does not get on", a.Path, pump))
 			s.State = monitor.Degraded
 		}
 	}

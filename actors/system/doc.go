@@ -22,7 +22,7 @@
 //	        ▼  the actor is suspended, its queue waits; its pumps are cancelled, their closers closed
 //	supervisor (the parent's mailbox): EventFaulted, RestartPolicy
 //	        ├─ within the budget ─> first at once, then Base, 2 Base … Cap, ±20 % ─> restart:
-//	        │                       pumps joined, Handler.Stop, children stopped, a fresh Handler, Start,
+//	        │                       pumps joined (WithTurn: or left), Handler.Stop, children stopped, a fresh Handler, Start,
 //	        │                       EventRestarted, then the queue
 //	        ├─ budget spent ─> Quarantine: closed, EventQuarantined, tried again after 1 min … 1 h
 //	        │               ─> Escalate: the parent fails with this fault; a root actor ends the System
@@ -33,9 +33,12 @@
 //  1. Its message interface is sealed (an unexported marker method, //sumtype:decl); messages are immutable.
 //  2. Start, Handle and Stop never block, and never start goroutines: a Pump does, and is joined.
 //  3. Spec.New returns a new Handler; nothing of an incarnation outlives it but the mailbox, the last
-//     snapshot and what belongs to the parent. Start spawns the children again and reconciles with the kernel.
+//     snapshot, a pump WithTurn that hangs, and what belongs to the parent. Start spawns the children again and reconciles with the kernel.
 //  4. Stop works after a Start that failed halfway.
 //  5. Errors are returned, never panicked; no actor asks another and waits.
+//
+// A pump that hangs is told of (EventStuck, Record.Stuck) where it is to end, where a piece of its Work takes too
+// long, and where its actor does not take what it Delivers; one that waits for others is not.
 //
 // Stop or Poison: Poison queues behind the messages sent so far, Stop overtakes them and has them dropped.
 // Children are always stopped. System.Stop poisons the root actors and waits until all have stopped and

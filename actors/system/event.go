@@ -21,7 +21,7 @@ const (
 	EventRestarted   EventKind = "restarted"   // a later incarnation runs
 	EventQuarantined EventKind = "quarantined" // the budget is spent: it is closed, and tried again later
 	EventStopped     EventKind = "stopped"     // it is gone; its name is free
-	EventStuck       EventKind = "stuck"       // a pump ignores its cancellation
+	EventStuck       EventKind = "stuck"       // a pump ignores its cancellation, or works at one thing for too long
 )
 
 // Event is one thing that happened to an actor.

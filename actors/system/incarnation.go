@@ -22,11 +22,12 @@ type Incarnation struct {
 	rand       *rand.Rand
 	restarting bool
 
-	ctx    context.Context // ends with the incarnation
-	cancel context.CancelFunc
-	ended  bool
-	pumps  sync.WaitGroup
-	timers map[*Timer]struct{} // the armed ones
+	ctx     context.Context // ends with the incarnation
+	cancel  context.CancelFunc
+	ended   bool
+	pumps   sync.WaitGroup
+	turning []*working          // pumps with turns
+	timers  map[*Timer]struct{} // the armed ones
 }
 
 func newIncarnation(c *cell, ac actor.Context) *Incarnation {
@@ -97,6 +98,7 @@ func (i *Incarnation) end() {
 	i.ended = true
 	i.cancel()
 	i.pumps.Wait() // without a deadline: two incarnations must never share a resource
+	i.leave()
 	for t := range i.timers {
 		t.Stop()
 	}

@@ -79,7 +79,7 @@ func (j Injection) strike(i *Incarnation) error {
 	case InjectPanic:
 		panic("injected")
 	case InjectPumpPanic:
-		i.pump("injected", nil, func(context.Context) error { panic("injected") })
+		i.pump("injected", pumpOptions{}, func(context.Context, *working) error { panic("injected") })
 		return nil
 	default:
 		return errInjected

@@ -11,12 +11,14 @@ import (
 const (
 	// DefaultCredit is how many messages of one pump may wait for, or be in, its actor's Handle.
 	DefaultCredit = 64
-	// StuckAfter is how long a pump may take to end before an event says so.
+	// StuckAfter is how long a pump may take to end, or over a piece of its work, before an
+	// event says so.
 	StuckAfter = 5 * time.Second
 )
 
 // Pump is a pump's way to its actor, bound to one incarnation and bounded by a credit.
 type Pump[M any] struct {
+	work    *working
 	inc     *Incarnation
 	credit  chan struct{} // holds one element for each message not yet handled
 	dropped atomic.Uint64
@@ -28,6 +30,7 @@ type PumpOption func(*pumpOptions)
 type pumpOptions struct {
 	credit int
 	closer io.Closer
+	turn   bool
 }
 
 // WithCredit sets how many unhandled messages the pump may have, in place of DefaultCredit.
@@ -47,15 +50,15 @@ func (c *Context[M]) Pump(name string, run func(ctx context.Context, p *Pump[M])
 		opt(&o)
 	}
 	p := &Pump[M]{inc: c.Incarnation, credit: make(chan struct{}, o.credit)}
-	c.pump(name, o.closer, func(ctx context.Context) error { return run(ctx, p) })
+	c.pump(name, o, func(ctx context.Context, r *working) error { p.work = r; return run(ctx, p) })
 }
 
-func (i *Incarnation) pump(name string, closer io.Closer, run func(context.Context) error) {
+func (i *Incarnation) pump(name string, o pumpOptions, run func(context.Context, *working) error) {
 	unblock := sync.OnceFunc(func() {
-		if closer == nil {
+		if o.closer == nil {
 			return
 		}
-		if err := attempt(closer.Close); err != nil {
+		if err := attempt(o.closer.Close); err != nil {
 			i.Log().Debug("close for a pump", "pump", name, "error", err)
 		}
 	})
@@ -63,29 +66,52 @@ func (i *Incarnation) pump(name string, closer io.Closer, run func(context.Conte
 		unblock()
 		return
 	}
-	r := &working{name: name, cell: i.cell}
+	r := &working{name: name, cell: i.cell, ended: make(chan struct{})}
 	ctx, cancel := context.WithCancel(i.ctx)
 	r.interrupt = cancel
 	r.enter()
-	i.pumps.Go(func() {
+	turns, join := &i.cell.sys.turns, &i.pumps
+	if o.turn {
+		i.turning, join = append(i.turning, r), &turns.left
+	}
+	join.Go(func() {
+		defer turns.end(r)
 		defer r.leave()
 		defer cancel()
 		defer unblock()
 		defer context.AfterFunc(ctx, func() { unblock(); r.hurry() })()
-		err := attempt(func() error { return run(ctx) })
+		err := attempt(func() error {
+			if o.turn && !turns.take(ctx, r) {
+				return nil
+			}
+			return run(ctx, r)
+		})
 		if s := r.struck.Load(); s != nil {
 			err = attempt(func() error { return s.land(i.Clock()) })
 		}
-		if err == nil {
-			return
-		}
-		f := classify("pump "+name, err)
-		if i.ctx.Err() == nil {
-			i.cell.post(&envelope{msg: f, life: i.number})
-		} else if f.Kind == Bug {
-			i.Log().Error("a pump panicked while it was ending", "error", f, "stack", string(f.Stack))
-		}
+		i.pumped(name, err)
 	})
+}
+
+// pumped takes what a pump returned.
+func (i *Incarnation) pumped(name string, err error) {
+	if err == nil {
+		return
+	}
+	f := classify("pump "+name, err)
+	if i.ctx.Err() == nil {
+		i.cell.post(&envelope{msg: f, life: i.number})
+	} else if f.Kind == Bug {
+		i.Log().Error("a pump panicked while it was ending", "error", f, "stack", string(f.Stack))
+	}
+}
+
+// Work does a piece of the pump's work, which is to take no longer than StuckAfter: where
+// it does, an event and the actor's record say so until it returns. what names it. To wait
+// for others, as a Read does, is no such piece.
+func (p *Pump[M]) Work(what string, do func() error) error {
+	defer p.work.expect("is at " + what + " for too long")()
+	return do()
 }
 
 // Offer sends m to the actor, or drops and counts it: false where the credit is spent or the incarnation
@@ -110,6 +136,13 @@ func (p *Pump[M]) Deliver(m M) error {
 	if err := p.inc.ctx.Err(); err != nil {
 		return err // not left to select, which chooses freely among what is ready
 	}
+	select {
+	case p.credit <- struct{}{}:
+		p.send(m)
+		return nil
+	default:
+	}
+	defer p.work.expect("waits for its actor for too long")()
 	select {
 	case p.credit <- struct{}{}:
 		p.send(m)
@@ -150,7 +183,7 @@ func Forward[T, M any](stop context.Context, in <-chan T, p *Pump[M], wrap func(
 		case <-stop.Done():
 			return nil
 		case v := <-in:
-			if p.Deliver(wrap(v)) != nil {
+			if stop.Err() != nil || p.Deliver(wrap(v)) != nil {
 				return nil
 			}
 		}

@@ -33,7 +33,7 @@ type Record struct {
 	Mailbox   int       `json:"mailbox"`         // messages waiting
 	Dropped   uint64    `json:"dropped"`         // messages that came for a dead incarnation, or beyond a credit
 	Pumps     []string  `json:"pumps"`           // the names of those that run, in the order of their start
-	Stuck     []string  `json:"stuck,omitempty"` // of these, those that do not end though they are to
+	Stuck     []string  `json:"stuck,omitempty"` // of these, those that do not end though they are to, or that work at one thing for too long
 }
 
 // Actors returns the records of the living actors, and of the last that a fault stopped, by path.
@@ -52,7 +52,7 @@ func (c *cell) record() Record {
 	r.State, r.Mailbox, r.Dropped = c.State(), c.mb.UserMessageCount(), c.dropped.Load()
 	for _, p := range c.pumps {
 		r.Pumps = append(r.Pumps, p.name)
-		if p.stuck {
+		if p.stuck > 0 {
 			r.Stuck = append(r.Stuck, p.name)
 		}
 	}

@@ -46,6 +46,7 @@ type System struct {
 	root    *root
 	feed    feed
 	tallies tallies
+	turns   turns
 	events  *throttle.Throttle // of the actors' own
 	began   time.Time
 	done    chan struct{}
@@ -55,6 +56,7 @@ type System struct {
 	cells    map[string]*cell // by path: the living, and the last maxGraves that a fault stopped
 	graves   []*cell          // the latter, oldest first
 	stopping bool
+	ending   bool // the actors have ended, and their last pumps are about to
 	err      error
 }
 
@@ -120,6 +122,9 @@ func (s *System) Stop(ctx context.Context) error {
 			left = append(left, c.path)
 		}
 	}
+	if len(left) == 0 {
+		left = s.turns.names()
+	}
 	return fmt.Errorf("stop of the actors: %w, waiting for %s", ctx.Err(), strings.Join(left, ", "))
 }
 
@@ -147,16 +152,17 @@ func (s *System) roots() (roots []*cell) {
 	return roots
 }
 
-// closeIfEmpty closes done once the last root actor of a stopping system is gone. The caller holds mu.
+// closeIfEmpty closes done once the last root actor of a stopping system is gone, and the
+// last pump. The caller holds mu.
 func (s *System) closeIfEmpty(roots []*cell) {
-	if !s.stopping || len(roots) > 0 {
+	if !s.stopping || len(roots) > 0 || s.ending {
 		return
 	}
-	select {
-	case <-s.done:
-	default:
+	s.ending = true
+	go func() {
+		s.turns.left.Wait()
 		close(s.done)
-	}
+	}()
 }
 
 // enroll makes c known, or refuses: its path is taken, or it is a root actor of a stopping system.

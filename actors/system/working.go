@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 	"sync/atomic"
-
-	"re6st/hw/clock"
 )
 
 // working is a pump at work, as its actor's record shows it.
@@ -15,9 +13,11 @@ type working struct {
 	interrupt context.CancelFunc       // has this pump alone end
 	struck    atomic.Pointer[accident] // nil: nothing was injected
 
+	ended chan struct{} // closed by turns.end
+
 	// Guarded by the cell's mu.
-	stuck bool        // it does not end, though it is to
-	late  clock.Timer // until it is stuck; nil: it may go on
+	stuck int    // reasons for which it is: it does not end, though it is to, or its work does not
+	over  func() // ends the wait for its end; nil: it may go on
 	gone  bool
 }
 
@@ -31,28 +31,49 @@ func (r *working) enter() {
 // leave takes it out again.
 func (r *working) leave() {
 	r.cell.mu.Lock()
-	defer r.cell.mu.Unlock()
 	r.gone = true
 	r.cell.pumps = slices.DeleteFunc(r.cell.pumps, func(o *working) bool { return o == r })
-	if r.late != nil {
-		r.late.Stop()
+	over := r.over
+	r.cell.mu.Unlock()
+	if over != nil {
+		over()
 	}
 }
 
 // hurry has an event say so if the pump, which was told to end, does not.
 func (r *working) hurry() {
+	over := r.expect("does not end; its Closer must unblock it")
 	r.cell.mu.Lock()
-	defer r.cell.mu.Unlock()
-	if r.gone {
-		return
+	r.over = over
+	gone := r.gone
+	r.cell.mu.Unlock()
+	if gone {
+		over()
 	}
-	r.late = r.cell.sys.cfg.Clock.AfterFunc(StuckAfter, func() {
-		r.cell.mu.Lock()
-		r.stuck = !r.gone
-		stuck := r.stuck
-		r.cell.mu.Unlock()
-		if stuck {
-			r.cell.sys.emit(r.cell, EventStuck, "pump "+r.name+" does not end; its Closer must unblock it", nil)
+}
+
+// expect has an event and the record say that the pump is stuck, and how, unless over is
+// called within StuckAfter; the record until it is called.
+func (r *working) expect(how string) (over func()) {
+	c := r.cell
+	done, told := false, false // guarded by c.mu
+	timer := c.sys.cfg.Clock.AfterFunc(StuckAfter, func() {
+		c.mu.Lock()
+		if told = !done; told {
+			r.stuck++
+		}
+		c.mu.Unlock()
+		if told {
+			c.sys.emit(c, EventStuck, "pump "+r.name+" "+how, nil)
 		}
 	})
+	return func() {
+		timer.Stop()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if told && !done {
+			r.stuck--
+		}
+		done = true
+	}
 }

@@ -107,11 +107,11 @@ func (m *manager) startPumps() {
 				p.Offer(handshake{h})
 			}
 		}
-	})
+	}, system.WithTurn())
 	m.store = make(chan []tunnelplan.Peer, 1)
 	log := m.ctx.Log()
 	store, keep := m.store, m.cfg.Store
-	m.ctx.Pump("remember", func(stop context.Context, _ *system.Pump[Message]) error {
+	m.ctx.Pump("remember", func(stop context.Context, p *system.Pump[Message]) error {
 		for {
 			var peers []tunnelplan.Peer
 			select {
@@ -123,11 +123,11 @@ func (m *manager) startPumps() {
 					return nil
 				}
 			}
-			if err := keep(peers); err != nil {
+			if err := p.Work("a write", func() error { return keep(peers) }); err != nil {
 				log.Warn("peers not stored", "error", err)
 			}
 		}
-	})
+	}, system.WithTurn())
 }
 
 // Handle takes one message and then does all that came of it.

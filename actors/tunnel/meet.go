@@ -28,7 +28,7 @@ func (m *manager) startMeetings() {
 				p.Offer(rendezvous{t})
 			}
 		}
-	})
+	}, system.WithTurn())
 }
 
 // seen takes a peer's word of where it sees this node.

@@ -58,7 +58,7 @@ func (t *tunnel) Start(ctx *system.Context[tunnelMessage]) error {
 				p.Offer(c)
 			}
 		}
-	})
+	}, system.WithTurn())
 	t.dial()
 	t.settle()
 	return nil
