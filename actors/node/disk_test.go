@@ -24,7 +24,9 @@ func TestAProblemOfTheDiskIsToldOnceAndItsEndToo(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	told, ended := make(chan error, 9), make(chan error)
-	go func() { ended <- watchDisk(ctx, dir, dir.Retry, time.Millisecond, func(problem error) { told <- problem }) }()
+	go func() {
+		ended <- watchDisk(ctx, dir, dir.Retry, time.Millisecond, func(problem error) { told <- problem })
+	}()
 	if problem := <-told; problem == nil {
 		t.Error("no problem told")
 	}

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"re6st/actors/monitor"
+	"re6st/actors/system"
 )
 
 // failActor has an actor, or one of its pumps, fail: of each kind of actor as often.
@@ -102,25 +104,26 @@ func unlessGone(err error) error {
 	return err
 }
 
-// notice sees whether a node tells of a pump that hangs.
+// notice sees whether a node tells of a pump that hangs. One that is killed meanwhile need not.
 func (c *chaos) notice(ctx context.Context, name string, r monitor.FaultRequest) {
+	began, m := c.lab.prober.now(), c.lab.members[name]
+	pid := c.lab.pid(m)
+	if sleep(ctx, system.StuckAfter+stallGrace) != nil || c.lab.pid(m) != pid {
+		return
+	}
+	log, err := os.ReadFile(m.log)
+	if err != nil {
+		c.fail("the log of %s: %v", name, err)
+		return
+	}
+	want := fmt.Sprintf("%s %s %s pump %s ", name, r.Actor, system.EventStuck, r.Pump)
+	told := slices.ContainsFunc(momentsOf(name, log, c.lab.prober.start), func(t moment) bool {
+		return t.at >= began && strings.HasPrefix(t.text, want)
+	})
 	c.mu.Lock()
-	c.report.LongStalls++
-	c.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.For)*time.Millisecond+time.Second)
-	defer cancel()
-	for sleep(ctx, 10*askEvery) == nil {
-		d, err := c.lab.program.debug(ctx, c.lab.members[name].dir)
-		if err != nil {
-			continue
-		}
-		stuck := func(a monitor.DebugActor) bool { return a.Path == r.Actor && slices.Contains(a.Stuck, r.Pump) }
-		if slices.ContainsFunc(d.Actors, stuck) {
-			c.mu.Lock()
-			c.report.StallsNoticed++
-			c.mu.Unlock()
-			return
-		}
+	defer c.mu.Unlock()
+	if c.report.LongStalls++; told {
+		c.report.StallsNoticed++
 	}
 }
 

@@ -117,13 +117,11 @@ func (l *Lab) count(ctx context.Context, name string) (c census, err error) {
 
 // openFiles counts the files that a member's process has open.
 func (l *Lab) openFiles(name string) (int, error) {
-	l.mu.Lock()
-	s := l.members[name].state()
-	l.mu.Unlock()
-	if s.pid == 0 {
+	pid := l.pid(l.members[name])
+	if pid == 0 {
 		return 0, fmt.Errorf("%w: %s does not run", ErrState, name)
 	}
-	entries, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(s.pid), "fd"))
+	entries, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(pid), "fd"))
 	return len(entries), err
 }
 

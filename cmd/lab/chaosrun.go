@@ -28,6 +28,7 @@ const (
 	askPatience    = 2 * time.Second
 	upPatience     = 20 * time.Second // for a node that was started to answer
 	longStall      = 6 * time.Second  // a stall that must be noticed
+	stallGrace     = 2 * time.Second  // for it to be noticed
 	interfaceName  = "re6st0"
 )
 
