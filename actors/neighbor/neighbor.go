@@ -43,9 +43,10 @@ func (n *neighbor) Start(ctx *system.Context[neighborMessage]) error {
 	}
 	n.machine = machine
 	n.timer = ctx.NewTimer(neighborTick{})
+	room := make(slots, maxUnderWay)
 	ctx.Pump("inbox", func(stop context.Context, p *system.Pump[neighborMessage]) error {
-		return n.read(stop, p)
-	}, system.WithTurn())
+		return n.read(stop, p, room)
+	}, system.WithQueue(func() int { return min(len(n.inbox), cap(room)-len(room)) }))
 	if n.cfg.Fabric {
 		n.machine.HandleLink(ctx.Now(), true, n.rtt())
 	}
@@ -70,8 +71,7 @@ func (s slots) release() {
 }
 
 // read takes packets out of the queue, a few at a time.
-func (n *neighbor) read(stop context.Context, p *system.Pump[neighborMessage]) error {
-	room := make(slots, maxUnderWay)
+func (n *neighbor) read(stop context.Context, p *system.Pump[neighborMessage], room slots) error {
 	for {
 		select {
 		case <-stop.Done():
@@ -82,7 +82,7 @@ func (n *neighbor) read(stop context.Context, p *system.Pump[neighborMessage]) e
 		case <-stop.Done():
 			return nil
 		case packet := <-n.inbox:
-			if p.Deliver(received{packet, room}) != nil {
+			if stop.Err() != nil || p.Deliver(received{packet, room}) != nil {
 				return nil
 			}
 		}

@@ -107,13 +107,13 @@ func (s *sessions) Start(ctx *system.Context[Message]) error {
 	plane := s.cfg.Plane
 	ctx.Pump("wanted", func(stop context.Context, p *system.Pump[Message]) error {
 		return system.Forward(stop, plane.Wanted(), p, func(egress addr.NodeID) Message { return wanted{egress} })
-	}, system.WithTurn())
+	}, system.Queue(plane.Wanted()))
 	ctx.Pump("unknown", func(stop context.Context, p *system.Pump[Message]) error {
 		return system.Forward(stop, plane.UnknownSessions(), p, func(egress addr.NodeID) Message { return unknown{egress} })
-	}, system.WithTurn())
+	}, system.Queue(plane.UnknownSessions()))
 	ctx.Pump("transit", func(stop context.Context, p *system.Pump[Message]) error {
 		return system.Forward(stop, plane.Transits(), p, func(t dataplane.Transit) Message { return transit{t} })
-	}, system.WithTurn())
+	}, system.Queue(plane.Transits()))
 	s.settle()
 	return nil
 }

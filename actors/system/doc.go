@@ -38,7 +38,8 @@
 //  5. Errors are returned, never panicked; no actor asks another and waits.
 //
 // A pump that hangs is told of (EventStuck, Record.Stuck) where it is to end, where a piece of its Work takes too
-// long, and where its actor does not take what it Delivers; one that waits for others is not.
+// long, and where its actor does not take what it Delivers; one that waits for others is not. One that leaves a queue
+// (WithQueue) is replaced, with its incarnation.
 //
 // Stop or Poison: Poison queues behind the messages sent so far, Stop overtakes them and has them dropped.
 // Children are always stopped. System.Stop poisons the root actors and waits until all have stopped and

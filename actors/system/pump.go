@@ -31,6 +31,8 @@ type pumpOptions struct {
 	credit int
 	closer io.Closer
 	turn   bool
+
+	waiting func() int // nil: not told
 }
 
 // WithCredit sets how many unhandled messages the pump may have, in place of DefaultCredit.
@@ -71,12 +73,17 @@ func (i *Incarnation) pump(name string, o pumpOptions, run func(context.Context,
 	r.interrupt = cancel
 	r.enter()
 	turns, join := &i.cell.sys.turns, &i.pumps
-	if o.turn {
+	if o.turn || o.waiting != nil {
 		i.turning, join = append(i.turning, r), &turns.left
+	}
+	mind := func() {}
+	if o.waiting != nil {
+		mind = i.mind(r, o.waiting)
 	}
 	join.Go(func() {
 		defer turns.end(r)
 		defer r.leave()
+		defer mind()
 		defer cancel()
 		defer unblock()
 		defer context.AfterFunc(ctx, func() { unblock(); r.hurry() })()
@@ -117,6 +124,7 @@ func (p *Pump[M]) Work(what string, do func() error) error {
 // Offer sends m to the actor, or drops and counts it: false where the credit is spent or the incarnation
 // has ended. For what the next packet replaces.
 func (p *Pump[M]) Offer(m M) bool {
+	p.work.taken.Add(1)
 	if p.inc.ctx.Err() == nil {
 		select {
 		case p.credit <- struct{}{}:
@@ -133,6 +141,7 @@ func (p *Pump[M]) Offer(m M) bool {
 // Deliver sends m to the actor and waits for credit. It returns the error of the incarnation's context
 // where that ends first. For what must not be lost, from a source that can wait.
 func (p *Pump[M]) Deliver(m M) error {
+	p.work.taken.Add(1)
 	if err := p.inc.ctx.Err(); err != nil {
 		return err // not left to select, which chooses freely among what is ready
 	}
@@ -143,6 +152,8 @@ func (p *Pump[M]) Deliver(m M) error {
 	default:
 	}
 	defer p.work.expect("waits for its actor for too long")()
+	p.work.delivers.Store(true)
+	defer p.work.delivers.Store(false)
 	select {
 	case p.credit <- struct{}{}:
 		p.send(m)
@@ -174,6 +185,9 @@ func Replace[T any](c chan T, v T) {
 		}
 	}
 }
+
+// Queue is WithQueue of a channel that the pump reads.
+func Queue[T any](in <-chan T) PumpOption { return WithQueue(func() int { return len(in) }) }
 
 // Forward is a pump that delivers what comes by in, each as the message that wrap makes
 // of it, until stop ends.

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// LeaveAfter is how long an incarnation that ends waits for a pump of WithTurn.
+// LeaveAfter is how long an incarnation that ends waits for pumps of WithTurn and WithQueue.
 const LeaveAfter = 500 * time.Millisecond
 
 // WithTurn has nobody wait for this pump where it does not end within LeaveAfter of being

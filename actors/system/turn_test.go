@@ -199,3 +199,62 @@ func stuckEvents(s *system.System) (texts string) {
 	}
 	return texts
 }
+
+// reading is an actor whose pump forwards a queue, and hangs at the words.
+func reading(in chan string, log func(string)) func(*system.Context[message]) error {
+	return func(ctx *system.Context[message]) error {
+		ctx.Pump("reader", func(stop context.Context, p *system.Pump[message]) error {
+			return system.Forward(stop, in, p, func(word string) message {
+				if word == "hang" {
+					time.Sleep(time.Minute)
+				}
+				return do(func(*system.Context[message]) error { log(word); return nil })
+			})
+		}, system.Queue(in))
+		return nil
+	}
+}
+
+func TestAPumpThatLeavesItsQueueIsReplaced(t *testing.T) {
+	inTime(t, func(t *testing.T, s *system.System) {
+		in := make(chan string, 16)
+		var words []string
+		spawn(t, s, "node", spec(probe{onStart: reading(in, func(w string) { words = append(words, w) })}))
+		time.Sleep(time.Hour) // idle
+		in <- "hang"
+		time.Sleep(time.Second)
+		if r := recordOf(s, "node"); r.Restarts != 0 || stuckEvents(s) != "" {
+			t.Fatalf("nothing waits, and: %+v, %s", r, stuckEvents(s))
+		}
+		in <- "one"
+		in <- "two"
+		time.Sleep((system.HangChecks+1)*system.HangEvery + system.LeaveAfter)
+		if r := recordOf(s, "node"); r.State != system.Running || r.Restarts != 1 || r.LastFault != "pump reader: 2 wait, and it has taken none for 1.5s" {
+			t.Errorf("a pump that hangs before its queue: %+v", r)
+		}
+		if !slices.Equal(words, []string{"one", "two"}) {
+			t.Errorf("the next one took %q", words)
+		}
+		if got, want := stuckEvents(s), "pump reader hangs: 2 wait, and it has taken none for 1.5s\n"; got != want {
+			t.Errorf("events %q, want %q", got, want)
+		}
+		time.Sleep(2 * time.Minute)
+		if !slices.Equal(words, []string{"one", "two"}) || recordOf(s, "node").Restarts != 1 {
+			t.Errorf("in the end the first one said %q", words)
+		}
+	})
+}
+
+func TestAPumpThatWorksThroughALongQueueIsLeftAlone(t *testing.T) {
+	inTime(t, func(t *testing.T, s *system.System) {
+		in := make(chan string, 200)
+		spawn(t, s, "node", spec(probe{onStart: reading(in, func(string) { time.Sleep(system.HangEvery / 2) })}))
+		for range cap(in) { // it waits for its actor all the time
+			in <- "word"
+		}
+		time.Sleep(time.Hour)
+		if r := recordOf(s, "node"); r.Restarts != 0 || len(in) != 0 {
+			t.Errorf("%d are left; %+v", len(in), r)
+		}
+	})
+}

@@ -13,7 +13,9 @@ type working struct {
 	interrupt context.CancelFunc       // has this pump alone end
 	struck    atomic.Pointer[accident] // nil: nothing was injected
 
-	ended chan struct{} // closed by turns.end
+	taken    atomic.Uint64 // what it sent, or had dropped
+	delivers atomic.Bool   // it waits for its actor
+	ended    chan struct{} // closed by turns.end
 
 	// Guarded by the cell's mu.
 	stuck int    // reasons for which it is: it does not end, though it is to, or its work does not

@@ -142,10 +142,10 @@ func (t *tracer) Start(ctx *system.Context[Message]) error {
 	plane := t.cfg.Plane
 	ctx.Pump("probes", func(stop context.Context, p *system.Pump[Message]) error {
 		return system.Forward(stop, plane.Probes(), p, func(m dataplane.Probed) Message { return probed{m} })
-	}, system.WithTurn())
+	}, system.Queue(plane.Probes()))
 	ctx.Pump("answers", func(stop context.Context, p *system.Pump[Message]) error {
 		return system.Forward(stop, plane.Traced(), p, func(m dataplane.Traced) Message { return traced{m} })
-	}, system.WithTurn())
+	}, system.Queue(plane.Traced()))
 	return nil
 }
 

@@ -104,10 +104,13 @@ func (m *manager) startPumps() {
 			case <-stop.Done():
 				return nil
 			case h := <-m.cfg.Plane.Handshakes():
+				if stop.Err() != nil {
+					return nil // another may read here by now
+				}
 				p.Offer(handshake{h})
 			}
 		}
-	}, system.WithTurn())
+	}, system.Queue(m.cfg.Plane.Handshakes()))
 	m.store = make(chan []tunnelplan.Peer, 1)
 	log := m.ctx.Log()
 	store, keep := m.store, m.cfg.Store

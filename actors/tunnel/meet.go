@@ -25,10 +25,13 @@ func (m *manager) startMeetings() {
 			case <-stop.Done():
 				return nil
 			case t := <-m.cfg.Plane.Rendezvous():
+				if stop.Err() != nil {
+					return nil // another may read here by now
+				}
 				p.Offer(rendezvous{t})
 			}
 		}
-	}, system.WithTurn())
+	}, system.Queue(m.cfg.Plane.Rendezvous()))
 }
 
 // seen takes a peer's word of where it sees this node.

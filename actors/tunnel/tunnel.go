@@ -55,10 +55,13 @@ func (t *tunnel) Start(ctx *system.Context[tunnelMessage]) error {
 			case <-stop.Done():
 				return nil
 			case c := <-frames:
+				if stop.Err() != nil {
+					return nil // another may read here by now
+				}
 				p.Offer(c)
 			}
 		}
-	}, system.WithTurn())
+	}, system.Queue(frames))
 	t.dial()
 	t.settle()
 	return nil
