@@ -136,7 +136,7 @@
 //	  |---------------------------------------------------->| keys in use
 //
 // An initiation without answer is not repeated: a new handshake is begun after
-// 250 ms, doubling. The prologue is "re6st fabric handshake" 0, the version, the
+// 250 ms, then every 500 ms. The prologue is "re6st fabric handshake" 0, the version, the
 // purpose (1 link, 2 session), the CA's SHA-256 fingerprint, the cookie, and for
 // sessions the node ids of initiator and responder. Certificates travel in the
 // encrypted payloads. The roots are HKDF-Expand(Noise's split, label || handshake

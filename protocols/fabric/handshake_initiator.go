@@ -19,12 +19,12 @@ const (
 	maxLanes     = 2 * MaxEndpoints
 
 	firstRetry    = 250 * time.Millisecond // doubling, plus up to a quarter of jitter
-	lastRetry     = 5 * time.Second
-	laneStagger   = 50 * time.Millisecond // between the first messages to two addresses
-	triesIK       = 2                     // then the peer's key is taken for changed
-	maxRetries    = 4                     // cookies taken on one lane
-	finalRepeats  = 3                     // then another handshake is begun
-	maxLaneTrials = 8                     // handshakes without answer that are remembered
+	lastRetry     = 500 * time.Millisecond // a link or a way that was cut may be whole again at any time
+	laneStagger   = 50 * time.Millisecond  // between the first messages to two addresses
+	triesIK       = 2                      // then the peer's key is taken for changed
+	maxRetries    = 4                      // cookies taken on one lane
+	finalRepeats  = 3                      // then another handshake is begun
+	maxLaneTrials = 8                      // handshakes without answer that are remembered
 )
 
 // dialer is one attempt at a handshake with a node, by all its addresses at once.
