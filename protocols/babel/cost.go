@@ -83,7 +83,7 @@ func (c LinkCost) rxcost(multicast, unicast *history) uint16 {
 
 // etx is Rxcost over the share of Hellos that came.
 func (c LinkCost) etx(h *history) uint16 {
-	if h.vector == 0 {
+	if !h.live() {
 		return Infinity
 	}
 	return uint16(min(int64(c.Rxcost)*1<<15/int64(h.share()), Infinity))

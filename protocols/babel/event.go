@@ -99,8 +99,9 @@ type TimesHeard struct {
 	At             time.Time
 }
 
-// Expired says that nothing was heard of the neighbor for 16 hellos: the Router
-// forgets it, the driver ends its Neighbor. Fabric neighbors never do.
+// Expired says that nothing was heard of the neighbor for 16 hellos, or no scheduled
+// Hello for a minute: the Router forgets it, the driver ends its Neighbor. Fabric
+// neighbors never do.
 type Expired struct{}
 
 func (Updates) isNeighborEvent()        {}

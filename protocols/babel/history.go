@@ -50,5 +50,9 @@ func (h *history) timeout(now time.Time) {
 	}
 }
 
+// live tells whether Hellos are expected and came. Unscheduled ones alone promise no
+// other: that they stop would never be noticed.
+func (h *history) live() bool { return h.vector != 0 && !h.deadline.IsZero() }
+
 // usable is the 2-out-of-3 rule (appendix A.2.1).
-func (h *history) usable() bool { return bits.OnesCount16(h.vector>>(historyLen-3)) >= 2 }
+func (h *history) usable() bool { return h.live() && bits.OnesCount16(h.vector>>(historyLen-3)) >= 2 }

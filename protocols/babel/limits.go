@@ -25,6 +25,7 @@ const (
 const (
 	HelloInterval   = 4 * time.Second
 	ihuHellos       = 3                      // IHUs go with every third Hello
+	firstHello      = time.Minute            // ours: a neighbor that promised no Hello by then is forgotten
 	updateHellos    = 4                      // the update interval in hello intervals
 	ihuHold         = 3.5                    // IHU intervals
 	routeExpiry     = 3.5                    // update intervals

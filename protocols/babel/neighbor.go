@@ -35,6 +35,7 @@ type Neighbor struct {
 	rtt                roundTrip
 	cost, rxcost       uint16 // as reported last
 	expired            bool
+	until              time.Time // a first scheduled Hello has to come; zero: nothing was heard, or it came
 	refused            [reasons]int
 	events             []NeighborEvent
 	updates            []Update // of these events
@@ -75,6 +76,9 @@ func (n *Neighbor) HandleReceived(now, received time.Time, from netip.Addr, pack
 	if from.WithZone("") != n.cfg.Addr {
 		n.refused[RefusedPacket]++
 		return fmt.Errorf("%w: from %s, want %s", ErrFrom, from, n.cfg.Addr)
+	}
+	if !n.cfg.Fabric && !n.promised() && n.until.IsZero() {
+		n.until = now.Add(firstHello)
 	}
 	d, err := newDecoder(packet, n.cfg.Addr, n.cfg.Fabric)
 	if err != nil {
@@ -141,6 +145,20 @@ func (n *Neighbor) handleHello(now time.Time, h Hello) {
 	} else {
 		n.multicast.hello(now, h)
 	}
+	if n.promised() {
+		n.until = time.Time{}
+	}
+}
+
+// promised tells whether the neighbor ever said when its next Hello comes.
+func (n *Neighbor) promised() bool { return n.multicast.interval+n.unicast.interval > 0 }
+
+// overdue tells whether nothing, or no promise, was heard of the neighbor for too long.
+func (n *Neighbor) overdue(now time.Time) bool {
+	if n.promised() {
+		return !n.multicast.live() && !n.unicast.live()
+	}
+	return !n.until.IsZero() && !now.Before(n.until)
 }
 
 func (n *Neighbor) handleIHU(now time.Time, ihu IHU) {
@@ -193,9 +211,8 @@ func (n *Neighbor) HandleTimeout(now time.Time) {
 	}
 	n.rtt.timeout(now)
 	n.evaluate()
-	heard := n.multicast.vector != 0 || n.unicast.vector != 0
-	if !n.cfg.Fabric && !heard && !n.expired && n.multicast.interval+n.unicast.interval > 0 {
-		n.expired = true
+	if !n.cfg.Fabric && !n.expired && n.overdue(now) {
+		n.expired, n.until = true, time.Time{}
 		n.events = append(n.events, Expired{})
 	}
 }
@@ -203,7 +220,7 @@ func (n *Neighbor) HandleTimeout(now time.Time) {
 // NextTimeout is when HandleTimeout wants to be called; false for never.
 func (n *Neighbor) NextTimeout() (time.Time, bool) {
 	var next time.Time
-	for _, t := range []time.Time{n.multicast.deadline, n.unicast.deadline, n.ihuDeadline, n.rtt.expires} {
+	for _, t := range []time.Time{n.multicast.deadline, n.unicast.deadline, n.ihuDeadline, n.rtt.expires, n.until} {
 		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
 			next = t
 		}

@@ -95,6 +95,96 @@ func Test3_4_1_HellosAndIHUsAreSentOnSchedule(t *testing.T) {
 	}
 }
 
+func Test3_4_1_HellosAreJittered(t *testing.T) {
+	b := newBench(t)
+	b.lan(1)
+	b.take()
+	gaps := map[time.Duration]bool{}
+	for last := b.now; len(gaps) < 5; {
+		next, _ := b.router.NextTimeout()
+		b.pass(next.Sub(b.now))
+		if len(of[babel.Hello](b.take())) == 0 {
+			continue
+		}
+		gap := b.now.Sub(last)
+		if last = b.now; gap < 3600*time.Millisecond || gap > 4*time.Second {
+			t.Fatalf("a Hello after %s, promised within 4s", gap)
+		}
+		if gaps[gap] {
+			t.Fatalf("two gaps of %s", gap)
+		}
+		gaps[gap] = true
+	}
+}
+
+func Test3_4_1_NewNeighborIsGreetedAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		ifc  babel.Interface
+		to   netip.Addr
+	}{
+		{"by multicast", babel.Interface{Ifindex: 1, Local: selfLL, Multicast: true}, netip.Addr{}},
+		{"by unicast", babel.Interface{Ifindex: 1, Local: selfLL}, nodeID(1).LinkLocal()},
+	} {
+		b := newBench(t)
+		b.add(1, c.ifc)
+		b.take()
+		b.silent(1, 1)
+		hellos := 0
+		for _, s := range b.take() {
+			if h, ok := s.tlv.(babel.Hello); ok {
+				if hellos++; s.to != c.to || h.Interval != 0 || h.Unicast == c.ifc.Multicast {
+					t.Errorf("%s: to %s %+v", c.name, s.to, h)
+				}
+			}
+		}
+		if hellos != 1 {
+			t.Errorf("%s: %d Hellos", c.name, hellos)
+		}
+	}
+}
+
+func Test3_4_1_UnicastHellosAreSentOnSchedule(t *testing.T) {
+	for _, multicast := range []bool{false, true} {
+		b := newBench(t)
+		b.add(1, babel.Interface{Ifindex: 1, Local: selfLL, Multicast: multicast, Unicast: multicast})
+		n, m := b.silent(1, 1), b.silent(1, 2)
+		b.take()
+		b.pass(time.Minute)
+		group, last, ihus := 0, map[netip.Addr]babel.Hello{}, 0
+		count := map[netip.Addr]int{}
+		for _, s := range b.take() {
+			switch tlv := s.tlv.(type) {
+			case babel.Hello:
+				if !s.to.IsValid() {
+					group++
+					continue
+				}
+				if was, ok := last[s.to]; !tlv.Unicast || tlv.Interval != 4*time.Second || ok && tlv.Seqno != was.Seqno+1 {
+					t.Errorf("multicast %v: to %s %+v after %+v", multicast, s.to, tlv, was)
+				}
+				last[s.to] = tlv
+				count[s.to]++
+			default:
+				if _, ok := tlv.(babel.IHU); ok {
+					ihus++
+				}
+				if !s.to.IsValid() {
+					t.Errorf("multicast %v: to the group %+v", multicast, tlv)
+				}
+			}
+		}
+		for _, key := range []babel.NeighborKey{n, m} {
+			if got := count[key.Addr]; got < 15 || got > 17 {
+				t.Errorf("multicast %v: %d Hellos to %s in a minute", multicast, got, key.Addr)
+			}
+		}
+		if (group > 0) != multicast || ihus < 10 || ihus > 12 {
+			t.Errorf("multicast %v: %d Hellos to the group, %d IHUs", multicast, group, ihus)
+		}
+	}
+}
+
 func Test3_4_1_SectionA_1_HelloHistory(t *testing.T) {
 	hello := func(seqno uint16) babel.Hello { return babel.Hello{Seqno: seqno, Interval: 4 * time.Second} }
 	for _, c := range []struct {
@@ -154,6 +244,51 @@ func Test3_4_1_NeighborOfWhichNothingIsHeardExpires(t *testing.T) {
 	}
 }
 
+func Test3_4_1_UnscheduledHellosKeepNoNeighborAlive(t *testing.T) {
+	b := newBench(t)
+	b.lan(1)
+	n := b.silent(1, 1)
+	b.say(n, babel.IHU{Rxcost: 96, Interval: time.Minute})
+	for seqno := range uint16(5) {
+		b.say(n, babel.Hello{Seqno: seqno}, babel.Hello{Unicast: true, Seqno: seqno})
+	}
+	if got := b.neighbors[n].Status(); got.Cost != babel.Infinity {
+		t.Errorf("of unscheduled Hellos only: %+v", got)
+	}
+	b.pass(time.Minute)
+	if b.neighbors[n] != nil {
+		t.Error("after a minute without a scheduled one it is still there")
+	}
+	// As babeld does it: scheduled by multicast, unscheduled by unicast.
+	m := b.silent(1, 2)
+	b.say(m, babel.IHU{Rxcost: 96, Interval: time.Hour})
+	for seqno := range uint16(5) {
+		b.say(m, babel.Hello{Seqno: seqno, Interval: time.Second}, babel.Hello{Unicast: true, Seqno: seqno})
+	}
+	if got := b.neighbors[m].Status(); got.Cost != 96 {
+		t.Errorf("of both sorts: %+v", got)
+	}
+	b.pass(3 * time.Second)
+	if got := b.neighbors[m].Status(); got.Cost != babel.Infinity {
+		t.Errorf("when the scheduled ones are missing: %+v", got)
+	}
+	b.pass(15 * time.Second)
+	if b.neighbors[m] != nil {
+		t.Error("it is there though nothing is heard of it")
+	}
+}
+
+func Test3_4_1_NeighborThatNeverSaysHelloIsForgotten(t *testing.T) {
+	b := newBench(t)
+	b.lan(1)
+	n := b.silent(1, 1)
+	b.say(n, babel.RouteRequest{})
+	b.pass(time.Minute)
+	if b.neighbors[n] != nil || len(b.router.Status().Neighbors) != 0 {
+		t.Error("still there")
+	}
+}
+
 func Test3_4_2_TxcostIsOfTheIHUAndExpires(t *testing.T) {
 	b := newBench(t)
 	b.lan(1)
@@ -194,6 +329,39 @@ func Test3_4_3_AppendixA_2_1_TwoOutOfThree(t *testing.T) {
 			}
 			if got := b.neighbors[n].Status(); got.Cost != c.cost || (got.Rxcost == babel.Infinity) != (c.cost == babel.Infinity) {
 				t.Errorf("Hellos %v, unicast %v: %+v, want cost %d", c.seqnos, unicast, got, c.cost)
+			}
+		}
+	}
+}
+
+func Test3_4_3_AppendixA_2_2_ETX(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		seqnos []uint16 // of the Hellos that come
+		txcost uint16
+		rxcost uint16
+		cost   uint16
+	}{
+		{"no loss", []uint16{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, 256, 256, 256},
+		{"the first", []uint16{1}, 256, 1023, 1023},
+		{"the first three", []uint16{1, 2, 3}, 256, 341, 341},
+		{"one of the latest three is lost", []uint16{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17}, 256, 341, 341},
+		{"one of long ago is lost", []uint16{1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, 256, 256, 256},
+		{"half is lost the other way", []uint16{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, 512, 256, 512},
+		{"the other end is wired", []uint16{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, 96, 256, 256},
+		{"nothing is heard there", []uint16{1, 2, 3}, babel.Infinity, 341, babel.Infinity},
+	} {
+		for _, unicast := range []bool{false, true} {
+			b := newBench(t)
+			b.costs[1] = babel.LinkCost{Type: babel.Wireless}
+			b.lan(1)
+			n := b.silent(1, 1)
+			b.say(n, babel.IHU{Rxcost: c.txcost, Interval: time.Minute})
+			for _, seqno := range c.seqnos {
+				b.say(n, babel.Hello{Unicast: unicast, Seqno: seqno, Interval: time.Minute})
+			}
+			if got := b.neighbors[n].Status(); got.Rxcost != c.rxcost || got.Cost != c.cost {
+				t.Errorf("%s, unicast %v: %+v, want rxcost %d, cost %d", c.name, unicast, got, c.rxcost, c.cost)
 			}
 		}
 	}
@@ -375,6 +543,35 @@ func Test3_7_1_FullUpdatesArePeriodic(t *testing.T) {
 		if len(us) == 0 || len(us) > 2 || us[0].Metric != 196 || us[0].Interval != 16*time.Second || us[0].RouterID != farID || us[0].Seqno != 1 {
 			t.Fatalf("within an interval: %+v", us)
 		}
+	}
+}
+
+func Test3_7_1_FullUpdatesAreJittered(t *testing.T) {
+	b := newBench(t)
+	b.lan(1)
+	b.neighbor(1, 1)
+	own := rib.Key{Prefix: netip.MustParsePrefix("2001:db8:5e1f::/48")}
+	if err := b.router.Originate(b.now, own, 0); err != nil {
+		t.Fatal(err)
+	}
+	b.settle()
+	b.pass(time.Second)
+	b.take()
+	gaps := map[time.Duration]bool{}
+	var last time.Time
+	for len(gaps) < 5 {
+		next, _ := b.router.NextTimeout()
+		b.pass(next.Sub(b.now))
+		if len(updatesOf(b.take(), 1, own)) == 0 {
+			continue
+		}
+		gap := b.now.Sub(last)
+		if first := last.IsZero(); !first && (gap < 14400*time.Millisecond || gap > 16*time.Second || gaps[gap]) {
+			t.Fatalf("an Update %s after the last, which promised 16s; the gaps %v", gap, gaps)
+		} else if !first {
+			gaps[gap] = true
+		}
+		last = b.now
 	}
 }
 
@@ -651,6 +848,51 @@ func Test3_8_1_2_SeqnoRequestIsSentOnTowardsTheSource(t *testing.T) {
 	}
 }
 
+func Test3_8_1_2_RequestThatIsSentOnIsSentAgain(t *testing.T) {
+	b := newBench(t)
+	b.lan(1)
+	b.lan(2)
+	next, a := b.neighbor(1, 1), b.neighbor(2, 2)
+	b.say(next, update(5, 100))
+	b.pass(time.Second)
+	b.take()
+	b.say(a, request(6, 9))
+	want := request(6, 8)
+	sent := 0
+	for range 20 {
+		to, qs := seqnoRequests(b.take())
+		for i, q := range qs {
+			if sent++; to[i] != next.Addr || q != want {
+				t.Errorf("to %s: %+v, want %+v", to[i], q, want)
+			}
+		}
+		b.pass(time.Second)
+	}
+	if sent != 6 {
+		t.Errorf("sent %d times, want once and 5 times again", sent)
+	}
+	b.say(a, request(6, 9)) // who asks later asks anew
+	if _, qs := seqnoRequests(b.take()); len(qs) != 1 {
+		t.Errorf("a request after the last one was given up: %+v", qs)
+	}
+}
+
+func Test3_8_1_2_HopCountBoundsHowFarARequestGoes(t *testing.T) {
+	for hops, want := range map[uint8]int{1: 0, 2: 1, 255: 1} {
+		b := newBench(t)
+		b.lan(1)
+		b.lan(2)
+		next, a := b.neighbor(1, 1), b.neighbor(2, 2)
+		b.say(next, update(5, 100))
+		b.pass(time.Second)
+		b.take()
+		b.say(a, request(6, hops))
+		if _, qs := seqnoRequests(b.take()); len(qs) != want || want == 1 && qs[0].HopCount != hops-1 {
+			t.Errorf("with %d hops to go: sent on %+v", hops, qs)
+		}
+	}
+}
+
 func Test3_8_1_2_AnswerByAnotherRouteIsPassedOn(t *testing.T) {
 	b := newBench(t)
 	for id := range babel.InterfaceID(3) {
@@ -798,5 +1040,50 @@ func Test4_5_UpdatesFromElsewhereAreRefused(t *testing.T) {
 	u.Prefix = netip.MustParsePrefix("::/0")
 	if b.say(n, u); len(b.routes) != 1 {
 		t.Errorf("a default route was refused: %v", b.refused)
+	}
+}
+
+func Test4_6_8_NextHopIsOfItsPacketOnly(t *testing.T) {
+	b := newBench(t)
+	b.lan(1)
+	n := b.neighbor(1, 1)
+	other := netip.MustParseAddr("fe80::77")
+	u := update(1, 100)
+	u.NextHop = other
+	b.say(n, u)
+	if r := b.routes[far]; r.NextHop.Gateway != other {
+		t.Errorf("by a Next Hop TLV: %+v", r)
+	}
+	b.say(n, update(1, 100)) // a packet without
+	b.want(n, 196)
+}
+
+func Test4_4_UnknownSubTLVs(t *testing.T) {
+	for name, tlv := range map[string]string{
+		"acknowledgment request": "0206 0000 1234 0064",
+		"acknowledgment":         "0302 1234",
+		"hello":                  "0406 0000 0007 0190",
+		"IHU":                    "0506 0000 0060 0064",
+		"router-id":              "060a 0000 0102030405060708",
+		"next hop":               "0706 0100 c0000201",
+		"update":                 "080c 02 00 10 00 0640 0005 ffff 2001",
+		"wildcard update":        "080a 00 00 00 00 0640 0000 ffff",
+		"route request":          "0904 02 10 2001",
+		"wildcard request":       "0902 0000",
+		"seqno request":          "0a10 02 10 0009 40 00 0102030405060708 2001",
+	} {
+		bare := unhex(t, tlv)
+		taken, _, err := babel.Decode(packet(t, tlv), peerLL, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for sub, ignored := range map[string]int{"7f 02 beef": 0, "01 03 000000": 0, "00": 0, "00 7f 00 00": 0, "ff 02 beef": 1, "e0 00": 1, "7f 00 e0 00": 1} {
+			b := unhex(t, sub)
+			long := append(append([]byte{42, 2, 0, byte(len(bare) + len(b)), bare[0], bare[1] + byte(len(b))}, bare[2:]...), b...)
+			got, n, err := babel.Decode(long, peerLL, false)
+			if err != nil || n != ignored || len(got) != len(taken)*(1-ignored) {
+				t.Errorf("%s with sub-TLVs %s: %+v, %d ignored, %v", name, sub, got, n, err)
+			}
+		}
 	}
 }
