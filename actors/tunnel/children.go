@@ -66,7 +66,7 @@ func (m *manager) spawn(snap LinkSnapshot, l *lease) *tunnelState {
 		New: func() system.Handler[tunnelMessage] {
 			return &tunnel{cfg: cfg, lease: l, manager: manager}
 		},
-		OnBudget: system.GiveUp, // the planner dials again, with a backoff of its own
+		OnBudget: system.GiveUp, // shun is its quarantine
 	})
 	if err != nil {
 		m.ctx.Event("tunnel", err.Error())
@@ -173,10 +173,18 @@ func (m *manager) childChanged(now time.Time, e system.Event) {
 		case system.EventFaulted:
 			m.unexpect(t)
 		case system.EventStopped:
+			m.shun(now, t, e.Text)
 			m.forget(now, id, fabric.Down{Reason: fabric.CloseSilence})
 		default: // it lives
 		}
 		return
+	}
+}
+
+// shun leaves a peer alone whose tunnel has spent its budget: the next might fare no better.
+func (m *manager) shun(now time.Time, t *tunnelState, why string) {
+	if d := m.planner.HandleFaulty(now, t.snap.Peer); d > 0 {
+		m.ctx.Event(system.EventQuarantined, fmt.Sprintf("links with %s for %v: the last one stopped %s", t.snap.Prefix.CN(), d, why))
 	}
 }
 

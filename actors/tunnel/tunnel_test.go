@@ -92,6 +92,38 @@ func TestATunnelThatRestartsKeepsItsLinkAndItsPackets(t *testing.T) {
 	})
 }
 
+// The peer that its frames may come from dials too, and is refused.
+func TestATunnelThatKeepsFaultingIsClosedAndTriedAgainLater(t *testing.T) {
+	pair(t, func(w *world, a, b *testNode) {
+		a.take()
+		link := a.link()
+		for range system.DefaultRestart.Budget + 1 {
+			w.check(a.sys.Inject(tunnelPath(link), system.InjectPanic))
+			time.Sleep(2 * time.Second)
+		}
+		if downs := took[LinkDown](a.take()); len(downs) != 1 || downs[0].ID != link.ID {
+			t.Errorf("links that went down: %+v, want %d", downs, link.ID)
+		}
+		quarantined := 0
+		for _, e := range a.sys.Events() {
+			if e.Kind == system.EventQuarantined && e.Actor == "tunnel" {
+				quarantined++
+			}
+		}
+		if quarantined != 1 {
+			t.Errorf("%d events of a quarantine", quarantined)
+		}
+		time.Sleep(tunnelplan.ShunMin - 5*time.Second)
+		if n, m := a.plane.installed(), b.plane.installed(); n != 0 || m != 0 || len(a.links()) != 0 {
+			t.Errorf("in its quarantine %d and %d keys are installed, and links %+v", n, m, a.links())
+		}
+		time.Sleep(10 * time.Second)
+		if now := a.link(); now.ID == link.ID || !now.Up {
+			t.Errorf("after it the link is %+v", now)
+		}
+	})
+}
+
 func TestATunnelThatRestartsStillKnowsThatItIsInUse(t *testing.T) {
 	pair(t, func(w *world, a, b *testNode) {
 		link := a.link()

@@ -172,7 +172,7 @@ func (c *chaos) exhaust(ctx context.Context, s strike) (string, error) {
 			break
 		}
 	}
-	if state, err := c.awaitState(ctx, name, a.Path, func(state string) bool { return state != "restarting" }); err == nil && state == "quarantined" {
+	if state, err := c.awaitState(ctx, name, a.Path, func(state string) bool { return state != "restarting" }); err == nil && (state == "quarantined" || a.Kind == "tunnel" && state == "stopped") {
 		c.mu.Lock()
 		c.report.Quarantines++
 		c.mu.Unlock()
@@ -204,8 +204,8 @@ func (c *chaos) awaitState(ctx context.Context, name, path string, will func(str
 	}
 }
 
-// sitOut waits for the end of a quarantine. No route goes by a neighbor meanwhile, so
-// its edge is no path.
+// sitOut waits for the end of a quarantine. No route goes by a neighbor meanwhile, and
+// there is no link in place of a tunnel, so its edge is no path.
 func (c *chaos) sitOut(ctx context.Context, name string, a monitor.DebugActor) {
 	if peer := c.peerOf(a); peer != "" {
 		e := newEdge(name, peer)
@@ -215,6 +215,12 @@ func (c *chaos) sitOut(ctx context.Context, name string, a monitor.DebugActor) {
 	ctx, cancel := context.WithTimeout(ctx, quarantineWait)
 	defer cancel()
 	for sleep(ctx, 20*askEvery) == nil {
+		if a.Kind == "tunnel" {
+			if c.linked(ctx, name, peerID(a)) {
+				return
+			}
+			continue
+		}
 		state, err := c.awaitState(ctx, name, a.Path, func(string) bool { return true })
 		if err == nil && state != "quarantined" {
 			return
@@ -222,14 +228,27 @@ func (c *chaos) sitOut(ctx context.Context, name string, a monitor.DebugActor) {
 	}
 }
 
-// peerOf is the node at the other end of a neighbor, whose name is ID.LINK.
-func (c *chaos) peerOf(a monitor.DebugActor) string {
-	if a.Kind != "neighbor" {
+// linked tells whether a node has a link with another one.
+func (c *chaos) linked(ctx context.Context, name, id string) bool {
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	tunnels, err := c.lab.program.tunnels(ctx, c.lab.members[name].dir)
+	return err == nil && slices.ContainsFunc(tunnels, func(t monitor.Tunnel) bool { return t.Node.String() == id && t.State == "up" })
+}
+
+// peerID is the node at the other end of a neighbor or a tunnel, whose name is ID.LINK.
+func peerID(a monitor.DebugActor) string {
+	if a.Kind != "neighbor" && a.Kind != "tunnel" {
 		return ""
 	}
 	id, _, _ := strings.Cut(a.Path[strings.LastIndex(a.Path, "/")+1:], ".")
+	return id
+}
+
+// peerOf is its name.
+func (c *chaos) peerOf(a monitor.DebugActor) string {
 	for _, s := range c.lab.snapshot() {
-		if s.who.id.String() == id {
+		if s.who.id.String() == peerID(a) {
 			return s.name
 		}
 	}

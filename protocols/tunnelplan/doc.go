@@ -11,7 +11,9 @@
 //     peers that it remembers;
 //   - nothing is polled: the next dial starts when the last one ends, and each
 //     peer has its own backoff;
-//   - a peer that refuses because it is full is left alone, not blacklisted.
+//   - a peer that refuses because it is full is left alone, not blacklisted;
+//   - one whose links have their driver fail again and again is left alone for a
+//     minute, doubling to an hour, whoever dials.
 //
 // What becomes of one peer:
 //

@@ -126,7 +126,7 @@ func (p *Planner) HandleRegistryFailed(now time.Time) {
 }
 
 // Admit tells whether a handshake from id may become a link: nil, or ErrFull,
-// ErrRevoked or ErrSelf. It changes nothing; the link counts from HandleUp on.
+// ErrRevoked, ErrShunned or ErrSelf. It changes nothing; the link counts from HandleUp on.
 func (p *Planner) Admit(now time.Time, id addr.NodeID) error {
 	switch {
 	case id == p.self:
@@ -137,6 +137,9 @@ func (p *Planner) Admit(now time.Time, id addr.NodeID) error {
 		return ErrFull
 	}
 	c, q := p.census(now), p.peers.get(id)
+	if q != nil && now.Before(q.shunned) {
+		return ErrShunned
+	}
 	lan := q != nil && now.Before(q.lanUntil)
 	switch {
 	case q != nil && q.state != idle && !q.invited:
@@ -157,7 +160,7 @@ func (p *Planner) Admit(now time.Time, id addr.NodeID) error {
 func (p *Planner) HandleUp(now time.Time, id addr.NodeID, role Role, remote netip.AddrPort) Role {
 	refused := p.Admit(now, id)
 	q := p.add(id, Direct, now)
-	if q == nil || errors.Is(refused, ErrSelf) || errors.Is(refused, ErrRevoked) {
+	if q == nil || errors.Is(refused, ErrSelf) || errors.Is(refused, ErrRevoked) || errors.Is(refused, ErrShunned) {
 		p.emit(Close{ID: id, Reason: NotAdmitted})
 		return role
 	}
@@ -228,6 +231,27 @@ func (p *Planner) HandleDown(now time.Time, id addr.NodeID, reason DownReason) {
 	}
 	p.rememberSoon(now)
 	p.plan(now)
+}
+
+// HandleFaulty notes that what drove the link to id failed again and again; HandleDown or
+// HandleFailed follows. The peer is left alone, dialled or dialling, for the time that
+// comes back.
+func (p *Planner) HandleFaulty(now time.Time, id addr.NodeID) time.Duration {
+	q := p.peers.get(id)
+	if q == nil {
+		return 0
+	}
+	if now.Sub(q.shunned) >= ShunMin {
+		q.shuns = 0 // it has gone well since
+	}
+	d := ShunMin
+	for range q.shuns {
+		d = min(2*d, ShunMax)
+	}
+	q.shuns++
+	q.shunned = now.Add(d)
+	p.plan(now)
+	return d
 }
 
 // HandleFailed notes that the dial to id ended without a link.

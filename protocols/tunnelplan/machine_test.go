@@ -52,6 +52,41 @@ func (b *bench) pass(d time.Duration) (out []tunnelplan.Event) {
 	return nil
 }
 
+func TestAPeerWhoseLinksFailAgainAndAgainIsLeftAlone(t *testing.T) {
+	b := newBench(t, limits(4, 4))
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(1))
+	b.events()
+	fails := func() time.Duration {
+		b.plan.HandleUp(b.now, id(0), tunnelplan.Opened, known(0).Endpoints[0])
+		d := b.plan.HandleFaulty(b.now, id(0))
+		b.plan.HandleDown(b.now, id(0), tunnelplan.Lost)
+		b.events()
+		return d
+	}
+	for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+		want *= time.Minute
+		if got := fails(); got != want {
+			t.Fatalf("left alone for %v, want %v", got, want)
+		}
+		b.reach(nil) // what is cut off is dialled soon, but for this one
+		b.plan.HandleNetworkChange(b.now)
+		if opened := of[tunnelplan.Open](b.pass(want - time.Millisecond)); len(opened) > 0 {
+			t.Errorf("dialled within %v", want)
+		}
+		if err := b.plan.Admit(b.now, id(0)); !errors.Is(err, tunnelplan.ErrShunned) {
+			t.Errorf("admitted within %v: %v", want, err)
+		}
+		if opened := of[tunnelplan.Open](b.pass(time.Millisecond)); len(opened) != 1 || b.plan.Admit(b.now, id(0)) != nil {
+			t.Errorf("not tried again after %v", want)
+		}
+	}
+	b.plan.HandleUp(b.now, id(0), tunnelplan.Opened, known(0).Endpoints[0])
+	b.pass(tunnelplan.ShunMin) // it goes well
+	if got := fails(); got != tunnelplan.ShunMin {
+		t.Errorf("after it went well, left alone for %v", got)
+	}
+}
+
 func of[E tunnelplan.Event](events []tunnelplan.Event) (out []E) {
 	for _, e := range events {
 		if e, ok := e.(E); ok {

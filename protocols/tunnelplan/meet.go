@@ -30,7 +30,7 @@ func (p *Planner) Outlook(id addr.NodeID) Outlook {
 	if q == nil {
 		return Outlook{}
 	}
-	return Outlook{q.failures, q.notBefore, q.obstacle}
+	return Outlook{q.failures, later(q.notBefore, q.shunned), q.obstacle}
 }
 
 // HandleNAT notes behind what this node is: nat.None also where its port is mapped.

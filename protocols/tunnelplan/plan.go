@@ -96,8 +96,8 @@ func (p *Planner) candidates(now time.Time, want func(*peer) bool) []*peer {
 		if q.state != idle || q.adjacent || len(q.Endpoints) == 0 || !want(q) {
 			continue
 		}
-		if now.Before(q.notBefore) {
-			p.wakeAt(now, q.notBefore)
+		if due := later(q.notBefore, q.shunned); now.Before(due) {
+			p.wakeAt(now, due)
 			continue
 		}
 		out = append(out, q)

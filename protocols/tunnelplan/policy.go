@@ -34,6 +34,9 @@ const (
 	RegistryMax  = time.Minute
 	RegistryIdle = time.Hour // while there are links, but fewer than wanted and nobody to dial
 
+	ShunMin = time.Minute // after what drove a link failed again and again, doubling
+	ShunMax = time.Hour
+
 	RepairDelay = time.Second            // for routes to settle, before a repair
 	RepairMin   = 500 * time.Millisecond // between repair dials that fail
 	RepairMax   = 30 * time.Second

@@ -77,6 +77,8 @@ type peer struct {
 	failures  int       // dials failed since the last success
 	notBefore time.Time // next dial
 	lost      time.Time // when a link to it was last lost
+	shunned   time.Time // until then, as what drove the links to it failed
+	shuns     int       // in a row
 
 	state  linkState
 	since  time.Time // of state
