@@ -1,23 +1,48 @@
 package neighbor
 
 import (
+	"net/netip"
 	"time"
 
+	"re6st/protocols/addr"
 	"re6st/protocols/babel"
 )
 
 // OriginsChanged says that routes are to be judged anew: Config.Judge has news.
 type OriginsChanged struct{}
 
-func (OriginsChanged) routerMessage() {}
+// judgeAgain says that it is time to.
+type judgeAgain struct{}
 
-// What is said of origins that may not announce what they do.
+func (OriginsChanged) routerMessage() {}
+func (judgeAgain) routerMessage()     {}
+
 const (
-	// nameAgain is how long after it was named one is named again.
+	// nameAgain is how long after an origin was named it is named again.
 	nameAgain = 10 * time.Minute
-	// maxNamed is of how many it is kept in mind.
+	// maxNamed is how many are named in that time: one that announces thousands of
+	// prefixes needs not have them all told.
 	maxNamed = 256
+	// judgeShare is how many times as long as it took to judge all routes the router
+	// has for the rest: claims may come in floods.
+	judgeShare = 4
+	// judgeLate is the longest rest: a longer one comes of a clock that was set.
+	judgeLate = 10 * time.Second
 )
+
+// forbidden is what an origin announces and may not.
+type forbidden struct {
+	prefix netip.Prefix
+	egress addr.NodeID
+}
+
+// judging is what the router keeps about origins.
+type judging struct {
+	barred uint64 // announcements
+	named  map[forbidden]bool
+	since  time.Time // when the first of named was
+	rests  time.Time // not to judge all routes again before
+}
 
 // judge gives a route its standing, and names whom it bars.
 func (r *router) judge(a babel.Announcement) babel.Standing {
@@ -25,17 +50,26 @@ func (r *router) judge(a babel.Announcement) babel.Standing {
 		return babel.Claimed
 	}
 	standing, why := r.cfg.Judge(r.links[a.Neighbor.Interface].Peer, a)
-	if why == "" {
+	if why == nil {
 		return standing
 	}
 	now := r.ctx.Now()
-	if at, named := r.named[why]; named && now.Sub(at) < nameAgain {
-		return standing
+	if now.Sub(r.judging.since).Abs() >= nameAgain {
+		r.judging.since, r.judging.named = now, map[forbidden]bool{}
 	}
-	if len(r.named) >= maxNamed {
-		clear(r.named)
+	if f := (forbidden{a.Prefix, a.Egress}); !r.judging.named[f] && len(r.judging.named) < maxNamed {
+		r.judging.named[f] = true
+		r.ctx.Event("origin", why())
 	}
-	r.named[why] = now
-	r.ctx.Event("origin", why)
 	return standing
+}
+
+// rejudge judges all routes anew, now or a little later.
+func (r *router) rejudge(now time.Time) {
+	if rest := r.judging.rests.Sub(now); rest > 0 && rest < judgeLate {
+		r.again.Rearm(r.judging.rests, true)
+		return
+	}
+	r.babel.Rejudge(now)
+	r.judging.rests = r.ctx.Now().Add(judgeShare * r.ctx.Now().Sub(now))
 }

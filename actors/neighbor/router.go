@@ -30,8 +30,8 @@ type router struct {
 	links     map[babel.InterfaceID]Link
 	kernel    map[babel.InterfaceID]*trusted
 	children  map[babel.NeighborKey]*child
-	named     map[string]time.Time          // what was said of origins
-	barred    uint64                        // announcements
+	judging   judging
+	again     *system.Timer                 // when all routes are judged anew
 	view      *rib.View                     // as the packet path has it
 	gateways  []addr.NodeID                 // as they were told of
 	held      bool                          // a restarted router does not publish yet
@@ -57,9 +57,9 @@ func (r *router) Start(ctx *system.Context[Message]) error {
 	r.links = map[babel.InterfaceID]Link{}
 	r.kernel = map[babel.InterfaceID]*trusted{}
 	r.children = map[babel.NeighborKey]*child{}
-	r.named = map[string]time.Time{}
 	r.table = rib.NewTable(r.cfg.Locators)
 	r.timer, r.show = ctx.NewTimer(routerTick{}), ctx.NewTimer(showAgain{})
+	r.again = ctx.NewTimer(judgeAgain{})
 	var err error
 	r.babel, err = babel.NewRouter(babel.Config{
 		Self: r.cfg.Self, RouterID: r.cfg.RouterID, Seqno: r.cfg.Seqno(), Locators: r.cfg.Locators,
@@ -148,8 +148,8 @@ func (r *router) Handle(ctx *system.Context[Message], m Message) error {
 	case Revoked:
 		r.kept.revoked = m.Nodes
 		r.babel.Revoke(now, m.Nodes)
-	case OriginsChanged:
-		r.babel.Rejudge(now)
+	case OriginsChanged, judgeAgain:
+		r.rejudge(now)
 	case HelloChanged:
 		r.kept.hello = m.Interval
 		r.babel.SetHelloInterval(now, m.Interval)
@@ -229,7 +229,7 @@ func (r *router) settle() {
 			system.Replace(r.seqnos, e.Upto)
 		case babel.Refused:
 			if e.Reason == babel.RefusedOrigin {
-				r.barred += uint64(e.Count)
+				r.judging.barred += uint64(e.Count)
 				return // judge has said whose it is
 			}
 			r.ctx.Event("refused", fmt.Sprintf("from %s: %s, %d times", e.Neighbor.Addr, e.Reason, e.Count))
@@ -321,7 +321,7 @@ func (r *router) choices() map[rib.Key]int {
 }
 
 func (r *router) snapshot() Snapshot {
-	s := Snapshot{View: r.view, Dropped: r.cfg.Links.Dropped(), Barred: r.barred}
+	s := Snapshot{View: r.view, Dropped: r.cfg.Links.Dropped(), Barred: r.judging.barred}
 	for _, key := range slices.SortedFunc(maps.Keys(r.children), babel.NeighborKey.Compare) {
 		n := Adjacency{Interface: key.Interface, Addr: key.Addr, Status: r.children[key].status}
 		if t := r.kernel[key.Interface]; t != nil {

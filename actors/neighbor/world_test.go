@@ -55,6 +55,7 @@ type testRouter struct {
 	ref    system.Ref[Message]
 	links  *Links
 	routes *hwtest.Routes
+	judge  atomic.Pointer[func(babel.Announcement) (babel.Standing, func() string)] // nil: all may
 
 	mu     sync.Mutex
 	views  []*rib.View
@@ -99,6 +100,12 @@ func (w *world) spawn(i int, trustedNames []string) *testRouter {
 		Seqno: func() uint16 { return 1 }, Send: r.send, SetView: r.setView, Persist: r.persist,
 		Emit:   func(e Event) { r.mu.Lock(); defer r.mu.Unlock(); r.reach = e.(Reachable) },
 		Kernel: &Kernel{Routes: r.routes, TUN: 7, Trusted: trustedNames},
+		Judge: func(_ addr.NodeID, a babel.Announcement) (babel.Standing, func() string) {
+			if judge := r.judge.Load(); judge != nil {
+				return (*judge)(a)
+			}
+			return babel.Claimed, nil
+		},
 	})
 	if err != nil {
 		w.t.Fatal(err)

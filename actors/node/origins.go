@@ -103,7 +103,7 @@ func (o *origins) Version(id addr.NodeID) (claim.Version, bool) {
 }
 
 // Signed is as in claim.Ledger.
-func (o *origins) Signed(id addr.NodeID) []byte {
+func (o *origins) Signed(id addr.NodeID) (claim.Version, []byte) {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	return o.store.Signed(id)
@@ -144,50 +144,51 @@ func (o *origins) maySend(id addr.NodeID, src netip.Addr) bool {
 }
 
 // judge is as in neighbor.Config.
-func (o *origins) judge(peer addr.NodeID, a babel.Announcement) (babel.Standing, string) {
+func (o *origins) judge(peer addr.NodeID, a babel.Announcement) (babel.Standing, func() string) {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	if o.policy == wire.OriginsOff {
-		return babel.Claimed, ""
+		return babel.Claimed, nil
 	}
 	// Costs are positive: only who originates a route says 0.
 	if a.Refmetric == 0 && !peer.IsZero() && !o.store.IsRouter(peer, a.RouterID) {
-		return babel.Barred, fmt.Sprintf("node %s says that %s is its own, under the router-id %s, which another node has claimed", peer, a.Prefix, a.RouterID)
+		return babel.Barred, func() string {
+			return fmt.Sprintf("node %s says that %s is its own, under the router-id %s, which another node has claimed", peer, a.Prefix, a.RouterID)
+		}
 	}
 	verdict, owner := o.store.Judge(a.Prefix, a.RouterID, a.Egress)
 	switch {
 	case verdict == claim.Proven:
-		return babel.Claimed, ""
+		return babel.Claimed, nil
 	case verdict == claim.Contradicted:
-		return babel.Barred, fmt.Sprintf("%s is announced for node %s%s, and is node %s's; %s", a.Prefix, a.Egress, by(peer), owner, o.given(a.Egress))
+		return babel.Barred, func() string { return o.blame(peer, a, fmt.Sprintf("is node %s's", owner)) }
 	case o.policy == wire.OriginsPrefer:
-		return babel.Unclaimed, ""
+		return babel.Unclaimed, nil
 	}
-	if _, known := o.store.Get(a.Egress); !known {
-		return babel.Barred, "" // its claim may be on its way
+	if _, known := o.store.Version(a.Egress); !known {
+		return babel.Barred, nil // its claim may be on its way
 	}
-	return babel.Barred, fmt.Sprintf("%s is announced for node %s%s, which has no right to it; %s", a.Prefix, a.Egress, by(peer), o.given(a.Egress))
+	return babel.Barred, func() string { return o.blame(peer, a, "it has no right to that") }
 }
 
-// by tells who says it.
-func by(peer addr.NodeID) string {
-	if peer.IsZero() {
-		return " by an interface that is trusted"
+// blame tells who announces what, and what it might.
+func (o *origins) blame(peer addr.NodeID, a babel.Announcement, why string) string {
+	by := "by an interface that is trusted"
+	if !peer.IsZero() {
+		by = fmt.Sprintf("by neighbor %s", peer)
 	}
-	return fmt.Sprintf(" by neighbor %s", peer)
-}
-
-// given tells what a node may announce. The caller holds mu.
-func (o *origins) given(id addr.NodeID) string {
-	h, ok := o.store.Get(id)
-	if !ok {
-		return "that node has claimed nothing"
+	o.mu.RLock()
+	h, ok := o.store.Get(a.Egress)
+	o.mu.RUnlock()
+	given := "that node has claimed nothing"
+	if ok {
+		words := make([]string, len(h.Own))
+		for i, p := range h.Own {
+			words[i] = p.String()
+		}
+		given = fmt.Sprintf("its certificate gives it %s", strings.Join(words, ", "))
 	}
-	words := make([]string, len(h.Own))
-	for i, p := range h.Own {
-		words[i] = p.String()
-	}
-	return fmt.Sprintf("its certificate gives it %s", strings.Join(words, ", "))
+	return fmt.Sprintf("%s is announced for node %s %s, and %s; %s", a.Prefix, a.Egress, by, why, given)
 }
 
 // statement is what this node may announce, and so claims.

@@ -163,7 +163,7 @@ func TestARogueThatAnnouncesAnothersPrefixGetsNothingAndIsNamed(t *testing.T) {
 					t.Errorf("%s: node 1 goes to the victim by %+v", policy, r)
 				}
 			}
-			m.whole(5 * time.Second)
+			m.whole(20 * time.Second) // at the latest with the next full update of the real router
 			for _, i := range []int{1, 3} {
 				if !named(m.nodes[i], m.prefix(victim).String(), m.id(rogue).String(), "its certificate gives it "+m.prefix(rogue).String()) {
 					t.Errorf("%s: node %d does not name the rogue: %v", policy, i, m.nodes[i].sys.Events())
@@ -187,7 +187,7 @@ func TestARogueUnderAnothersRouterIDIsRefusedAndNamed(t *testing.T) {
 		if !named(m.nodes[3], m.id(rogue).String(), copied.String(), "another node has claimed") {
 			t.Errorf("node 3 does not name the rogue: %v", m.nodes[3].sys.Events())
 		}
-		m.whole(5 * time.Second)
+		m.whole(20 * time.Second)
 	})
 }
 

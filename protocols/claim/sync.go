@@ -16,8 +16,8 @@ type Ledger interface {
 	Bucket(b int) []Version
 	// Version tells which claim of a node is held.
 	Version(addr.NodeID) (Version, bool)
-	// Signed are the bytes of a node's claim, which are not changed; nil: none is held.
-	Signed(addr.NodeID) []byte
+	// Signed is a node's claim, whose bytes are not changed; nil: none is held.
+	Signed(addr.NodeID) (Version, []byte)
 }
 
 // Digest is that of all claims.
@@ -40,12 +40,12 @@ func (s *Store) Version(id addr.NodeID) (Version, bool) {
 	return Version{}, false
 }
 
-// Signed are the bytes of a node's claim; nil: none is held. The owner is the Store.
-func (s *Store) Signed(id addr.NodeID) []byte {
+// Signed is a node's claim; nil: none is held. The owner of the bytes is the Store.
+func (s *Store) Signed(id addr.NodeID) (Version, []byte) {
 	if e := s.held[id]; e != nil {
-		return e.Signed
+		return e.version(), e.Signed
 	}
-	return nil
+	return Version{}, nil
 }
 
 // Received is a claim that is news, and not verified yet.
@@ -270,8 +270,7 @@ func (s *Sync) nextPart() []byte {
 		id := s.sends[0]
 		s.sends = s.sends[1:]
 		delete(s.due, id)
-		if v, ok := s.ledger.Version(id); ok {
-			signed := s.ledger.Signed(id)
+		if v, signed := s.ledger.Signed(id); signed != nil {
 			s.note(v)
 			s.out = part{v, len(signed), 0, signed}
 		}

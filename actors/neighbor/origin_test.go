@@ -1,0 +1,88 @@
+package neighbor
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"re6st/protocols/babel"
+	"re6st/protocols/rib"
+)
+
+// judgeBy has a router judge by f from now on.
+func (r *testRouter) judgeBy(f func(babel.Announcement) (babel.Standing, func() string)) {
+	r.judge.Store(&f)
+	r.ref.Tell(OriginsChanged{})
+}
+
+func TestRoutesFallAndReturnWithTheirClaims(t *testing.T) {
+	star(t, func(w *world, hub, a, b *testRouter) {
+		hub.judgeBy(func(n babel.Announcement) (babel.Standing, func() string) {
+			if n.Egress == a.id {
+				return babel.Barred, nil
+			}
+			return babel.Claimed, nil
+		})
+		time.Sleep(time.Second)
+		for _, r := range []*testRouter{hub, b} {
+			if route, ok := r.route(a); ok {
+				t.Errorf("router %d has %+v", r.index, route)
+			}
+		}
+		hub.judgeBy(func(babel.Announcement) (babel.Standing, func() string) { return babel.Claimed, nil })
+		time.Sleep(100 * time.Millisecond) // round trips
+		hub.mustReach(a)
+		b.mustReach(a)
+	})
+}
+
+func TestAFloodOfClaimsLeavesTheRouterTime(t *testing.T) {
+	star(t, func(w *world, hub, a, b *testRouter) {
+		var judged atomic.Int64
+		slow := func(babel.Announcement) (babel.Standing, func() string) {
+			judged.Add(1)
+			time.Sleep(time.Millisecond)
+			return babel.Claimed, nil
+		}
+		hub.judge.Store(&slow)
+		const changes = 1000
+		for range changes {
+			hub.ref.Tell(OriginsChanged{})
+			time.Sleep(time.Millisecond)
+		}
+		if n := judged.Load(); n < 100 || n > changes/4 {
+			t.Errorf("routes were judged for %d ms in a second", n)
+		}
+		hub.judgeBy(func(n babel.Announcement) (babel.Standing, func() string) { return babel.Barred, nil })
+		time.Sleep(time.Second)
+		if route, ok := hub.route(a); ok {
+			t.Errorf("the last change has no effect: %+v", route)
+		}
+	})
+}
+
+func TestOfAFloodOfForbiddenPrefixesAFewAreNamed(t *testing.T) {
+	star(t, func(w *world, hub, a, b *testRouter) {
+		var named atomic.Int64
+		hub.judgeBy(func(n babel.Announcement) (babel.Standing, func() string) {
+			if n.Prefix.Bits() != 96 {
+				return babel.Claimed, nil
+			}
+			return babel.Barred, func() string { named.Add(1); return "forbidden" }
+		})
+		for i := range 2 * maxNamed {
+			p := netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb9, byte(i >> 8), byte(i)}), 96)
+			a.ref.Tell(Offer{rib.OriginStatic, rib.Route{Prefix: p, Egress: a.id}})
+		}
+		time.Sleep(30 * time.Second)
+		if n := named.Load(); n != maxNamed {
+			t.Errorf("%d were named, want %d", n, maxNamed)
+		}
+		time.Sleep(nameAgain)
+		if n := named.Load(); n != 2*maxNamed {
+			t.Errorf("%d were named when that is due again, want %d", n, 2*maxNamed)
+		}
+		hub.mustReach(a)
+	})
+}
