@@ -55,6 +55,7 @@ type lan struct {
 	t             *testing.T
 	group         *netns.Group
 	issuer        *cert.Issuer
+	params        func(*wire.Params) // nil: they are as they are by default
 	n1, n2, other *netns.NS
 }
 
@@ -145,7 +146,13 @@ func (l *lan) startKillable(ns *netns.NS, env string, args ...string) (stop func
 // node makes the folder of node i and runs it.
 func (l *lan) node(ns *netns.NS, i int, config string, peers ...tunnelplan.Peer) (stop func() error) {
 	l.t.Helper()
-	return l.start(ns, nodeEnv+"="+l.folder(i, config, peers...), os.Args[0])
+	return l.runs(ns, l.folder(i, config, peers...))
+}
+
+// runs runs the node of a folder.
+func (l *lan) runs(ns *netns.NS, dir string) (stop func() error) {
+	l.t.Helper()
+	return l.start(ns, nodeEnv+"="+dir, os.Args[0])
 }
 
 // folder makes that of node i.
@@ -167,7 +174,11 @@ func (l *lan) folder(i int, config string, peers ...tunnelplan.Peer) string {
 	l.check(err)
 	keyText, err := cert.EncodeKey(key)
 	l.check(err)
-	params, err := wire.SignParams(rand.Reader, l.issuer, wire.DefaultParams(l.issuer.Authority))
+	p := wire.DefaultParams(l.issuer.Authority)
+	if l.params != nil {
+		l.params(&p)
+	}
+	params, err := wire.SignParams(rand.Reader, l.issuer, p)
 	l.check(err)
 	staticText := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
 		pem.EncodeToMemory(&pem.Block{Type: "RE6ST KEY BINDING", Bytes: binding})...)

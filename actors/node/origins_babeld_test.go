@@ -1,0 +1,87 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"re6st/actors/monitor"
+	"re6st/hw/netns"
+	"re6st/protocols/addr"
+	wire "re6st/protocols/registry"
+	"re6st/protocols/tunnelplan"
+)
+
+// A network that requires claims, and babeld in between, which knows nothing of them and
+// announces what it likes. Node 3 has no link with the others: it is an island.
+//
+//	n2 under0 ---- under0 n1 veth0 ---- veth0 babeld veth1 ---- veth1 n3
+//	                                      lan0 fd99:1::1/64 and, a lie, half of n2's prefix
+func TestBabeldInBetweenTakesNoPrefixAndHonestNodesBehindItAreReached(t *testing.T) {
+	const theirs, honest, lie, island = "fd99:1::/64", "2001:db8:42:2::/64", "2001:db8:42:2:8000::/65", "2001:db8:42:3::/64"
+	l := newLAN(t)
+	n3, err := l.group.Create("n3")
+	l.check(err)
+	l.check(netns.Veth(l.other, "veth1", n3, "veth1"))
+	l.ip(l.other, "addr add 2001:db8:42:2:8000::66/65 dev lan0")
+	imports := func(node uint64, prefixes ...string) wire.Right {
+		r := wire.Right{Node: addr.NodeIDFromUint64(node)}
+		for _, p := range prefixes {
+			r.Import = append(r.Import, netip.MustParsePrefix(p))
+		}
+		return r
+	}
+	l.params = func(p *wire.Params) {
+		p.Origins = wire.OriginsRequire
+		p.Rights = []wire.Right{imports(1, theirs, island), imports(3, theirs, "2001:db8:42:1::/64", honest)}
+	}
+	pid, state := filepath.Join(t.TempDir(), "pid"), filepath.Join(t.TempDir(), "state")
+	l.start(l.other, "", "babeld", "-I", pid, "-S", state, "-c", "/dev/null",
+		"-C", "interface veth0 type wired hello-interval 1 update-interval 4", "-C", "interface veth1 type wired hello-interval 1 update-interval 4",
+		"-C", "redistribute proto 2 ip "+theirs+" allow", "-C", "redistribute proto 2 ip "+lie+" allow", "veth0", "veth1")
+	border := l.folder(1, "trusted = [\"veth0\"]\n")
+	l.runs(l.n1, border)
+	l.node(l.n2, 2, "", tunnelplan.Peer{
+		ID: addr.NodeIDFromUint64(1), Endpoints: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:7326")},
+	})
+	l.node(n3, 3, "trusted = [\"veth1\"]\nlan = false\n")
+
+	l.until(l.n1, theirs, "via", "dev veth0")
+	l.until(l.n2, theirs, "dev re6st0")
+	l.until(l.n1, island, "via", "dev veth0")
+	l.until(n3, honest, "via", "dev veth1")
+	if got := l.routes(l.n1, lie); strings.Contains(got, "via") {
+		t.Errorf("the border sends node 2's packets to babeld: %s", got)
+	}
+	l.ping(l.n2, "-c", "5", "-i", "0.2", "-w", "10", "2001:db8:42:1::1")
+	l.ping(l.n2, "-c", "5", "-i", "0.2", "-w", "10", "fd99:1::1")
+	l.ping(l.n2, "-c", "5", "-i", "0.2", "-w", "10", "2001:db8:42:3::1")
+	l.saysWhy(border, lie+" is announced for node 0000000000000001 by an interface that is trusted, and is node 0000000000000002's")
+	if got := l.routes(l.n1, lie); strings.Contains(got, "via") {
+		t.Errorf("later the border sends node 2's packets to babeld: %s", got)
+	}
+}
+
+var errSaid = errors.New("it is said")
+
+// saysWhy waits for an event with that text.
+func (l *lan) saysWhy(dir, text string) {
+	l.t.Helper()
+	ctx, cancel := context.WithTimeout(l.t.Context(), 20*time.Second)
+	defer cancel()
+	client := monitor.NewClient(monitor.SocketIn(dir))
+	err := monitor.Lines(ctx, client, http.MethodGet, "events?follow=1", nil, func(e monitor.Event) error {
+		if strings.Contains(e.Text, text) {
+			return errSaid
+		}
+		return nil
+	})
+	if !errors.Is(err, errSaid) {
+		l.t.Errorf("no event says %q: %v", text, err)
+	}
+}
