@@ -38,6 +38,20 @@
 //	greater ── the claims that the smaller lacks, a request for those that it lacks itself ──> smaller
 //	greater <── these ── smaller
 //
+// # Islands
+//
+// Claims go by links of the fabric only. Nodes that babeld alone joins are of three sorts:
+//
+//   - where its part of the way carries their underlay too, they have a sealed link across
+//     it, which comes first, and need nothing else;
+//   - where it does not, the nodes at its borders import the other side's prefixes, and
+//     need the right to: else they are not used (require), or used where the claim of the
+//     owner is not known, or where prefix and router-id are the owner's and nothing better
+//     leads there (prefer). Packets leave the fabric at the border, in the clear, and
+//     whoever lies in between may answer for all that the border may import;
+//   - what lies in the prefix of a node whose claim is known, or has another router-id than
+//     that claim, is not taken from a border without the right, by neither.
+//
 // The driver's duties:
 //
 //  1. Hold one Store, and give it what was verified by Verify only. Sync reads it.
