@@ -83,7 +83,9 @@ type Router struct {
 	retracted    bool
 	revoked      map[addr.NodeID]bool
 	changes      changes
-	cause        Cause    // of a selected route's loss, as far as the input at hand tells
+	cause        Cause // of a selected route's loss, as far as the input at hand tells
+	now          time.Time
+	drained      bool     // nothing came in since
 	scratch      []Update // of one flush, until they are sent
 	ids          []uint32 // of one flush
 	packing      packing
@@ -408,7 +410,7 @@ func (r *Router) Retract(now time.Time) {
 		r.dropUpdates(i) // or it would follow the retraction
 		i.queue = append(i.queue, Update{Metric: Infinity, Interval: i.updateInterval()})
 	}
-	r.finish(now)
+	r.sendAll(now)
 	r.retracted = true
 }
 
@@ -441,6 +443,9 @@ func (r *Router) NextTimeout() (time.Time, bool) {
 
 // Drain calls do for each event since the last call.
 func (r *Router) Drain(do func(Event)) {
+	if !r.drained {
+		r.sendAll(r.now)
+	}
 	for _, e := range r.events {
 		do(e)
 	}

@@ -44,9 +44,15 @@ func (n *neighbor) nextHello() uint16 {
 	return n.helloSeqno
 }
 
-// finish ends each input: what came of it, and what was due, goes out together.
+// finish ends each input: what came of it goes out when the driver drains, together with
+// what came of others since it did so last.
 func (r *Router) finish(now time.Time) {
-	r.cause = CauseUnfeasible
+	r.cause, r.now, r.drained = CauseUnfeasible, now, false
+}
+
+// sendAll sends what the inputs led to, and what is due.
+func (r *Router) sendAll(now time.Time) {
+	r.drained = true
 	for _, i := range r.interfaces {
 		r.flush(now, i)
 		shared := i.queue

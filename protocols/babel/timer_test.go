@@ -96,6 +96,7 @@ func TestRoutesThatComeAndGoLeaveNothingBehind(t *testing.T) {
 		r.Handle(now, key, Updates{[]Update{u, gone}})
 		now = now.Add(time.Millisecond)
 		r.HandleTimeout(now)
+		r.Drain(func(Event) {})
 	}
 	if len(r.timers.items) > 3 {
 		t.Errorf("%d alarms for one destination", len(r.timers.items))
@@ -103,6 +104,7 @@ func TestRoutesThatComeAndGoLeaveNothingBehind(t *testing.T) {
 	for end := now.Add(4 * time.Minute); now.Before(end); {
 		now, _ = r.NextTimeout()
 		r.HandleTimeout(now)
+		r.Drain(func(Event) {})
 	}
 	if len(r.timers.items)+len(r.plain)+r.sources+len(r.requests)+r.routes > 0 || len(r.destinations) > 1 {
 		t.Errorf("left: %d alarms, %d destinations of %d, %d sources, %d requests, %d routes",

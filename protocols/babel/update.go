@@ -22,12 +22,14 @@ func (r *Router) announce(now time.Time, d *destination) {
 	case !was.reachable:
 	case is.routerID != was.routerID:
 		sends = 2
-	case is.by != was.by, is.own != was.own, is.egress != was.egress:
-		// The neighbor on the old way could not be told of this route before: it
-		// may be waiting for it.
-		delay = 0
+	case is.own != was.own, is.egress != was.egress:
 	case max(is.metric, was.metric)-min(is.metric, was.metric) >= significant:
 		delay = triggeredDelay
+	case is.by != was.by:
+		is.metric = was.metric // which the others hold for true
+		r.turn(now, d, was.by, is.by)
+		d.told = is
+		return
 	default:
 		return
 	}
@@ -41,11 +43,44 @@ func (r *Router) announce(now time.Time, d *destination) {
 		if behind && !was.reachable || front && (behind || !is.reachable) {
 			continue // split horizon: it was told nothing, and is told nothing
 		}
-		r.trigger(i, d, now.Add(r.within(i, now, delay)), sends)
+		wait := r.within(i, now, delay)
+		if front {
+			wait = r.patience(i, now, d)
+		}
+		r.trigger(i, d, now.Add(wait), sends)
 		// The neighbor behind the interface may still hold what we said before its own
 		// route was selected.
 		i.poison.put(d.id, behind)
 	}
+}
+
+// turn tells those whom it concerns that the route to d leaves by another interface
+// than before: who is there now must not come this way, and who was there may.
+func (r *Router) turn(now time.Time, d *destination, was, is InterfaceID) {
+	for _, id := range [...]InterfaceID{is, was} {
+		pos, known := r.findInterface(id)
+		if !known || !r.interfaces[pos].PointToPoint {
+			continue
+		}
+		i := r.interfaces[pos]
+		i.poison.put(d.id, id == is)
+		if id == is {
+			r.trigger(i, d, now.Add(r.within(i, now, urgentDelay)), 1)
+		} else {
+			r.trigger(i, d, now.Add(r.patience(i, now, d)), 1)
+		}
+	}
+}
+
+// patience is how long the neighbor on the old way to d can wait to hear of the new one,
+// of which it could not be told before: not at all where it has lost its own.
+func (r *Router) patience(i *iface, now time.Time, d *destination) time.Duration {
+	for k := range d.routes {
+		if rt := &d.routes[k]; rt.metric != Infinity && r.slots[rt.neighbor].iface == i {
+			return r.within(i, now, urgentDelay)
+		}
+	}
+	return 0
 }
 
 // within is a random delay of at most d, but none of its own where updates leave before
