@@ -52,14 +52,23 @@ type Kernel struct {
 	// Ranges lead into the fabric as they are, with the node's own address there
 	// as the source.
 	Ranges []Range
-	// Trusted interfaces, by name, speak Babel in the clear.
-	Trusted []string
+	// Speakers are the kernel's interfaces that speak Babel; SpeakersChanged brings others.
+	Speakers []Speaker
 	// DefaultRoute has the kernel send what is for nowhere else into the mesh.
 	DefaultRoute bool
 	// Gateway announces the way out of the mesh while this machine has one, as
 	// Outside reports until its context ends.
 	Gateway bool
 	Outside func(ctx context.Context, report func(reachable bool)) error
+}
+
+// Speaker is an interface of the kernel that speaks Babel by multicast.
+type Speaker struct {
+	Name string
+	// Keys are those of its MACs; none: whoever is there is believed.
+	Keys []babel.MACKey
+	// AcceptBad hears those too who have no key.
+	AcceptBad bool
 }
 
 // Range is the range of a class, and this node's address in it.
@@ -71,6 +80,9 @@ type Range struct {
 // Spawn starts the router. A router that cannot be kept up ends the node.
 func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
 	kept := &memory{hello: cfg.HelloInterval, revoked: cfg.Revoked, offers: map[rib.Key]Offer{}}
+	if cfg.Kernel != nil {
+		kept.speakers = cfg.Kernel.Speakers
+	}
 	return system.Spawn(parent, "router", system.Spec[Message]{
 		Kind:     "router",
 		New:      func() system.Handler[Message] { return &router{cfg: cfg, kept: kept} },
@@ -80,9 +92,10 @@ func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
 
 // memory is what outlives an incarnation of the router. One at a time uses it.
 type memory struct {
-	hello   time.Duration
-	revoked []addr.NodeID
-	offers  map[rib.Key]Offer // of others than this router
-	view    *rib.View         // as the packet path was given it last; nil: never
-	learned *rib.View         // by a router that failed while it held view; nil: none did
+	hello    time.Duration
+	revoked  []addr.NodeID
+	offers   map[rib.Key]Offer // of others than this router
+	speakers []Speaker         // as they are wanted
+	view     *rib.View         // as the packet path was given it last; nil: never
+	learned  *rib.View         // by a router that failed while it held view; nil: none did
 }

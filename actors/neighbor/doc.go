@@ -13,9 +13,10 @@
 // makes it panic restarts that child and nobody else, while the router keeps its
 // routes for one second as stale.
 //
-// Interfaces named in Config.Trusted speak Babel by multicast with whoever is
-// there (babeld, BIRD): what is learned there is routed by the kernel, under our
-// protocol number. One that is missing or fails is tried again; it ends nobody.
+// The interfaces of Kernel.Speakers speak Babel by multicast (babeld, BIRD): with
+// who has a key where they have some (gate.go), else with whoever is there. What is
+// learned there is routed by the kernel, under our protocol number. One that is missing
+// or fails is tried again; it ends nobody.
 //
 // A gateway (gateway.go) announces the default route while the machine has one of its
 // own. It leaves by trusted interfaces only where the kernel here forwards what

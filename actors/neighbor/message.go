@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"re6st/actors/system"
+	"re6st/hw/sock"
 	"re6st/protocols/addr"
 	"re6st/protocols/babel"
 	"re6st/protocols/rib"
@@ -32,6 +33,10 @@ type KernelLost struct{}
 
 // Revoked says which nodes are revoked: routes to them fall, and come no more.
 type Revoked struct{ Nodes []addr.NodeID }
+
+// SpeakersChanged says on which interfaces of the kernel Babel is to be spoken, and by
+// which keys.
+type SpeakersChanged struct{ Speakers []Speaker }
 
 // HelloChanged brings the network's hello interval.
 type HelloChanged struct{ Interval time.Duration }
@@ -86,10 +91,13 @@ type (
 	childEvent    struct{ event system.Event }
 	heardOnKernel struct {
 		iface babel.InterfaceID
+		to    netip.Addr // the group, or our address there
 		packet
 	}
+	refusedThere  struct{ gate *gate }
 	interfaceLost struct {
 		iface babel.InterfaceID
+		conn  *sock.Multicast
 		err   error
 	}
 	openAgain    struct{ name string }
@@ -97,25 +105,27 @@ type (
 	notStored    struct{ err error }
 )
 
-func (Offer) routerMessage()         {}
-func (Withdraw) routerMessage()      {}
-func (Explain) routerMessage()       {}
-func (ExplainRoute) routerMessage()  {}
-func (KernelLost) routerMessage()    {}
-func (Revoked) routerMessage()       {}
-func (HelloChanged) routerMessage()  {}
-func (linksChanged) routerMessage()  {}
-func (routerTick) routerMessage()    {}
-func (publishView) routerMessage()   {}
-func (hasAnswered) routerMessage()   {}
-func (checked) routerMessage()       {}
-func (showAgain) routerMessage()     {}
-func (childEvent) routerMessage()    {}
-func (heardOnKernel) routerMessage() {}
-func (interfaceLost) routerMessage() {}
-func (openAgain) routerMessage()     {}
-func (kernelFailed) routerMessage()  {}
-func (notStored) routerMessage()     {}
+func (Offer) routerMessage()           {}
+func (Withdraw) routerMessage()        {}
+func (Explain) routerMessage()         {}
+func (ExplainRoute) routerMessage()    {}
+func (KernelLost) routerMessage()      {}
+func (Revoked) routerMessage()         {}
+func (HelloChanged) routerMessage()    {}
+func (linksChanged) routerMessage()    {}
+func (routerTick) routerMessage()      {}
+func (publishView) routerMessage()     {}
+func (hasAnswered) routerMessage()     {}
+func (checked) routerMessage()         {}
+func (showAgain) routerMessage()       {}
+func (childEvent) routerMessage()      {}
+func (heardOnKernel) routerMessage()   {}
+func (interfaceLost) routerMessage()   {}
+func (openAgain) routerMessage()       {}
+func (kernelFailed) routerMessage()    {}
+func (notStored) routerMessage()       {}
+func (SpeakersChanged) routerMessage() {}
+func (refusedThere) routerMessage()    {}
 
 // neighborMessage is what a child takes.
 //
@@ -157,8 +167,9 @@ func (Reachable) event() {}
 type Snapshot struct {
 	View      *rib.View
 	Neighbors []Adjacency
-	Dropped   uint64 // packets for which a neighbor's queue had no room
-	Barred    uint64 // announcements by origins that may not make them
+	Speakers  []SpeakerState // in the order of the configuration
+	Dropped   uint64         // packets for which a neighbor's queue had no room
+	Barred    uint64         // announcements by origins that may not make them
 }
 
 // Adjacency is one neighbor as the router knows it.
@@ -169,4 +180,20 @@ type Adjacency struct {
 	Addr      netip.Addr
 	Peer      addr.NodeID
 	Status    babel.NeighborStatus
+	Key       string // that it proved to have, on an interface with keys; "": none
+}
+
+// SpeakerState is an interface of the kernel that is to speak Babel.
+type SpeakerState struct {
+	Name      string
+	Ifindex   int      // 0: it could not be opened yet
+	Keys      []string // without their values
+	AcceptBad bool
+	Refused   []Refusal // packets, by reason; what was accepted all the same is among them
+}
+
+// Refusal counts packets that proved nothing.
+type Refusal struct {
+	Reason babel.MACReason
+	Count  uint64
 }

@@ -153,6 +153,10 @@ func (r *router) Handle(ctx *system.Context[Message], m Message) error {
 	case HelloChanged:
 		r.kept.hello = m.Interval
 		r.babel.SetHelloInterval(now, m.Interval)
+	case SpeakersChanged:
+		if r.cfg.Kernel != nil {
+			r.speak(m.Speakers)
+		}
 	case Explain:
 		m.Into(r.choicesTo(m.Topology, m.Egress))
 		return nil
@@ -161,6 +165,8 @@ func (r *router) Handle(ctx *system.Context[Message], m Message) error {
 		return nil
 	case heardOnKernel:
 		r.heard(m)
+	case refusedThere:
+		r.tellRefused(m.gate)
 	case outside:
 		if err := r.outside(m); err != nil {
 			return err
@@ -326,11 +332,13 @@ func (r *router) snapshot() Snapshot {
 		n := Adjacency{Interface: key.Interface, Addr: key.Addr, Status: r.children[key].status}
 		if t := r.kernel[key.Interface]; t != nil {
 			n.Ifindex = t.ifindex
+			n.Key = t.gate.provenBy(r.ctx.Now(), key.Addr)
 		} else {
 			n.Link, n.Peer = r.links[key.Interface].ID, r.links[key.Interface].Peer
 		}
 		s.Neighbors = append(s.Neighbors, n)
 	}
+	s.Speakers = r.speakers()
 	return s
 }
 

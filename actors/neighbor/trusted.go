@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -20,11 +21,12 @@ import (
 // babelGroup is where Babel is spoken on a LAN (RFC 8966 section 4).
 var babelGroup = netip.MustParseAddrPort("[ff02::1:6]:6696")
 
-// trusted is an interface of the kernel on which Babel is believed.
+// trusted is an interface of the kernel on which Babel is spoken.
 type trusted struct {
 	name    string
 	ifindex int
 	conn    *sock.Multicast
+	gate    gate
 }
 
 // trustedRetry is how long after a trusted interface could not be opened, or was
@@ -35,40 +37,73 @@ const trustedRetry = 5 * time.Second
 // cannot take the places of the links' (babel.MaxNeighbors).
 const maxOnTrusted = 64
 
-// openTrusted begins to speak on the interfaces that the operator trusts.
+// openTrusted begins to speak on the interfaces that the operator names.
 func (r *router) openTrusted() {
-	if r.cfg.Kernel == nil {
-		return
-	}
-	for _, name := range r.cfg.Kernel.Trusted {
-		r.open(name)
+	for _, s := range r.kept.speakers {
+		r.open(s.Name)
 	}
 }
 
-// open begins to speak on one interface, now or later.
+// speak makes the interfaces on which Babel is spoken those of next. Who had a
+// neighbor keeps it, whatever becomes of the keys.
+func (r *router) speak(next []Speaker) {
+	old := r.kept.speakers
+	r.kept.speakers = next
+	for _, id := range slices.Sorted(maps.Keys(r.kernel)) {
+		t := r.kernel[id]
+		i := slices.IndexFunc(next, func(s Speaker) bool { return s.Name == t.name })
+		if i < 0 {
+			_ = t.conn.Interrupt() // its pump ends
+			r.forget(id, t)
+			continue
+		}
+		if err := t.gate.set(next[i], t.conn.Local()); err != nil {
+			r.ctx.Event("interface", fmt.Sprintf("%s: %s", t.name, err)) // the configuration was checked: it has no such error
+		}
+	}
+	for _, s := range next {
+		if !slices.ContainsFunc(old, func(o Speaker) bool { return o.Name == s.Name }) {
+			r.open(s.Name)
+		}
+	}
+}
+
+// open begins to speak on one interface, now or later, if that is still wanted.
 func (r *router) open(name string) {
-	if err := r.tryOpen(name); err != nil {
+	for _, t := range r.kernel {
+		if t.name == name {
+			return
+		}
+	}
+	i := slices.IndexFunc(r.kept.speakers, func(s Speaker) bool { return s.Name == name })
+	if i < 0 {
+		return
+	}
+	if err := r.tryOpen(r.kept.speakers[i]); err != nil {
 		r.ctx.Event("interface", fmt.Sprintf("%s; again in %s", err, trustedRetry))
 		r.ctx.After(trustedRetry, openAgain{name})
 	}
 }
 
-func (r *router) tryOpen(name string) error {
-	conn, err := sock.ListenMulticast(name, babelGroup)
+func (r *router) tryOpen(s Speaker) error {
+	conn, err := sock.ListenMulticast(s.Name, babelGroup)
 	if err != nil {
-		return fmt.Errorf("trusted interface: %w", err)
+		return fmt.Errorf("interface for Babel: %w", err)
 	}
-	t := &trusted{name, conn.Ifindex(), conn}
+	t := &trusted{name: s.Name, ifindex: conn.Ifindex(), conn: conn}
+	if err := t.gate.set(s, conn.Local()); err != nil {
+		return errors.Join(err, conn.Close())
+	}
 	id := kernelInterface(t.ifindex)
 	err = r.babel.AddInterface(r.ctx.Now(), id, babel.Interface{
 		Ifindex: t.ifindex, Local: conn.Local(), Local4: conn.Local4(), Multicast: true, HelloInterval: r.kept.hello,
-		NoDefault: !r.cfg.Kernel.forwardsOut(),
+		NoDefault: !r.cfg.Kernel.forwardsOut(), MaxPacket: babel.DefaultPacket - babel.MACOverhead, // keys may come yet
 	})
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
 	r.kernel[id] = t
-	r.ctx.Pump("babel on "+name, func(_ context.Context, p *system.Pump[Message]) error {
+	r.ctx.Pump("babel on "+t.name, func(_ context.Context, p *system.Pump[Message]) error {
 		return t.read(id, p)
 	}, system.WithCloser(interrupter{conn}))
 	return nil
@@ -93,35 +128,40 @@ func (r *router) closeTrusted() {
 // lost drops an interface that fails, with its neighbors, and tries it again.
 func (r *router) lost(l interfaceLost) {
 	t := r.kernel[l.iface]
-	if t == nil {
+	if t == nil || t.conn != l.conn {
 		return
 	}
 	r.ctx.Event("interface", fmt.Sprintf("%s: %s; again in %s", t.name, l.err, trustedRetry))
-	delete(r.kernel, l.iface)
+	r.forget(l.iface, t)
+	r.ctx.After(trustedRetry, openAgain{t.name})
+}
+
+// forget drops an interface with its neighbors.
+func (r *router) forget(id babel.InterfaceID, t *trusted) {
+	delete(r.kernel, id)
 	for _, key := range slices.SortedFunc(maps.Keys(r.children), babel.NeighborKey.Compare) {
-		if key.Interface == l.iface {
+		if key.Interface == id {
 			r.endChild(key)
 		}
 	}
-	r.babel.RemoveInterface(r.ctx.Now(), l.iface)
-	_ = t.conn.Close() // it failed already
-	r.ctx.After(trustedRetry, openAgain{t.name})
+	r.babel.RemoveInterface(r.ctx.Now(), id)
+	_ = t.conn.Close() // what it has to say comes too late
 }
 
 // read passes on what is heard, until it is interrupted.
 func (t *trusted) read(id babel.InterfaceID, p *system.Pump[Message]) error {
 	buffer := make([]byte, babel.MaxPacket)
 	for {
-		n, from, at, err := t.conn.Read(buffer)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		n, from, to, at, err := t.conn.ReadTo(buffer)
+		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
 			return nil
 		}
 		if err != nil {
-			return p.Deliver(interfaceLost{id, err})
+			return p.Deliver(interfaceLost{id, t.conn, err})
 		}
 		body := make([]byte, n)
 		copy(body, buffer)
-		p.Offer(heardOnKernel{id, packet{at, from, body}})
+		p.Offer(heardOnKernel{id, to, packet{at, from, body}})
 	}
 }
 
@@ -129,13 +169,13 @@ func (t *trusted) read(id babel.InterfaceID, p *system.Pump[Message]) error {
 // has our address no more.
 func (r *router) sendTrusted(t *trusted, e babel.Send) {
 	r.babel.Stamp(r.ctx.Now(), e.Packet)
-	err := t.conn.Write(e.To, e.Packet)
+	err := t.conn.Write(e.To, t.gate.seal(e.Packet, e.To))
 	if err == nil {
 		return
 	}
 	r.ctx.Log().Debug("babel packet not sent", "interface", t.name, "error", err)
 	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EINVAL) {
-		r.ctx.Self().Tell(interfaceLost{e.Interface, err})
+		r.ctx.Self().Tell(interfaceLost{e.Interface, t.conn, err})
 	}
 }
 
@@ -146,6 +186,13 @@ func (r *router) heard(m heardOnKernel) {
 	key := babel.NeighborKey{Interface: m.iface, Addr: m.from}
 	if t == nil || m.from == t.conn.Local() {
 		return
+	}
+	opened := r.pass(t, m)
+	if !opened.Accepted {
+		return
+	}
+	if r.children[key] != nil && opened.Resync {
+		r.babel.Resync(r.ctx.Now(), key)
 	}
 	if r.children[key] == nil {
 		if err := r.neighborOn(t, key); err != nil {

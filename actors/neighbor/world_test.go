@@ -89,6 +89,10 @@ func inWorld(t *testing.T, n int, trusted []string, test func(*world)) {
 
 func (w *world) spawn(i int, trustedNames []string) *testRouter {
 	w.t.Helper()
+	var speakers []Speaker
+	for _, name := range trustedNames {
+		speakers = append(speakers, Speaker{Name: name})
+	}
 	r := &testRouter{
 		world: w, index: i, id: addr.NodeIDFromUint64(uint64(i + 1)), sys: system.New(system.Config{Seed: 1}), links: NewLinks(),
 		routes: new(hwtest.Routes), prefix: netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, byte(i + 1)}), 48),
@@ -99,7 +103,7 @@ func (w *world) spawn(i int, trustedNames []string) *testRouter {
 		Self: r.id, RouterID: babel.RouterID{1, byte(i)}, Locators: locators, Own: []netip.Prefix{r.prefix}, Links: r.links,
 		Seqno: func() uint16 { return 1 }, Send: r.send, SetView: r.setView, Persist: r.persist,
 		Emit:   func(e Event) { r.mu.Lock(); defer r.mu.Unlock(); r.reach = e.(Reachable) },
-		Kernel: &Kernel{Routes: r.routes, TUN: 7, Trusted: trustedNames},
+		Kernel: &Kernel{Routes: r.routes, TUN: 7, Speakers: speakers},
 		Judge: func(_ addr.NodeID, a babel.Announcement) (babel.Standing, func() string) {
 			if judge := r.judge.Load(); judge != nil {
 				return (*judge)(a)

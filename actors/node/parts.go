@@ -190,7 +190,7 @@ func (n *parts) networks() (ranges []netip.Prefix) {
 func (n *parts) kernel() *neighbor.Kernel {
 	c := n.options.Config
 	return &neighbor.Kernel{
-		Routes: n.host.routes, TUN: n.host.ifindex, Ranges: n.host.ranges, Trusted: c.Trusted,
+		Routes: n.host.routes, TUN: n.host.ifindex, Ranges: n.host.ranges, Speakers: n.settings.get().speakers(),
 		DefaultRoute: c.DefaultRoute, Gateway: c.Gateway && n.host.kernel != nil,
 		Outside: func(ctx context.Context, report func(bool)) error {
 			return n.host.kernel.WatchDefault(ctx, uint8(c.RouteProtocol), report)

@@ -77,6 +77,9 @@ func (m *Multicast) join(ifi *net.Interface) error {
 	if err := m.packets.SetMulticastLoopback(false); err != nil {
 		return err
 	}
+	if err := m.packets.SetControlMessage(ipv6.FlagDst, true); err != nil {
+		return err
+	}
 	if err := m.packets.SetMulticastHopLimit(1); err != nil {
 		return err
 	}
@@ -117,16 +120,25 @@ func (m *Multicast) Local4() netip.Addr { return m.local4 }
 // Read waits for a packet from a link-local source and the group's port. It fails
 // with net.ErrClosed after Close, with os.ErrDeadlineExceeded after Interrupt.
 func (m *Multicast) Read(b []byte) (n int, from netip.Addr, at time.Time, err error) {
+	n, from, _, at, err = m.ReadTo(b)
+	return n, from, at, err
+}
+
+// ReadTo is Read that also tells to whom the packet was sent: the group, or Local.
+func (m *Multicast) ReadTo(b []byte) (n int, from, to netip.Addr, at time.Time, err error) {
 	for {
-		n, _, src, err := m.packets.ReadFrom(b)
+		n, control, src, err := m.packets.ReadFrom(b)
 		at = time.Now()
 		if err != nil {
-			return 0, netip.Addr{}, at, err
+			return 0, netip.Addr{}, netip.Addr{}, at, err
 		}
-		if udp, ok := src.(*net.UDPAddr); ok && udp.Port == m.group.Port {
-			if from = udp.AddrPort().Addr().WithZone(""); from.Is6() && from.IsLinkLocalUnicast() {
-				return n, from, at, nil
-			}
+		udp, ok := src.(*net.UDPAddr)
+		if !ok || udp.Port != m.group.Port || control == nil {
+			continue
+		}
+		to, _ = netip.AddrFromSlice(control.Dst)
+		if from = udp.AddrPort().Addr().WithZone(""); from.Is6() && from.IsLinkLocalUnicast() {
+			return n, from, to, at, nil
 		}
 	}
 }
