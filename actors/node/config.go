@@ -52,6 +52,8 @@ type Config struct {
 	// Trusted interfaces speak Babel by multicast in the clear and are routed
 	// by the kernel: whoever is on them may announce routes.
 	Trusted []string `toml:"trusted"`
+	// BabelInterfaces speak Babel too, by MACs with those who have a key.
+	BabelInterfaces []BabelInterface `toml:"babel_interface"`
 	// LAN finds other nodes by multicast on this machine's LANs; true unless said.
 	LAN *bool `toml:"lan"`
 	// LANInterfaces are the interfaces to do so on; none: all that are fit.
@@ -122,10 +124,13 @@ func ReadConfig(name string) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("%s: %w", name, err)
 	}
+	if err := c.readKeys(filepath.Dir(name)); err != nil {
+		return Config{}, fmt.Errorf("%s: %w", name, err)
+	}
 	return c, nil
 }
 
-// ParseConfig is ReadConfig on the file's bytes.
+// ParseConfig is ReadConfig on the file's bytes; keys in other files are not read.
 func ParseConfig(raw []byte) (Config, error) {
 	var c Config
 	if err := toml.NewDecoder(bytes.NewReader(raw)).DisallowUnknownFields().Decode(&c); err != nil {
@@ -189,7 +194,7 @@ func (c Config) check() error {
 		{"number of endpoints", len(c.Endpoints), 0, MaxEndpoints},
 		{"number of rules of inbound_list", len(c.InboundList), 0, inbound.MaxRules},
 		{"number of subnets", len(c.Subnets), 0, subnet.MaxSubnets},
-		{"number of trusted interfaces", len(c.Trusted), 0, MaxTrusted},
+		{"number of interfaces of trusted and babel_interface", len(c.Trusted) + len(c.BabelInterfaces), 0, MaxTrusted},
 		{"number of lan_interfaces", len(c.LANInterfaces), 0, discovery.MaxInterfaces},
 		{"debug_restart_window_ms", c.DebugRestartWindow, 0, maxRestartWindow},
 		{"length of interface", len(c.Interface), 1, maxInterfaceName},
@@ -197,6 +202,9 @@ func (c Config) check() error {
 		if bound.value < bound.low || bound.value > bound.high {
 			return fmt.Errorf("%w: %s is %d; it must be %d to %d", ErrConfig, bound.key, bound.value, bound.low, bound.high)
 		}
+	}
+	if err := c.checkBabel(); err != nil {
+		return err
 	}
 	if c.ControlDir != "" && !filepath.IsAbs(c.ControlDir) {
 		return fmt.Errorf("%w: control_dir is %q; it must be an absolute path", ErrConfig, c.ControlDir)

@@ -1,11 +1,159 @@
 package node
 
-import "re6st/actors/neighbor"
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 
-// speakers are the interfaces that speak Babel.
+	"re6st/actors/neighbor"
+	"re6st/protocols/babel"
+)
+
+// maxKeyFile bounds a file with a key, in bytes.
+const maxKeyFile = 4096
+
+// BabelInterface is an interface of the kernel on which Babel is spoken with those who
+// have one of its keys (RFC 8967), and with nobody else.
+type BabelInterface struct {
+	Name string `toml:"name"`
+	// AcceptBad hears all the others too, while the keys are brought to them.
+	AcceptBad bool       `toml:"accept_bad"`
+	Keys      []BabelKey `toml:"key"`
+}
+
+// BabelKey is a key as babeld and BIRD know it: Value is in hexadecimal as in babeld's
+// configuration, Password is the text of BIRD's, ValueFile a file with the former. One
+// of them is given. However it is printed, the secret does not show.
+type BabelKey struct {
+	ID        string             `toml:"id"`
+	Type      babel.MACAlgorithm `toml:"type"`
+	Value     string             `toml:"value"`
+	Password  string             `toml:"password"`
+	ValueFile string             `toml:"value_file"`
+}
+
+// Format keeps the secret out of what any verb prints.
+func (k BabelKey) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "%s (%s)", k.ID, k.Type) }
+
+// MarshalText keeps the secret out of what is encoded.
+func (k BabelKey) MarshalText() ([]byte, error) { return []byte(fmt.Sprint(k)), nil }
+
+// mac is the key for the machine.
+func (k BabelKey) mac() (babel.MACKey, error) {
+	key := babel.MACKey{ID: k.ID, Algorithm: k.Type, Value: []byte(k.Password)}
+	if k.Password == "" {
+		var err error
+		if key.Value, err = hex.DecodeString(k.Value); err != nil {
+			return key, errors.New("its value is not hexadecimal, two digits for each byte") // what it is does not get into a log
+		}
+	}
+	return key, key.Check()
+}
+
+// speakers are the interfaces that speak Babel, of a configuration that was checked.
 func (c Config) speakers() (all []neighbor.Speaker) {
 	for _, name := range c.Trusted {
 		all = append(all, neighbor.Speaker{Name: name})
 	}
+	for _, b := range c.BabelInterfaces {
+		s := neighbor.Speaker{Name: b.Name, AcceptBad: b.AcceptBad}
+		for _, k := range b.Keys {
+			if key, err := k.mac(); err == nil {
+				s.Keys = append(s.Keys, key)
+			}
+		}
+		all = append(all, s)
+	}
 	return all
+}
+
+// checkBabel checks the interfaces that speak Babel, but for keys that lie in files.
+func (c Config) checkBabel() error {
+	seen := map[string]bool{c.Interface: true}
+	for _, name := range c.Trusted {
+		seen[name] = true
+	}
+	for _, b := range c.BabelInterfaces {
+		switch {
+		case len(b.Name) < 1 || len(b.Name) > maxInterfaceName:
+			return fmt.Errorf("%w: babel_interface: its name %q has 1 to %d bytes", ErrConfig, b.Name, maxInterfaceName)
+		case seen[b.Name]:
+			return fmt.Errorf("%w: babel_interface %s: that is the node's own, or named in trusted, or there twice", ErrConfig, b.Name)
+		}
+		seen[b.Name] = true
+		if err := b.checkKeys(); err != nil {
+			return fmt.Errorf("%w: babel_interface %s: %w", ErrConfig, b.Name, err)
+		}
+	}
+	return nil
+}
+
+func (b BabelInterface) checkKeys() error {
+	if len(b.Keys) == 0 {
+		return errors.New("it has no key; write key = [{ id = \"k1\", type = \"hmac-sha256\", value_file = \"babel.key\" }], " +
+			"or name it in trusted to believe whoever is there")
+	}
+	var keys []babel.MACKey
+	for _, k := range b.Keys {
+		given := 0
+		for _, s := range []string{k.Value, k.Password, k.ValueFile} {
+			if s != "" {
+				given++
+			}
+		}
+		if k.ID == "" || given != 1 {
+			return fmt.Errorf("key %q: a key has an id, and one of value (hexadecimal), password (text) or value_file", k.ID)
+		}
+		key := babel.MACKey{ID: k.ID, Algorithm: k.Type, Value: []byte{0}} // one in a file
+		if k.ValueFile == "" {
+			var err error
+			if key, err = k.mac(); err != nil {
+				return fmt.Errorf("key %q: %w", k.ID, err)
+			}
+		}
+		keys = append(keys, key)
+	}
+	return babel.CheckMACKeys(keys)
+}
+
+// readKeys reads the keys that lie in files; names are relative to dir.
+func (c *Config) readKeys(dir string) error {
+	for _, b := range c.BabelInterfaces {
+		for i := range b.Keys {
+			if err := b.Keys[i].read(dir); err != nil {
+				return fmt.Errorf("%w: babel_interface %s, key %q: %w", ErrConfig, b.Name, b.Keys[i].ID, err)
+			}
+		}
+	}
+	return nil
+}
+
+// read reads the key's file, if it lies in one.
+func (k *BabelKey) read(dir string) error {
+	if k.ValueFile == "" {
+		return nil
+	}
+	name := k.ValueFile
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(dir, name)
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxKeyFile || info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("%s has mode %s and %d bytes; it must be a file of its owner's alone (chmod 600), of up to %d", name, info.Mode(), info.Size(), maxKeyFile)
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	k.Value = string(bytes.TrimSpace(text))
+	if _, err = k.mac(); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
 }

@@ -87,7 +87,7 @@ func TestNumbersOfTheConfigurationAreBounded(t *testing.T) {
 		text  func(n int) string
 	}{
 		{"number of endpoints", node.MaxEndpoints, func(n int) string { return "endpoints = " + list(n, `"203.0.113.5:1"`) }},
-		{"number of trusted interfaces", node.MaxTrusted, func(n int) string { return "trusted = " + list(n, `"eth1"`) }},
+		{"number of interfaces of trusted and babel_interface", node.MaxTrusted, func(n int) string { return "trusted = " + list(n, `"eth1"`) }},
 		{"client_count", node.MaxClientCount, func(n int) string { return fmt.Sprintf("client_count = %d", n) }},
 		{"max_clients", node.MaxClientCount, func(n int) string { return fmt.Sprintf("max_clients = %d", n) }},
 		{"number of subnets", subnet.MaxSubnets, func(n int) string {

@@ -12,7 +12,7 @@ func Limits() []limit.Limit {
 	const test = "TestNumbersOfTheConfigurationAreBounded"
 	return []limit.Limit{
 		{Name: "endpoints", Value: MaxEndpoints, Unit: "addresses", Per: "node", Beyond: "the configuration is refused; of what is found, the last go", Test: test},
-		{Name: "trusted interfaces", Value: MaxTrusted, Unit: "interfaces", Per: "node", Beyond: "the configuration is refused", Test: test},
+		{Name: "interfaces that speak Babel", Value: MaxTrusted, Unit: "interfaces", Per: "node", Beyond: "the configuration is refused", Test: test},
 		{Name: "client_count, max_clients", Value: MaxClientCount, Unit: "links", Per: "node", Beyond: "the configuration is refused", Test: test},
 		{Name: "subnets", Value: subnet.MaxSubnets, Unit: "interfaces", Per: "node", Beyond: "the configuration is refused", Test: test},
 		{Name: "interfaces of LANs", Value: discovery.MaxInterfaces, Unit: "interfaces", Per: "node", Beyond: "the configuration is refused", Test: test},

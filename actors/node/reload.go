@@ -21,7 +21,10 @@ import (
 var ErrNoReload = errors.New("this node has no configuration to read again")
 
 // live are the keys of Config that a running node takes; the others take a restart.
-var live = map[string]bool{"log": true, "client_count": true, "max_clients": true, "inbound": true, "inbound_list": true, "origins": true}
+var live = map[string]bool{
+	"log": true, "client_count": true, "max_clients": true, "inbound": true, "inbound_list": true, "trusted": true, "babel_interface": true,
+	"origins": true,
+}
 
 // reconfigured says that the configuration in force has other limits.
 type reconfigured struct{}
@@ -58,6 +61,7 @@ func (s *settings) reload() ([]monitor.Change, error) {
 	changes := changed(s.config, next)
 	s.config.Log, s.config.ClientCount, s.config.MaxClients = next.Log, next.ClientCount, next.MaxClients
 	s.config.Inbound, s.config.InboundList, s.config.Origins = next.Inbound, next.InboundList, next.Origins
+	s.config.Trusted, s.config.BabelInterfaces = next.Trusted, next.BabelInterfaces
 	if s.level != nil {
 		s.level.Set(next.Log)
 	}
@@ -141,12 +145,13 @@ func (r *root) startReloads() {
 	})
 }
 
-// reconfigured has the tunnels follow the limits in force, and the packet path the
-// inbound policy.
+// reconfigured has the tunnels follow the limits in force, the packet path the
+// inbound policy, and the router the interfaces that speak Babel, with their keys.
 func (r *root) reconfigured() {
 	if err := r.setInbound(); err != nil {
 		r.ctx.Event("reload", err.Error()) // the configuration was checked: it has no such error
 	}
+	r.router.Tell(neighbor.SpeakersChanged{Speakers: r.settings.get().speakers()})
 	p := r.parameters.Load()
 	r.origins.setParams(p.Params, r.settings.get().Origins)
 	r.router.Tell(neighbor.OriginsChanged{})

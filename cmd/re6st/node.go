@@ -38,6 +38,13 @@ Keys of the configuration, all optional (TOML):
   mtu             of the TUN, in bytes                     (the network's)
   endpoints       more addresses that reach this node      ([])
   trusted         interfaces that speak Babel in the clear ([])
+  babel_interface interfaces that speak Babel with those  ([])
+                  who have a key (RFC 8967), and no other:
+                  { name = "eth1", key = [{ id = "k1",
+                  type = "hmac-sha256" or "blake2s128",
+                  value = "HEX", password = "TEXT", or
+                  value_file = "FILE" with HEX in it }] };
+                  accept_bad = true takes what others say
   lan             find nodes on this machine's LANs        (true)
   lan_interfaces  on these interfaces only                 ([]: all)
   gateway         offer this machine's IPv6 default route  (false)

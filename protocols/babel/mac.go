@@ -57,7 +57,7 @@ func NewAuthenticator(cfg MACConfig) (*Authenticator, error) {
 // new one is added at every router of the link, and then the old one taken away, and
 // no packet is lost. On an error, ErrMACKey, the keys stay as they were.
 func (a *Authenticator) SetKeys(keys []MACKey) error {
-	if err := checkMACKeys(keys); err != nil {
+	if err := CheckMACKeys(keys); err != nil {
 		return err
 	}
 	next := make([]macKey, len(keys))

@@ -61,7 +61,7 @@ func (k MACKey) String() string { return fmt.Sprintf("%s (%s)", k.ID, k.Algorith
 // Format keeps the value out of what any verb prints.
 func (k MACKey) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(k.String())) }
 
-// Check tells what is wrong with a key.
+// Check tells what is wrong with a key: ErrMACKey.
 func (k MACKey) Check() error {
 	known, ok := macAlgorithms[k.Algorithm]
 	switch {
@@ -73,8 +73,8 @@ func (k MACKey) Check() error {
 	return nil
 }
 
-// checkMACKeys tells what is wrong with the keys of an interface.
-func checkMACKeys(keys []MACKey) error {
+// CheckMACKeys tells what is wrong with the keys of an interface: ErrMACKey.
+func CheckMACKeys(keys []MACKey) error {
 	if len(keys) < 1 || len(keys) > MaxMACKeys {
 		return fmt.Errorf("%w: %d of them; an interface has 1 to %d", ErrMACKey, len(keys), MaxMACKeys)
 	}

@@ -115,7 +115,11 @@ func TestScrub(t *testing.T) {
 		"-----BEGIN EC PRIVATE KEY-----\nA": "EC PRIVATE KEY REMOVED",
 		`password = "x y"` + "\nport = 1":   `password = "REMOVED"` + "\nport = 1",
 		`{"token":"abc","n":1}`:             `{"token":"REMOVED","n":1}`,
-		"tokens are fine":                   "tokens are fine",
+		`key = [{ id = "k1", value = "00ff" }, { id = "k2", password = 'x"y' }]`: `key = [{ id = "k1", value = "REMOVED" }, { id = "k2", password = "REMOVED" }]`,
+		"value = \"\"\"\n00ff\"\"\"\nport = 1":                                   "value = \"REMOVED\"\nport = 1",
+		"value_file = \"babel.key\"":                                             "value_file = \"babel.key\"",
+		"value = \"00ff":                                                         "value = \"REMOVED\"",
+		"tokens are fine":                                                        "tokens are fine",
 	} {
 		if got := string(scrub([]byte(text))); got != want {
 			t.Errorf("%q became %q, want %q", text, got, want)
