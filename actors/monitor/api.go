@@ -33,27 +33,28 @@ const (
 // Status is the node at a glance.
 type Status struct {
 	Header
-	Node        addr.NodeID  `json:"node"`
-	Prefix      addr.Bits    `json:"prefix"`
-	Network     netip.Prefix `json:"network"`
-	Addresses   []Address    `json:"addresses"`
-	State       State        `json:"state"`
-	Problems    []string     `json:"problems,omitempty"` // why it is degraded
-	Notices     []string     `json:"notices,omitempty"`  // what waits for a person, and may wait
-	Started     time.Time    `json:"started"`
-	Links       Links        `json:"links"`
-	Reachable   int          `json:"reachable"` // other nodes with a route
-	Routes      int          `json:"routes"`
-	Params      uint64       `json:"params"` // the number of the network parameters in force
-	CRL         uint64       `json:"crl"`    // the number of the revocation list; 0: none was heard of
-	Certificate Certificate  `json:"certificate"`
-	Origins     Origins      `json:"origins"`
-	Registry    Registry     `json:"registry"`
-	NAT         string       `json:"nat"`               // before this node, as peers see it: none, port-restricted, random or unknown
-	Clock       string       `json:"clock"`             // synchronised, unsynchronised, or floor: counted from what must have passed
-	Mapping     *Mapping     `json:"mapping,omitempty"` // of this node's port, by its gateway
-	PID         int          `json:"pid"`
-	Build       Build        `json:"build"`
+	Node        addr.NodeID      `json:"node"`
+	Prefix      addr.Bits        `json:"prefix"`
+	Network     netip.Prefix     `json:"network"`
+	Addresses   []Address        `json:"addresses"`
+	State       State            `json:"state"`
+	Problems    []string         `json:"problems,omitempty"` // why it is degraded
+	Notices     []string         `json:"notices,omitempty"`  // what waits for a person, and may wait
+	Started     time.Time        `json:"started"`
+	Links       Links            `json:"links"`
+	Reachable   int              `json:"reachable"` // other nodes with a route
+	Routes      int              `json:"routes"`
+	Params      uint64           `json:"params"` // the number of the network parameters in force
+	CRL         uint64           `json:"crl"`    // the number of the revocation list; 0: none was heard of
+	Certificate Certificate      `json:"certificate"`
+	Origins     Origins          `json:"origins"`
+	Registry    Registry         `json:"registry"`
+	NAT         string           `json:"nat"`               // before this node, as peers see it: none, port-restricted, random or unknown
+	Clock       string           `json:"clock"`             // synchronised, unsynchronised, or floor: counted from what must have passed
+	Mapping     *Mapping         `json:"mapping,omitempty"` // of this node's port, by its gateway
+	Babel       []BabelInterface `json:"babel,omitempty"`   // on interfaces of the kernel
+	PID         int              `json:"pid"`
+	Build       Build            `json:"build"`
 }
 
 // Certificate is the one that the node shows.

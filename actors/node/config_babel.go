@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 
+	"re6st/actors/monitor"
 	"re6st/actors/neighbor"
+	"re6st/actors/system"
 	"re6st/protocols/babel"
 )
 
@@ -66,6 +68,27 @@ func (c Config) speakers() (all []neighbor.Speaker) {
 			}
 		}
 		all = append(all, s)
+	}
+	return all
+}
+
+// babel are those interfaces as they are now.
+func (n *parts) babel() (all []monitor.BabelInterface) {
+	router, _ := system.Read[neighbor.Snapshot](n.sys, routerPath)
+	for _, s := range router.Speakers {
+		b := monitor.BabelInterface{Name: s.Name, Up: s.Ifindex != 0, Keys: s.Keys, AcceptBad: s.AcceptBad}
+		for _, r := range s.Refused {
+			if b.Refused == nil {
+				b.Refused = map[string]uint64{}
+			}
+			b.Refused[r.Reason.String()] = r.Count
+		}
+		for _, a := range router.Neighbors {
+			if b.Up && a.Link == 0 && a.Ifindex == s.Ifindex {
+				b.Neighbors = append(b.Neighbors, monitor.BabelNeighbor{Address: a.Addr, Cost: a.Status.Cost, Key: a.Key})
+			}
+		}
+		all = append(all, b)
 	}
 	return all
 }

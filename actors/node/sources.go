@@ -70,6 +70,7 @@ func (n *parts) status() monitor.Status {
 			s.State = monitor.Degraded
 		}
 	}
+	s.Babel = n.babel()
 	n.identityStatus(&s)
 	router, _ := system.Read[neighbor.Snapshot](n.sys, routerPath)
 	s.Origins = n.origins.status(router.Barred)

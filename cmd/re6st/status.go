@@ -2,11 +2,15 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"re6st/actors/monitor"
+	"re6st/protocols/babel"
 )
 
 func statusCommand() *cobra.Command {
@@ -42,6 +46,9 @@ func statusRows(s monitor.Status, _ bool) [][]any {
 	for _, n := range s.Notices {
 		rows = append(rows, []any{"notice", n})
 	}
+	for _, b := range s.Babel {
+		rows = append(rows, []any{"babel", babelLine(b)})
+	}
 	rows = append(rows,
 		[]any{"links", fmt.Sprintf("%d opened of %d, %d accepted of %d, %d on the LAN",
 			s.Links.Opened, s.Links.ClientCount, s.Links.Accepted, s.Links.MaxClients, s.Links.LAN)},
@@ -56,6 +63,40 @@ func statusRows(s monitor.Status, _ bool) [][]any {
 		[]any{"software", buildLine(s.Build)},
 	)
 	return rows
+}
+
+// babelLine is an interface of the kernel that speaks Babel, with who is heard there.
+func babelLine(b monitor.BabelInterface) string {
+	parts := []string{b.Name}
+	switch {
+	case !b.Up:
+		parts[0] += " is not there"
+	case len(b.Neighbors) == 0:
+		parts[0] += ", no neighbor"
+	}
+	for _, n := range b.Neighbors {
+		text := fmt.Sprintf("%s at cost %d", n.Address, n.Cost)
+		if n.Cost == babel.Infinity {
+			text = fmt.Sprintf("%s, which does not hear this node", n.Address)
+		}
+		if n.Key != "" {
+			text += ", proven by key " + n.Key
+		} else if len(b.Keys) > 0 {
+			text += ", not proven"
+		}
+		parts = append(parts, text)
+	}
+	if len(b.Keys) == 0 {
+		parts = append(parts, "without keys")
+	}
+	judged := "refused"
+	if b.AcceptBad {
+		judged = "accepted by accept_bad"
+	}
+	for _, reason := range slices.Sorted(maps.Keys(b.Refused)) {
+		parts = append(parts, fmt.Sprintf("%d packets %s: %s", b.Refused[reason], judged, reason))
+	}
+	return strings.Join(parts, "; ")
 }
 
 func revocationsLine(s monitor.Status) string {

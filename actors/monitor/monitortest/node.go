@@ -70,6 +70,10 @@ func status() monitor.Status {
 		Origins:     monitor.Origins{Policy: "prefer", Claims: 2, Barred: 3},
 		Registry:    monitor.Registry{URL: "http://registry.example:9080", Asked: ago(90 * time.Second)}, NAT: "random",
 		Mapping: &monitor.Mapping{External: netip.MustParseAddrPort("203.0.113.1:7326"), Protocol: "PCP", Gateway: netip.MustParseAddr("192.168.1.1")}, Clock: "synchronised",
+		Babel: []monitor.BabelInterface{{
+			Name: "eth1", Up: true, Keys: []string{"k1 (hmac-sha256)"}, Refused: map[string]uint64{"no key fits": 3, "no MAC": 12},
+			Neighbors: []monitor.BabelNeighbor{{Address: netip.MustParseAddr("fe80::1"), Cost: 96, Key: "k1"}},
+		}, {Name: "eth2", Up: true, Neighbors: []monitor.BabelNeighbor{{Address: netip.MustParseAddr("fe80::2"), Cost: 65535}}}, {Name: "eth3"}},
 	}
 }
 
