@@ -50,6 +50,10 @@ type speaker struct {
 	badTLVs   int                        // that the peer may send
 	alter     func(packet []byte) []byte // of what it sends; nil: nothing
 	heard     func(babel.TLV)            // nil: nobody wants to know
+	mac       *babel.Authenticator       // nil: whoever is there is believed
+	refused   map[babel.MACReason]int
+	record    func(from, to netip.Addr, packet []byte) // of all that is sent and received; nil: nobody wants to know
+	guarded   rib.Key                                  // has to have a route all the time; zero: none has
 }
 
 const iid = babel.InterfaceID(1)
@@ -58,12 +62,15 @@ const iid = babel.InterfaceID(1)
 var labs atomic.Int64
 
 // lab makes two namespaces with a veth between them: a is ours, b is babeld's.
-func lab(t *testing.T) (a, b string) {
+func lab(t *testing.T) (a, b string) { return labWith(t, "babeld") }
+
+// labWith is lab for another daemon.
+func labWith(t *testing.T, daemon string) (a, b string) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root for network namespaces")
 	}
-	if _, err := exec.LookPath("babeld"); err != nil {
-		t.Skip("needs babeld: ", err)
+	if _, err := exec.LookPath(daemon); err != nil {
+		t.Skip("needs ", daemon, ": ", err)
 	}
 	t.Parallel() // they wait for clocks
 	n := labs.Add(1)
@@ -174,6 +181,12 @@ func (s *speaker) send(e babel.Send) {
 	if s.alter != nil {
 		e.Packet = s.alter(e.Packet)
 	}
+	if s.mac != nil {
+		e.Packet = s.mac.Seal(e.Packet, e.To)
+	}
+	if s.record != nil {
+		s.record(s.local, netip.MustParseAddr(to.IP.String()), e.Packet)
+	}
 	write := func() {
 		if s.cut {
 			return
@@ -226,7 +239,7 @@ func (s *speaker) open(ns string) error {
 	}
 	s.conn = ipv6.NewPacketConn(c)
 	return errors.Join(s.conn.JoinGroup(s.ifi, &net.UDPAddr{IP: babel.Group.AsSlice()}), s.conn.SetMulticastInterface(s.ifi),
-		s.conn.SetMulticastHopLimit(1), s.conn.SetHopLimit(1), s.conn.SetMulticastLoopback(false), s.conn.SetControlMessage(ipv6.FlagHopLimit, true))
+		s.conn.SetMulticastHopLimit(1), s.conn.SetHopLimit(1), s.conn.SetMulticastLoopback(false), s.conn.SetControlMessage(ipv6.FlagHopLimit|ipv6.FlagDst, true))
 }
 
 // settle drains both machines.
@@ -271,6 +284,9 @@ func (s *speaker) until(what string, done func() bool) {
 	for {
 		now := time.Now()
 		s.settle(now)
+		if s.guarded.Prefix.IsValid() && !s.hasRoute(s.guarded) {
+			s.t.Fatalf("no route to %s any more", s.guarded)
+		}
 		if done() {
 			return
 		}
@@ -312,6 +328,9 @@ func (s *speaker) receive(now time.Time, from netip.AddrPort, cm *ipv6.ControlMe
 		return
 	}
 	s.capture = append(s.capture, bytes.Clone(packet))
+	if to, ok := netip.AddrFromSlice(cm.Dst); !ok || !s.passes(now, a, to, packet) {
+		return
+	}
 	if tlvs, _, err := babel.Decode(packet, a, false); err == nil && s.heard != nil {
 		for _, t := range tlvs {
 			s.heard(t)

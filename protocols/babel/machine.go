@@ -214,7 +214,7 @@ func (r *Router) freeSlot() uint16 {
 	return uint16(at)
 }
 
-// AddNeighbor begins to speak to a neighbor: an unscheduled Hello, an IHU, a
+// AddNeighbor begins to speak to a neighbor: a Hello out of turn, an IHU, a
 // request for all its routes and a full update go out at once. Its cost is
 // Infinity until its Neighbor says otherwise.
 func (r *Router) AddNeighbor(now time.Time, key NeighborKey) error {

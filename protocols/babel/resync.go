@@ -16,7 +16,9 @@ func (r *Router) Resync(now time.Time, key NeighborKey) {
 func (r *Router) greet(now time.Time, n *neighbor) {
 	i := n.iface
 	if i.Multicast {
-		i.queue = append(i.queue, Hello{Seqno: i.nextHello()})
+		// One without interval would do, but BIRD 2.0.12 reads that as 10 ms, and so as
+		// a dead link soon after.
+		i.queue = append(i.queue, Hello{Seqno: i.nextHello(), Interval: i.HelloInterval})
 	} else {
 		n.queue = append(n.queue, Hello{Unicast: true, Seqno: n.nextHello()})
 	}
