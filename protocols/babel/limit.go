@@ -15,6 +15,7 @@ func Limits() []limit.Limit {
 		{Name: "updates to one neighbor", Value: UpdateRate, Unit: "updates/s", Per: "interface", Beyond: "later: those of whoever has the fewest come first", Test: "TestAFloodOfRoutesHoldsUpNoOther"},
 		{Name: "MAC keys", Value: MaxMACKeys, Unit: "keys", Per: "interface of the kernel", Beyond: "an error", Test: "Test8967_3_1_KeysThatCannotBe"},
 		{Name: "neighbors with a MAC", Value: MaxMACPeers, Unit: "neighbors", Per: "interface of the kernel", Beyond: "refused", Test: "Test8967_4_3_TheNumberOfNeighborsIsBounded"},
+		{Name: "index of packet counters", Value: MaxMACIndex, Unit: "bytes", Per: "packet", Beyond: "refused", Test: "Test8967_6_2_OnlyTheFirstCounterCounts"},
 		{Name: "nonce of a challenge", Value: MaxNonce, Unit: "bytes", Per: "challenge", Beyond: "not answered", Test: "Test8967_6_3_ANonceThatIsTooLongIsNotAnswered"},
 		{Name: "time between challenges, and between replies", Value: ChallengeInterval.Seconds(), Unit: "s", Per: "neighbor", Beyond: "not sent", Test: "Test8967_4_3_1_ChallengesAndRepliesAreRare"},
 		{Name: "packets that came late", Value: PCWindow, Unit: "packets", Per: "neighbor", Beyond: "refused", Test: "Test9467_3_2_TheWindow"},
