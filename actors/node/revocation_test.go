@@ -72,8 +72,8 @@ func TestARevocationFloodsAndTheRevokedNodeFallsEverywhere(t *testing.T) {
 			}
 		}
 		s := m.nodes[revoked].status()
-		if s.State != monitor.Degraded || s.Links.Opened+s.Links.Accepted != 0 || len(s.Problems) != 1 {
-			t.Errorf("the revoked node is %s: %v", s.State, s.Problems)
+		if s.State != monitor.Revoked || s.CRL != 1 || s.Links.Opened+s.Links.Accepted != 0 || len(s.Problems) != 1 {
+			t.Errorf("the revoked node is %s: %v", s.State, s.Problems) // by the word of its neighbor
 		}
 		for _, n := range m.nodes[1:revoked] {
 			if l, err := registry.LoadCRL(n.dir, n.member.Authority); err != nil || cert.NumberOf(l) != 1 {

@@ -36,6 +36,7 @@ type lease struct {
 	static    *[32]byte
 	endpoints []netip.AddrPort
 	waits     bool // the peer dials; this end has no reason to
+	expelled  bool // the peer is revoked: the link is about to be closed
 
 	using   uint32        // the local index of the keys in use
 	suite   string        // of these

@@ -317,7 +317,7 @@ func (m *manager) carryOut(e tunnelplan.Event) {
 	case tunnelplan.Undrain:
 		m.drain(e.ID, false)
 	case tunnelplan.Close:
-		if t := m.byPeer[e.ID]; t != nil {
+		if t := m.byPeer[e.ID]; t != nil && e.Reason != tunnelplan.Revoked { // of that there is a list: see revoked
 			t.ref.Tell(closeLink{closeReason(e.Reason)})
 		}
 	case tunnelplan.AskRegistry:
@@ -329,8 +329,6 @@ func (m *manager) carryOut(e tunnelplan.Event) {
 
 func closeReason(r tunnelplan.CloseReason) fabric.CloseReason {
 	switch r {
-	case tunnelplan.Revoked:
-		return fabric.CloseRevoked
 	case tunnelplan.NotAdmitted:
 		return fabric.CloseFull
 	default:

@@ -165,6 +165,7 @@ type (
 	verify          struct{}
 	keepOpen        struct{ on bool } // what a NAT maps for the link
 	closeLink       struct{ reason fabric.CloseReason }
+	expel           struct{} // closeLink of a peer that is revoked, and hears so
 	cancelDial      struct{}
 	sayGoodbye      struct{ reason peer.Reason }
 	knownPeers      struct{ peers []peer.Peer }
@@ -186,6 +187,7 @@ func (setUse) tunnelMessage()          {}
 func (verify) tunnelMessage()          {}
 func (keepOpen) tunnelMessage()        {}
 func (closeLink) tunnelMessage()       {}
+func (expel) tunnelMessage()           {}
 func (cancelDial) tunnelMessage()      {}
 func (sayGoodbye) tunnelMessage()      {}
 func (knownPeers) tunnelMessage()      {}

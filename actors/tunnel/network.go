@@ -30,21 +30,37 @@ func (m *manager) fromNetwork(now time.Time, message Message) {
 	}
 }
 
-// revoked closes the links with revoked nodes, those too that are about to be.
+// revoked closes the links with revoked nodes, those too that are about to be. These
+// hear the list first: they may have no other way to it.
 func (m *manager) revoked(now time.Time, r Revoked) {
 	m.kept.revoked = r.Nodes
 	m.planner.HandleRevoked(now, r.Nodes)
+	m.document(r.List)
 	for _, id := range r.Nodes {
 		if t := m.byPeer[id]; t != nil {
 			t.next = nil
-			t.ref.Tell(closeLink{fabric.CloseRevoked})
+			t.ref.Tell(expel{})
 		}
 	}
-	m.document(r.List)
 	m.gossipSoon(now)
 	if slices.Contains(r.Nodes, m.self()) {
 		m.ctx.Event("revoked", "this node is out of the network: its links are closed")
 	}
+}
+
+// expelAfter is how long a link with a revoked node stays, for the list: the node closes
+// it sooner, once it has that. No route and no session is with it by then.
+const expelAfter = time.Second
+
+// expel closes the link of a peer that is revoked: at once where it cannot hear of that.
+func (t *tunnel) expel() {
+	switch {
+	case t.exchange == nil:
+		t.link.Close(fabric.CloseRevoked)
+	case !t.lease.expelled:
+		t.ctx.After(expelAfter, closeLink{fabric.CloseRevoked})
+	}
+	t.lease.expelled = true
 }
 
 // document has the peers offered a newer document.

@@ -25,13 +25,17 @@ func list(number uint64, nodes ...*testNode) Revoked {
 	return r
 }
 
-func TestALinkWithARevokedNodeIsClosedAtOnceAndStaysSo(t *testing.T) {
+func TestARevokedNodeHearsSoAndIsClosedForGood(t *testing.T) {
 	for _, opener := range []int{0, 1} {
 		pair(t, func(w *world, a, b *testNode) {
 			revoker, revoked := w.nodes[opener], w.nodes[1-opener]
 			revoker.ref.Tell(list(1, revoked))
+			time.Sleep(expelAfter)
 			if n := len(revoker.links()); n != 0 {
 				t.Errorf("%d links are left", n)
+			}
+			if got := took[DocumentReceived](revoked.take()); len(got) != 1 || got[0].Kind != peer.Revocations || got[0].Number != 1 {
+				t.Errorf("the revoked node hears %+v", got)
 			}
 			for _, p := range revoker.known() {
 				if p.ID == revoked.id() {

@@ -62,7 +62,11 @@ func (t *tunnel) Start(ctx *system.Context[tunnelMessage]) error {
 			}
 		}
 	}, system.Queue(frames))
-	t.dial()
+	if t.lease.expelled { // the incarnation before was to close it
+		t.link.Close(fabric.CloseRevoked)
+	} else {
+		t.dial()
+	}
 	t.settle()
 	return nil
 }
@@ -142,6 +146,8 @@ func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) err
 	case keepOpen:
 		t.lease.mapped = m.on
 		t.keepOpen(now)
+	case expel:
+		t.expel()
 	case closeLink:
 		t.link.Close(m.reason)
 	case newUplinks:

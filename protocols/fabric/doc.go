@@ -206,7 +206,7 @@
 // As any source, it may have 25 handshakes a second computed, of 200 in all.
 //
 // A revoked node is refused by Credentials.Revoked, whoever calls whom, and is closed
-// on receipt of the revocation (Close); it keeps the CA's certificate, and so the abilities of the outsider who has it.
+// on receipt of the revocation (Close), within a second in which it can hear the list; it keeps the CA's certificate, and so the abilities of the outsider who has it.
 //
 // # Duties of the handshakes' driver
 //
