@@ -77,7 +77,7 @@ func (n *Network) dialed(a act) {
 // settleNode does what a node wants after the control spoke to its planner.
 func (n *Network) settleNode(d *node) {
 	d.shard.now = n.now
-	d.settle(nil)
+	d.settle()
 	d.shard.timers.set(d.index, d.wake)
 }
 

@@ -28,6 +28,9 @@
 // number), so that all that is sent depends on the seed alone: Hash tells it. What acts
 // on the network from outside does so between windows.
 //
+// A node looks at what came in once a millisecond, as one that has much to do: what came
+// since the last time is one batch to its machines.
+//
 // # What is checked
 //
 //   - No forwarding loop: at each change of a next hop, in the order of time, the path

@@ -131,7 +131,7 @@ func (d *node) hear(ev *event) {
 	if err := s.exchange.HandleMessage(at(d.shard.now), ev.packet); err != nil {
 		d.shard.fail(d, err)
 	}
-	d.settle(s)
+	d.hand(s)
 }
 
 // exchange does what the exchange of a link wants.

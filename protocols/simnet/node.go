@@ -112,7 +112,6 @@ func (d *node) start() {
 	if d.mesh != nil {
 		d.startPlanner()
 	}
-	d.settle(nil)
 }
 
 // stop forgets all but what was stored.
@@ -149,7 +148,7 @@ func (d *node) attach(l int32, role tunnelplan.Role) {
 	if role != 0 {
 		d.linkUp(&d.slots[lk.slots[end]], role)
 	}
-	d.settle(&d.slots[lk.slots[end]])
+	d.hand(&d.slots[lk.slots[end]])
 }
 
 // put places a slot where one is free.
@@ -171,7 +170,8 @@ func (d *node) detach(l int32, why tunnelplan.DownReason) {
 		return
 	}
 	s.neighbor.HandleLink(at(d.shard.now), false, 0)
-	d.settle(s)
+	d.hand(s)
+	d.router.Drain(d.onRouter)
 	d.router.RemoveInterface(at(d.shard.now), s.key.Interface)
 	d.net.links[l].slots[s.end] = none
 	other := d.peerOf(s)
@@ -180,7 +180,6 @@ func (d *node) detach(l int32, why tunnelplan.DownReason) {
 		d.mesh.planner.HandleDown(at(d.shard.now), nodeID(other), why)
 		d.gossipSoon()
 	}
-	d.settle(nil)
 }
 
 // peerOf is the node at the other end of a slot's link.
@@ -190,7 +189,7 @@ func (d *node) peerOf(s *slot) int32 { return d.net.edges[d.net.links[s.link].ed
 func (d *node) measure(l int32) {
 	if s := d.slotOf(l); s != nil {
 		d.cost(s)
-		d.settle(s)
+		d.hand(s)
 	}
 }
 
@@ -228,7 +227,7 @@ func (d *node) receive(ev *event) {
 	if err := s.neighbor.HandlePacket(at(d.shard.now), s.key.Addr, ev.packet); err != nil {
 		d.shard.fail(d, err)
 	}
-	d.settle(s)
+	d.hand(s)
 }
 
 // timeout does what is due.
@@ -247,7 +246,6 @@ func (d *node) timeout() {
 	if d.mesh != nil {
 		d.planTimeout()
 	}
-	d.settle(nil)
 }
 
 // hand gives the router what a neighbor has to say.
@@ -263,11 +261,9 @@ func (d *node) hand(s *slot) {
 	}
 }
 
-// settle drains the machines, of the neighbors only the one that had an input.
-func (d *node) settle(s *slot) {
-	if s != nil {
-		d.hand(s)
-	}
+// settle does what the machines want that had an input, and finds out when the first of
+// them is due.
+func (d *node) settle() {
 	d.router.Drain(d.onRouter)
 	d.wake = never
 	if next, ok := d.router.NextTimeout(); ok {
@@ -279,7 +275,9 @@ func (d *node) settle(s *slot) {
 	if d.mesh != nil {
 		d.wake = min(d.wake, d.settlePlan())
 	}
-	d.wake = max(d.wake, d.shard.now+1)
+	if d.wake != never {
+		d.wake = max(ceil(d.wake), d.shard.now+1)
+	}
 }
 
 func (d *node) handle(e babel.Event) {
@@ -332,7 +330,7 @@ func (d *node) send(l int32, k kind, packet []byte) {
 	}
 	d.order++
 	d.shard.post(event{
-		at: d.shard.now + e.latency, order: uint64(d.index+1)<<32 | uint64(d.order),
+		at: ceil(d.shard.now + e.latency), order: uint64(d.index+1)<<32 | uint64(d.order),
 		node: e.ends[1-end], link: l, kind: k, packet: packet,
 	})
 }

@@ -9,6 +9,13 @@ import (
 	"re6st/protocols/tunnelplan"
 )
 
+// tick is how often a node looks at what came in, as one that has much to do: packets
+// and timeouts are for the next multiple of it.
+const tick = time.Millisecond
+
+// ceil is the first multiple of tick at or after a time.
+func ceil(at int64) int64 { return (at + int64(tick) - 1) / int64(tick) * int64(tick) }
+
 // kind is what an event is.
 type kind uint8
 
@@ -42,6 +49,7 @@ type shard struct {
 	index   int
 	now     int64
 	ring    [][]event // by window: what arrives in the next windows
+	spare   [][]event // empty, for ring
 	queued  int       // in ring
 	outbox  [][]event // for each shard: what was sent to it in this window
 	timers  timers
@@ -54,7 +62,7 @@ type shard struct {
 func newShard(n *Network, index int) *shard {
 	return &shard{
 		net: n, index: index, outbox: make([][]event, n.cfg.Shards), changes: make([][]change, n.cfg.Shards),
-		ring: make([][]event, int64(MaxLatency)/n.window+2), timers: timers{nodes: n.nodes},
+		ring: make([][]event, int64(MaxLatency+tick)/n.window+2), timers: timers{nodes: n.nodes},
 	}
 }
 
@@ -80,6 +88,9 @@ func (s *shard) note(c change) {
 
 func (s *shard) put(e event) {
 	b := &s.ring[(e.at/s.net.window)%int64(len(s.ring))]
+	if last := len(s.spare) - 1; *b == nil && last >= 0 {
+		*b, s.spare = s.spare[last], s.spare[:last]
+	}
 	*b = append(*b, e)
 	s.queued++
 }
@@ -140,23 +151,34 @@ func (s *shard) run(k int64) {
 	}
 	s.queued -= len(events)
 	clear(events) // the packets
-	s.ring[at] = events[:0]
+	if s.ring[at] = nil; events != nil {
+		s.spare = append(s.spare, events[:0])
+	}
 }
 
-// runNode runs what happens to one node before end, its timeouts among it.
+// runNode runs what happens to one node before end, its timeouts among it. Of what comes
+// at the same time it does what there is to do, and then looks once what has come of it.
 func (s *shard) runNode(d *node, events []event, end int64) {
 	for {
-		switch {
-		case len(events) > 0 && (d.router == nil || events[0].at <= d.wake):
-			s.now = events[0].at
-			s.dispatch(d, &events[0])
-			events = events[1:]
-		case d.router != nil && d.wake < end:
-			s.now = d.wake
-			d.timeout()
-		default:
+		next := d.wake
+		if len(events) > 0 {
+			next = min(next, events[0].at)
+		}
+		if next >= end {
 			return
 		}
+		s.now = next
+		for len(events) > 0 && events[0].at == next {
+			s.dispatch(d, &events[0])
+			events = events[1:]
+		}
+		if d.router == nil {
+			continue
+		}
+		if d.wake <= next {
+			d.timeout()
+		}
+		d.settle()
 	}
 }
 
