@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -19,6 +20,10 @@ import (
 // shardsEach is how many shards there are for each processor, so that all have work
 // until the end of a window.
 const shardsEach = 4
+
+// memoryGoal is from where on memory is collected more often, in bytes: a network that
+// needs less in the end shall not hold twice that.
+const memoryGoal = 3 << 29
 
 // run is one `re6st sim`.
 type run struct {
@@ -87,6 +92,7 @@ func (r *run) load() (*simnet.Scenario, error) {
 // play makes the network and plays the scenario. An invariant that breaks is in the
 // report; the error is for what cannot be simulated.
 func (r *run) play(c simnet.Config, s *simnet.Scenario, steps io.Writer) (Report, error) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryGoal))
 	begin, cpu := time.Now(), used()
 	n, err := simnet.New(c)
 	if err != nil {
