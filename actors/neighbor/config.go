@@ -69,6 +69,18 @@ type Speaker struct {
 	Keys []babel.MACKey
 	// AcceptBad hears those too who have no key.
 	AcceptBad bool
+	Link      SpeakerLink
+}
+
+// SpeakerLink is how links there are judged and spoken to. Comparable.
+type SpeakerLink struct {
+	Cost babel.LinkCost
+	// DetectType has Cost.Type be Tunnel where the interface is point-to-point, else Wired.
+	DetectType bool
+	// Hello is the interval of Hellos, 0: the network's. Updates come four times as seldom.
+	Hello time.Duration
+	// Unicast says to each neighbor by itself all but what finds neighbors.
+	Unicast bool
 }
 
 // Range is the range of a class, and this node's address in it.

@@ -1,6 +1,7 @@
 package neighbor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,8 @@ type trusted struct {
 	ifindex int
 	conn    *sock.Multicast
 	gate    gate
+	link    SpeakerLink    // as it is wanted
+	cost    babel.LinkCost // as it is
 }
 
 // trustedRetry is how long after a trusted interface could not be opened, or was
@@ -52,7 +55,7 @@ func (r *router) speak(next []Speaker) {
 	for _, id := range slices.Sorted(maps.Keys(r.kernel)) {
 		t := r.kernel[id]
 		i := slices.IndexFunc(next, func(s Speaker) bool { return s.Name == t.name })
-		if i < 0 {
+		if i < 0 || next[i].Link != t.link { // other ways begin anew
 			_ = t.conn.Interrupt() // its pump ends
 			r.forget(id, t)
 			continue
@@ -62,7 +65,7 @@ func (r *router) speak(next []Speaker) {
 		}
 	}
 	for _, s := range next {
-		if !slices.ContainsFunc(old, func(o Speaker) bool { return o.Name == s.Name }) {
+		if !slices.ContainsFunc(old, func(o Speaker) bool { return o.Name == s.Name && o.Link == s.Link }) {
 			r.open(s.Name)
 		}
 	}
@@ -90,13 +93,17 @@ func (r *router) tryOpen(s Speaker) error {
 	if err != nil {
 		return fmt.Errorf("interface for Babel: %w", err)
 	}
-	t := &trusted{name: s.Name, ifindex: conn.Ifindex(), conn: conn}
+	t := &trusted{name: s.Name, ifindex: conn.Ifindex(), conn: conn, link: s.Link, cost: s.Link.Cost}
+	if s.Link.DetectType && conn.PointToPoint() {
+		t.cost.Type = babel.Tunnel
+	}
 	if err := t.gate.set(s, conn.Local()); err != nil {
 		return errors.Join(err, conn.Close())
 	}
 	id := kernelInterface(t.ifindex)
 	err = r.babel.AddInterface(r.ctx.Now(), id, babel.Interface{
-		Ifindex: t.ifindex, Local: conn.Local(), Local4: conn.Local4(), Multicast: true, HelloInterval: r.kept.hello,
+		Ifindex: t.ifindex, Local: conn.Local(), Local4: conn.Local4(), Multicast: true, Unicast: s.Link.Unicast,
+		HelloInterval: cmp.Or(s.Link.Hello, r.kept.hello), OwnHello: s.Link.Hello != 0, Timestamps: t.cost.MeasuresRTT(),
 		NoDefault: !r.cfg.Kernel.forwardsOut(), MaxPacket: babel.DefaultPacket - babel.MACOverhead, // keys may come yet
 	})
 	if err != nil {
@@ -220,7 +227,7 @@ func (r *router) neighborOn(t *trusted, key babel.NeighborKey) error {
 		return err
 	}
 	name := fmt.Sprintf("%s.%s.%d", key.Addr, t.name, r.ctx.Rand().Uint32())
-	cfg := babel.NeighborConfig{Addr: key.Addr, Local: t.conn.Local(), Locators: r.cfg.Locators, Epoch: r.epoch}
+	cfg := babel.NeighborConfig{Addr: key.Addr, Local: t.conn.Local(), Locators: r.cfg.Locators, Cost: t.cost, Epoch: r.epoch}
 	err := r.addChild(name, key, cfg, nil, make(chan packet, inboxSize))
 	if err != nil {
 		r.babel.RemoveNeighbor(r.ctx.Now(), key)

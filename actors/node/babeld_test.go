@@ -9,12 +9,15 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -308,5 +311,31 @@ func TestIPv4RouteOfBabeldHasAnIPv6NextHop(t *testing.T) {
 	}
 	if got := l.ip(l.n1, "-4 -N route show "+theirs); got != "" {
 		t.Errorf("left behind: %s", got)
+	}
+}
+
+func TestRoundTripOfAConfiguredInterfaceIsMeasured(t *testing.T) {
+	l := newLAN(t)
+	socket := filepath.Join(t.TempDir(), "babeld")
+	l.start(l.other, "", "babeld", "-I", filepath.Join(t.TempDir(), "pid"), "-S", filepath.Join(t.TempDir(), "state"), "-c", "/dev/null",
+		"-C", "local-path "+socket, "-C", "interface veth0 type tunnel hello-interval 1 update-interval 4", "-C", "redistribute deny", "veth0")
+	dir := l.folder(1, "trusted = [\"veth0\"]\nport = 7326\n[[babel_interface]]\nname = \"veth0\"\ntype = \"tunnel\"\nhello_interval_ms = 500\n")
+	l.start(l.n1, nodeEnv+"="+dir, os.Args[0])
+	told := func() string {
+		conn, err := net.Dial("unix", socket)
+		if err != nil {
+			return ""
+		}
+		defer conn.Close()
+		_, _ = conn.Write([]byte("dump\nquit\n"))
+		answer, _ := io.ReadAll(conn)
+		return string(answer)
+	}
+	measured := regexp.MustCompile(`add neighbour .* rtt [0-9.]+ rttcost`)
+	deadline := time.Now().Add(20 * time.Second)
+	for got := ""; !measured.MatchString(got); time.Sleep(50 * time.Millisecond) {
+		if got = told(); time.Now().After(deadline) {
+			t.Fatalf("babeld knows no round trip: %s", got)
+		}
 	}
 }

@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"re6st/actors/neighbor"
 	"re6st/protocols/babel"
 )
 
@@ -126,5 +128,67 @@ func TestAKeyOfTheConfigurationDoesNotShow(t *testing.T) {
 	changes := changed(c, next)
 	if len(changes) != 1 || changes[0].Key != "babel_interface" || !changes[0].Applied || strings.Contains(fmt.Sprint(changes), "5ec2") {
 		t.Errorf("changes %+v", changes)
+	}
+}
+
+func TestHowLinksAreJudgedIsRead(t *testing.T) {
+	c := parse(t, `
+trusted = ["gre1", "eth1", "wlan0"]
+[[babel_interface]]
+name = "eth1"
+rxcost = 200
+max_rtt_penalty = 0
+[[babel_interface]]
+name = "wlan0"
+type = "wireless"
+hello_interval_ms = 500
+unicast = true
+[[babel_interface]]
+name = "gre2"
+type = "tunnel"
+rtt_min_ms = 5
+rtt_max_ms = 250
+rtt_decay = 42
+max_rtt_penalty = 150
+key = [{ id = "k1", type = "hmac-sha256", value = "00" }]
+`)
+	measured := babel.DefaultRTT
+	measured.MaxPenalty = 0
+	want := []neighbor.Speaker{
+		{Name: "gre1", Link: neighbor.SpeakerLink{DetectType: true}},
+		{Name: "eth1", Link: neighbor.SpeakerLink{Cost: babel.LinkCost{Rxcost: 200, RTT: measured}, DetectType: true}},
+		{Name: "wlan0", Link: neighbor.SpeakerLink{Cost: babel.LinkCost{Type: babel.Wireless}, Hello: 500 * time.Millisecond, Unicast: true}},
+		{Name: "gre2", Link: neighbor.SpeakerLink{Cost: babel.LinkCost{Type: babel.Tunnel, RTT: babel.RTT{
+			Decay: 42, Min: 5 * time.Millisecond, Max: 250 * time.Millisecond, MaxPenalty: 150,
+		}}}},
+	}
+	got := c.speakers()
+	if len(got) != len(want) {
+		t.Fatalf("%+v", got)
+	}
+	for i, w := range want {
+		if got[i].Name != w.Name || got[i].Link != w.Link || len(got[i].Keys) != i/3 {
+			t.Errorf("%+v, want %+v", got[i], w)
+		}
+	}
+}
+
+func TestBadWaysToJudgeLinksAreErrors(t *testing.T) {
+	for text, want := range map[string]string{
+		`type = "fiber"`:            `want wired, wireless or tunnel`,
+		`rxcost = 65535`:            "want 1 to 65534",
+		`rxcost = 65536`:            "line 4",
+		`rtt_decay = 257`:           "want 1 to 256",
+		`rtt_min_ms = 500`:          "want 0 < from < to",
+		`rtt_max_ms = 60001`:        "want 0 < from < to <= 1m0s",
+		`rtt_min_ms = -1`:           "want 0 < from < to",
+		`max_rtt_penalty = 65535`:   "want at most 65534",
+		`hello_interval_ms = 99`:    "it must be 100 to 60000",
+		`hello_interval_ms = 60001`: "it must be 100 to 60000",
+	} {
+		_, err := ParseConfig([]byte("trusted = [\"eth1\"]\n[[babel_interface]]\nname = \"eth1\"\n" + text))
+		if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want it to tell %q", text, err, want)
+		}
 	}
 }

@@ -44,7 +44,16 @@ Keys of the configuration, all optional (TOML):
                   type = "hmac-sha256" or "blake2s128",
                   value = "HEX", password = "TEXT", or
                   value_file = "FILE" with HEX in it }] };
-                  accept_bad = true takes what others say
+                  accept_bad = true takes what others say.
+                  Named in trusted too, it needs no key. How
+                  links there are judged: type = "wired",
+                  "wireless" (lost Hellos, ETX) or "tunnel"
+                  (round trip too, RFC 9616; of itself where
+                  the interface is point-to-point), rxcost,
+                  rtt_min_ms (10), rtt_max_ms (500), rtt_decay
+                  (125 of 256), max_rtt_penalty (5000); how
+                  they are spoken to: hello_interval_ms (the
+                  network's), unicast = true
   lan             find nodes on this machine's LANs        (true)
   lan_interfaces  on these interfaces only                 ([]: all)
   gateway         offer this machine's IPv6 default route  (false)

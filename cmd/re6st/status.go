@@ -79,6 +79,9 @@ func babelLine(b monitor.BabelInterface) string {
 		if n.Cost == babel.Infinity {
 			text = fmt.Sprintf("%s, which does not hear this node", n.Address)
 		}
+		if n.RTT > 0 {
+			text += fmt.Sprintf(", round trip %.2f ms", n.RTT)
+		}
 		if n.Key != "" {
 			text += ", proven by key " + n.Key
 		} else if len(b.Keys) > 0 {

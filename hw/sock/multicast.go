@@ -26,6 +26,7 @@ type Multicast struct {
 	ifindex int
 	local   netip.Addr
 	local4  netip.Addr
+	direct  bool
 }
 
 // ListenMulticast opens the socket on an interface that is up and has a
@@ -50,7 +51,7 @@ func ListenMulticast(name string, group netip.AddrPort) (*Multicast, error) {
 		return nil, fmt.Errorf("multicast on %s: %w", name, err)
 	}
 	m := &Multicast{
-		packets: ipv6.NewPacketConn(conn), ifindex: ifi.Index, local: local, local4: local4,
+		packets: ipv6.NewPacketConn(conn), ifindex: ifi.Index, local: local, local4: local4, direct: ifi.Flags&net.FlagPointToPoint != 0,
 		group: net.UDPAddr{IP: group.Addr().AsSlice(), Port: int(group.Port()), Zone: strconv.Itoa(ifi.Index)},
 	}
 	if err := m.join(ifi); err != nil {
@@ -113,6 +114,9 @@ func (m *Multicast) Ifindex() int { return m.ifindex }
 
 // Local is our link-local address on the interface, without zone.
 func (m *Multicast) Local() netip.Addr { return m.local }
+
+// PointToPoint tells whether the interface leads to one other, as tunnels do.
+func (m *Multicast) PointToPoint() bool { return m.direct }
 
 // Local4 is the interface's IPv4 address as the socket was opened; the zero Addr: none.
 func (m *Multicast) Local4() netip.Addr { return m.local4 }

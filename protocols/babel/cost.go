@@ -47,6 +47,12 @@ type LinkCost struct {
 // MeasuresRTT tells whether the round trip counts, and timestamps have to be sent.
 func (c LinkCost) MeasuresRTT() bool { return c.Type == Tunnel || c.RTT != (RTT{}) }
 
+// Check tells what is wrong with c.
+func (c LinkCost) Check() error {
+	_, err := c.withDefaults()
+	return err
+}
+
 // withDefaults is c as it is meant, or an error.
 func (c LinkCost) withDefaults() (LinkCost, error) {
 	switch {

@@ -54,6 +54,7 @@ type Interface struct {
 	Timestamps    bool
 	MaxPacket     int            // bytes of Babel that fit; 0 is DefaultPacket
 	HelloInterval time.Duration  // 0 is HelloInterval
+	OwnHello      bool           // SetHelloInterval leaves it
 	Topologies    []rib.Topology // that a fabric link belongs to beside 0
 }
 

@@ -47,7 +47,7 @@ func (r *Router) SetHelloInterval(now time.Time, d time.Duration) {
 		d = HelloInterval
 	}
 	for _, i := range r.interfaces {
-		if i.HelloInterval == d {
+		if i.HelloInterval == d || i.OwnHello {
 			continue
 		}
 		i.HelloInterval, i.hellos = d, 0

@@ -104,6 +104,27 @@ func TestAnotherHelloIntervalLosesNoRoute(t *testing.T) {
 	}
 }
 
+func TestAnInterfaceKeepsAHelloIntervalOfItsOwn(t *testing.T) {
+	b := newBench(t)
+	b.add(1, babel.Interface{Ifindex: 1, Local: selfLL, Multicast: true, HelloInterval: time.Second, OwnHello: true})
+	b.lan(2)
+	b.router.SetHelloInterval(b.now, 8*time.Second)
+	b.settle()
+	b.take()
+	b.pass(time.Minute)
+	hellos := map[babel.InterfaceID]int{}
+	for _, s := range b.take() {
+		if h, ok := s.tlv.(babel.Hello); ok {
+			if hellos[s.on]++; h.Interval != map[babel.InterfaceID]time.Duration{1: time.Second, 2: 8 * time.Second}[s.on] {
+				t.Errorf("on %d: %+v", s.on, h)
+			}
+		}
+	}
+	if hellos[1] < 60 || hellos[2] > 9 {
+		t.Errorf("in a minute %v", hellos)
+	}
+}
+
 func TestTheHelloIntervalIsChanged(t *testing.T) {
 	n := newNetwork(t, 7, 2)
 	n.line()
