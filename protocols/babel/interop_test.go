@@ -405,13 +405,35 @@ func TestInteropBabeld(t *testing.T) {
 }
 
 func TestInteropBabeldThatDies(t *testing.T) {
-	a, b := lab(t)
-	s := newSpeaker(t, a)
-	stop := babeld(t, b, "interface yx type wired hello-interval 1 update-interval 4",
-		"redistribute local ip fd77::/16 allow", "redistribute local deny")
-	theirs := rib.Key{Prefix: netip.MustParsePrefix("fd77::1/128")}
-	s.until("route of babeld here", func() bool { return s.hasRoute(theirs) })
-	ip(t, "-n", b, "link", "set", "yx", "down")
-	s.until("end of the route when Hellos are missing", func() bool { return !s.hasRoute(theirs) })
-	stop()
+	for name, c := range map[string]struct {
+		cost babel.LinkCost
+		says string
+	}{
+		"plain": {says: "type wired"},
+		// Its IHUs then go with unscheduled Hellos by unicast, which promise nothing.
+		"with round trips, by unicast": {babel.LinkCost{Type: babel.Tunnel}, "type tunnel unicast true"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := lab(t)
+			s := openSpeaker(t, a)
+			s.cost = c.cost
+			s.speak(babel.Interface{Multicast: true, Unicast: c.cost.MeasuresRTT()})
+			unscheduled := 0
+			s.heard = func(tlv babel.TLV) {
+				if h, ok := tlv.(babel.Hello); ok && h.Unicast && h.Interval == 0 {
+					unscheduled++
+				}
+			}
+			stop := babeld(t, b, "interface yx hello-interval 1 update-interval 4 "+c.says,
+				"redistribute local ip fd77::/16 allow", "redistribute local deny")
+			theirs := rib.Key{Prefix: netip.MustParsePrefix("fd77::1/128")}
+			s.until("route of babeld here", func() bool { return s.hasRoute(theirs) })
+			if c.cost.MeasuresRTT() {
+				s.until("unscheduled Hellos", func() bool { return unscheduled >= 3 })
+			}
+			ip(t, "-n", b, "link", "set", "yx", "down")
+			s.until("end of the route when Hellos are missing", func() bool { return !s.hasRoute(theirs) })
+			stop()
+		})
+	}
 }
