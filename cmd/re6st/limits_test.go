@@ -67,10 +67,11 @@ var unlisted = map[string][]string{
 		"actors/monitor/bugreport.maxPart", "actors/monitor/web.MaxConnections", "actors/monitor/web.maxHeader", "actors/node.MaxMTU",
 		"actors/node.maxInterfaceName", "actors/node.maxMark", "actors/node.maxRestartWindow", "actors/subnet.maxOrders",
 		"protocols/names.MaxNames", "protocols/trace.MaxHops", "protocols/trace.MaxProbes", "protocols/trace.MaxTimeout",
+		"actors/node.maxBabelHello", "protocols/babel.maxRTT",
 		"protocols/trace.maxSilent", "protocols/simnet.MaxNodes", "protocols/simnet.MaxMesh", "protocols/simnet.MaxLinks", "protocols/simnet.MaxCells", "protocols/simnet.MaxDegree",
 		"protocols/simnet.MaxRanges", "protocols/simnet.MaxSteps", "protocols/simnet.MaxLine", "protocols/simnet.MaxShards", "protocols/simnet.MaxLatency",
 	},
-	"of a clock": {"hw/clock.MaxStep", "hw/sock.maxClockDelay"},
+	"of a clock": {"hw/clock.MaxStep", "hw/sock.maxClockDelay", "protocols/babel.maxTimestampAge"},
 	"no test reaches it yet": {
 		"protocols/fabric.MaxEndpoints", "protocols/fabric.MaxPaths", "protocols/fabric.maxChallenges", "protocols/fabric.maxLaneTrials",
 		"protocols/fabric.maxLanes", "protocols/fabric.maxNewestCounters", "protocols/fabric.maxOutstanding", "protocols/fabric.maxRTTSamples",
