@@ -120,6 +120,38 @@ func TestInteropBabeldOfDebianReadsOneSubTLVOnly(t *testing.T) {
 	s.until("answers again", func() bool { return changed >= 2 })
 }
 
+func TestInteropBabeldJudgesByTheShareOfHellos(t *testing.T) {
+	a, b := lab(t)
+	s := openSpeaker(t, a)
+	s.cost = babel.LinkCost{Type: babel.Wireless}
+	s.speak(babel.Interface{Multicast: true})
+	socket := filepath.Join(t.TempDir(), "babeld")
+	babeld(t, b, "local-path "+socket, "interface yx type wireless hello-interval 1 update-interval 4", "redistribute deny")
+	here := func() (n babel.NeighborStatus) {
+		for _, neighbor := range s.neighbors {
+			n = neighbor.Status()
+		}
+		return n
+	}
+	there := func(name string) float64 { return millis(neighborOf(t, socket), name) }
+	near := func(cost float64) bool { return cost >= 256 && cost < 300 }
+	s.until("the cost without loss, here and there", func() bool {
+		return near(float64(here().Cost)) && near(there("cost")) && near(there("rxcost"))
+	})
+	// Every other packet of ours is lost: what it costs there to hear us costs us.
+	lose := false
+	s.alter = func(packet []byte) []byte {
+		if lose = !lose; lose {
+			return nil
+		}
+		return packet
+	}
+	s.until("what it costs when half is lost", func() bool {
+		n := here()
+		return there("rxcost") > 400 && n.Txcost > 400 && n.Txcost < babel.Infinity && n.Cost >= n.Txcost && n.Rxcost < 300
+	})
+}
+
 // padHellos puts padding before the timestamps in a packet's Hellos.
 func padHellos(packet []byte) []byte {
 	out := append([]byte(nil), packet[:4]...)

@@ -48,7 +48,7 @@ type speaker struct {
 	late      []late
 	cut       bool                       // nothing comes or goes
 	badTLVs   int                        // that the peer may send
-	alter     func(packet []byte) []byte // of what it sends; nil: nothing
+	alter     func(packet []byte) []byte // of what it sends; it may return nil to lose it
 	heard     func(babel.TLV)            // nil: nobody wants to know
 	mac       *babel.Authenticator       // nil: whoever is there is believed
 	refused   map[babel.MACReason]int
@@ -179,7 +179,9 @@ func (s *speaker) send(e babel.Send) {
 	}
 	s.router.Stamp(time.Now(), e.Packet)
 	if s.alter != nil {
-		e.Packet = s.alter(e.Packet)
+		if e.Packet = s.alter(e.Packet); e.Packet == nil {
+			return
+		}
 	}
 	if s.mac != nil {
 		e.Packet = s.mac.Seal(e.Packet, e.To)
