@@ -315,27 +315,43 @@ func TestIPv4RouteOfBabeldHasAnIPv6NextHop(t *testing.T) {
 }
 
 func TestRoundTripOfAConfiguredInterfaceIsMeasured(t *testing.T) {
-	l := newLAN(t)
-	socket := filepath.Join(t.TempDir(), "babeld")
-	l.start(l.other, "", "babeld", "-I", filepath.Join(t.TempDir(), "pid"), "-S", filepath.Join(t.TempDir(), "state"), "-c", "/dev/null",
-		"-C", "local-path "+socket, "-C", "interface veth0 type tunnel hello-interval 1 update-interval 4", "-C", "redistribute deny", "veth0")
-	dir := l.folder(1, "trusted = [\"veth0\"]\nport = 7326\n[[babel_interface]]\nname = \"veth0\"\ntype = \"tunnel\"\nhello_interval_ms = 500\n")
-	l.start(l.n1, nodeEnv+"="+dir, os.Args[0])
-	told := func() string {
-		conn, err := net.Dial("unix", socket)
-		if err != nil {
-			return ""
-		}
-		defer conn.Close()
-		_, _ = conn.Write([]byte("dump\nquit\n"))
-		answer, _ := io.ReadAll(conn)
-		return string(answer)
+	const secret = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2"
+	for name, c := range map[string]struct {
+		trusted, key string // of the node's configuration
+		babeld       []string
+		with         string // which key babeld has there
+	}{
+		"in the clear": {trusted: `trusted = ["veth0"]`},
+		"by a key": { // a time that were stamped behind the MAC would break it
+			key: `key = [{ id = "k1", type = "hmac-sha256", value = "` + secret + `" }]`, babeld: []string{"-C", "key id k1 type hmac-sha256 value " + secret}, with: " key k1",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLAN(t)
+			socket := filepath.Join(t.TempDir(), "babeld")
+			args := append([]string{"babeld", "-I", filepath.Join(t.TempDir(), "pid"), "-S", filepath.Join(t.TempDir(), "state"), "-c", "/dev/null"}, c.babeld...)
+			l.start(l.other, "", append(args, "-C", "local-path "+socket, "-C", "interface veth0 type tunnel hello-interval 1 update-interval 4"+c.with,
+				"-C", "redistribute deny", "veth0")...)
+			l.node(l.n1, 1, c.trusted+"\nport = 7326\n[[babel_interface]]\nname = \"veth0\"\ntype = \"tunnel\"\nhello_interval_ms = 500\n"+c.key)
+			measured := regexp.MustCompile(`add neighbour .* rtt [0-9.]+ rttcost`)
+			deadline := time.Now().Add(20 * time.Second)
+			for got := ""; !measured.MatchString(got); time.Sleep(50 * time.Millisecond) {
+				if got = saidBy(socket); time.Now().After(deadline) {
+					t.Fatalf("babeld knows no round trip: %s", got)
+				}
+			}
+		})
 	}
-	measured := regexp.MustCompile(`add neighbour .* rtt [0-9.]+ rttcost`)
-	deadline := time.Now().Add(20 * time.Second)
-	for got := ""; !measured.MatchString(got); time.Sleep(50 * time.Millisecond) {
-		if got = told(); time.Now().After(deadline) {
-			t.Fatalf("babeld knows no round trip: %s", got)
-		}
+}
+
+// saidBy is what the babeld with this socket knows; "" while it is not there.
+func saidBy(socket string) string {
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		return ""
 	}
+	defer conn.Close()
+	_, _ = conn.Write([]byte("dump\nquit\n"))
+	answer, _ := io.ReadAll(conn)
+	return string(answer)
 }
