@@ -46,7 +46,7 @@ const (
 	ackUpdates      = 16                     // ours: updates that share an acknowledgment, few enough for one packet of DefaultPacket
 	holdTime        = 10 * time.Second       // ours: how long a lost prefix is unreachable (section 2.8)
 	rttWindow       = 4                      // ours: samples of the round trip of which the least counts
-	rttExpiry       = 3 * time.Minute        // ours: without a sample the round trip is forgotten
+	rttExpiry       = 3 * time.Minute        // ours: without a sample the round trip is forgotten, unless IHUs are rarer
 	maxTimestampAge = 3 * time.Minute        // ours: of a timestamp that comes back; beyond it a clock began anew (RFC 9616 section 3.3)
 	maxRTT          = time.Minute            // ours: that a penalty can be for
 	staleTime       = time.Second            // ours: how long a restarting neighbor keeps its routes

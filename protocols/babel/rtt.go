@@ -79,8 +79,9 @@ type roundTrip struct {
 
 // sample takes in a round trip. The least of the latest few is smoothed (RFC 9616
 // section 4.1): of a link whose queue fills and drains it is the delay of the way, so
-// that its own load does not drive traffic from it, and back.
-func (t *roundTrip) sample(now time.Time, cfg RTT, rtt time.Duration) {
+// that its own load does not drive traffic from it, and back. It is good for as long as
+// the IHU with it.
+func (t *roundTrip) sample(now time.Time, cfg RTT, rtt, ihuInterval time.Duration) {
 	t.window[t.next] = rtt
 	t.next = (t.next + 1) % rttWindow
 	t.samples = min(t.samples+1, rttWindow)
@@ -93,7 +94,7 @@ func (t *roundTrip) sample(now time.Time, cfg RTT, rtt time.Duration) {
 	} else {
 		t.smoothed = (time.Duration(cfg.Decay)*least + time.Duration(256-cfg.Decay)*t.smoothed) / 256
 	}
-	t.expires = now.Add(rttExpiry)
+	t.expires = now.Add(max(rttExpiry, time.Duration(ihuHold*float64(ihuInterval))))
 	t.settle(cfg)
 }
 
@@ -126,6 +127,6 @@ func (n *Neighbor) handleTimes(at time.Time, hello Hello, ihu IHU) {
 	here, ok := received.since(ihu.Origin)
 	there, plausible := hello.Sent.since(ihu.Received)
 	if ihu.Origin != 0 && ok && plausible {
-		n.rtt.sample(at, n.cfg.Cost.RTT, max(0, here-there))
+		n.rtt.sample(at, n.cfg.Cost.RTT, max(0, here-there), ihu.Interval)
 	}
 }
