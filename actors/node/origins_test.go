@@ -168,6 +168,9 @@ func TestARogueThatAnnouncesAnothersPrefixGetsNothingAndIsNamed(t *testing.T) {
 				if !named(m.nodes[i], m.prefix(victim).String(), m.id(rogue).String(), "its certificate gives it "+m.prefix(rogue).String()) {
 					t.Errorf("%s: node %d does not name the rogue: %v", policy, i, m.nodes[i].sys.Events())
 				}
+				if s := m.nodes[i].status().Origins; s.Policy != string(policy) || s.Barred == 0 {
+					t.Errorf("%s: node %d has the status %+v", policy, i, s)
+				}
 			}
 		})
 	}
@@ -266,6 +269,51 @@ func TestAGatewayNeedsTheRight(t *testing.T) {
 			if i != 1 && m.nodes[1].accept(m.id(i), outside) != want {
 				t.Errorf("node 1 takes packets from outside by node %d: %v", i, !want)
 			}
+		}
+	})
+}
+
+// Policy and rights are parameters: they are in force while the nodes run.
+func TestRightsAndPolicyChangeWhileNodesRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := requiring(t, 4, wire.OriginsPrefer)
+		const gateway, user, messenger = 0, 1, 3
+		for i := range m.nodes {
+			m.prepare(i, (i+1)%4, (i+3)%4)
+			m.nodes[i].options.Config.Gateway = i == gateway
+			m.launch(i)
+		}
+		m.whole(5 * time.Second)
+		m.forge(gateway, babel.Update{Prefix: everywhere, RouterID: m.nodes[gateway].state.RouterID, Seqno: 9, Egress: m.id(gateway)})
+		p := m.params.Params
+		publish := func(change func(*wire.Params)) {
+			change(&p)
+			p.Number++
+			signed, err := wire.SignParams(rand.Reader, m.issuer, p)
+			m.check(err)
+			m.hears(messenger, func(n *parts) { n.parameters.Store(signed) })
+			time.Sleep(5 * time.Second)
+		}
+		used := func(when string, want bool) {
+			t.Helper()
+			if _, ok := m.route(user, everywhere); ok != want {
+				t.Errorf("%s the way out is used: %v", when, ok)
+			}
+		}
+		used("where claims are preferred", true)
+		publish(func(p *wire.Params) { p.Origins = wire.OriginsRequire })
+		used("where they are required", false)
+		if !named(m.nodes[user], "::/0", "no right") {
+			t.Error("the gateway without a right is not named")
+		}
+		publish(func(p *wire.Params) { *p = p.WithRight(wire.Right{Node: m.id(gateway), Gateway: true}) })
+		used("by right", true)
+		publish(func(p *wire.Params) { *p = p.WithRight(wire.Right{Node: m.id(gateway)}) })
+		used("when the right is taken away", false)
+		publish(func(p *wire.Params) { p.Origins = wire.OriginsOff })
+		used("where nothing is judged", true)
+		if s := m.nodes[user].status().Origins; s.Policy != "off" || s.Claims != 4 {
+			t.Errorf("status: %+v", s)
 		}
 	})
 }
