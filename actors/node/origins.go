@@ -123,6 +123,21 @@ func (o *origins) status(barred uint64) monitor.Origins {
 	return monitor.Origins{Policy: string(o.policy), Claims: o.store.Len(), Barred: barred}
 }
 
+// notice tells of what this node announces and has no right to; "": nothing.
+func (o *origins) notice() string {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	own, ok := o.store.Get(o.self)
+	if !ok || len(own.Refused) == 0 || o.policy == wire.OriginsOff {
+		return ""
+	}
+	others := "others do not use it"
+	if o.policy == wire.OriginsPrefer {
+		others = "others use it where nobody else has announced it by right"
+	}
+	return fmt.Sprintf("this node has no right to announce %s: %s; `re6st registry right %s` gives rights", own.Refused[0], others, own.Bits.CN())
+}
+
 // clean drops the claims that count no more, and tells whether there were any.
 func (o *origins) clean() bool {
 	revoked, now := o.revoked(), o.now()

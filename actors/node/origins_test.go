@@ -3,6 +3,7 @@ package node
 import (
 	"crypto/rand"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -300,14 +301,23 @@ func TestRightsAndPolicyChangeWhileNodesRun(t *testing.T) {
 				t.Errorf("%s the way out is used: %v", when, ok)
 			}
 		}
+		noticed := func(words string) bool {
+			return slices.ContainsFunc(m.nodes[gateway].status().Notices, func(n string) bool { return strings.Contains(n, words) })
+		}
 		used("where claims are preferred", true)
 		publish(func(p *wire.Params) { p.Origins = wire.OriginsRequire })
 		used("where they are required", false)
 		if !named(m.nodes[user], "::/0", "no right") {
 			t.Error("the gateway without a right is not named")
 		}
+		if !noticed("no right to announce ::/0: others do not use it") {
+			t.Errorf("the gateway is not told: %q", m.nodes[gateway].status().Notices)
+		}
 		publish(func(p *wire.Params) { *p = p.WithRight(wire.Right{Node: m.id(gateway), Gateway: true}) })
 		used("by right", true)
+		if noticed("no right") {
+			t.Error("the gateway is told of a right that it has")
+		}
 		publish(func(p *wire.Params) { *p = p.WithRight(wire.Right{Node: m.id(gateway)}) })
 		used("when the right is taken away", false)
 		publish(func(p *wire.Params) { p.Origins = wire.OriginsOff })

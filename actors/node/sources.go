@@ -74,6 +74,9 @@ func (n *parts) status() monitor.Status {
 	n.identityStatus(&s)
 	router, _ := system.Read[neighbor.Snapshot](n.sys, routerPath)
 	s.Origins = n.origins.status(router.Barred)
+	if notice := n.origins.notice(); notice != "" {
+		s.Notices = append(s.Notices, notice)
+	}
 	_, clock := n.wall.Now()
 	s.Clock = string(clock)
 	if problem := n.disk.Load(); problem != nil {
