@@ -47,6 +47,8 @@ type Interface struct {
 	// NoDefault keeps default routes to this router: it would not forward what
 	// followed them from there.
 	NoDefault bool
+	// PlainDefault has neighbors that may not know of sources: see OriginatePlain.
+	PlainDefault bool
 	// Unicast has Multicast only find neighbors: Hellos go to the group and to each
 	// neighbor, all else to each neighbor.
 	Unicast bool
@@ -372,7 +374,26 @@ func (r *Router) Originate(now time.Time, key rib.Key, metric uint16) error {
 	if !d.originated {
 		r.cause = CauseOriginated
 	}
-	d.originated, d.metric = true, metric
+	d.originated, d.plain, d.metric = true, false, metric
+	r.reselect(now, d)
+	r.finish(now)
+	return nil
+}
+
+// OriginatePlain announces the IPv6 default route for packets from everywhere, on
+// interfaces with PlainDefault alone: in place of one from some sources, which others
+// cannot take (RFC 9079 section 6). It is no other router's
+// route, so that the sequence number is this one's. Calling it again changes the metric;
+// Withdraw takes it back.
+func (r *Router) OriginatePlain(now time.Time, metric uint16) error {
+	d := r.destination(rib.Key{Prefix: netip.PrefixFrom(netip.IPv6Unspecified(), 0)})
+	if metric == Infinity {
+		return fmt.Errorf("%w: %s at metric %d", ErrPrefix, d.ribKey(), metric)
+	}
+	if !d.originated {
+		r.cause = CauseOriginated
+	}
+	d.originated, d.plain, d.metric = true, true, metric
 	r.reselect(now, d)
 	r.finish(now)
 	return nil
@@ -382,7 +403,7 @@ func (r *Router) Originate(now time.Time, key rib.Key, metric uint16) error {
 // takes its place, where it is feasible.
 func (r *Router) Withdraw(now time.Time, key rib.Key) {
 	if d := r.find(key); d != nil && d.originated {
-		d.originated, r.cause = false, CauseWithdrawn
+		d.originated, d.plain, r.cause = false, false, CauseWithdrawn
 		r.reselect(now, d)
 		r.finish(now)
 	}

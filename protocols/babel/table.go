@@ -29,6 +29,7 @@ type destination struct {
 	waits      uint16 // interfaces that have yet to send, or to repeat, an update of it
 	metric     uint16 // if originated
 	originated bool   // by this router, at metric
+	plain      bool   // on interfaces with PlainDefault only
 	holdUntil  time.Time
 	recheckAt  time.Time // a better route waits for its smoothed metric; zero: none
 	offered    offered

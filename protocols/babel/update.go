@@ -188,7 +188,7 @@ func (r *Router) enqueue(i *iface, updates []Update) {
 // retraction where there is none; false where it must not hear of it. The
 // feasibility distance is maintained: the update has to be sent.
 func (r *Router) updateOf(now time.Time, i *iface, d *destination) (Update, bool) {
-	if !i.belongs(d.key.topology) || !i.Fabric && r.isLocator(d) || i.NoDefault && d.key.bits == 0 {
+	if !i.belongs(d.key.topology) || !i.Fabric && r.isLocator(d) || i.NoDefault && d.key.bits == 0 || d.plain && !i.PlainDefault {
 		return Update{}, false
 	}
 	u := Update{
