@@ -56,9 +56,14 @@ type Kernel struct {
 	Speakers []Speaker
 	// DefaultRoute has the kernel send what is for nowhere else into the mesh.
 	DefaultRoute bool
+	// PlainDefault are the names of Speakers whose neighbors are told of a default route for
+	// packets from everywhere, where the mesh's is for some sources.
+	PlainDefault []string
 	// Gateway announces the way out of the mesh while this machine has one, as
 	// Outside reports until its context ends.
 	Gateway bool
+	// Sources are those of packets that the way out is for; one of length 0 is all.
+	Sources []netip.Prefix
 	Outside func(ctx context.Context, report func(reachable bool)) error
 }
 

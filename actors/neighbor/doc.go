@@ -18,9 +18,10 @@
 // learned there is routed by the kernel, under our protocol number. One that is missing
 // or fails is tried again; it ends nobody.
 //
-// A gateway (gateway.go) announces the default route while the machine has one of its
-// own. It leaves by trusted interfaces only where the kernel here forwards what
-// follows it.
+// A gateway (gateway.go) announces the default route, from the network's addresses or
+// others (RFC 9079), while the machine has one of its own. It leaves by trusted interfaces
+// only where the kernel here forwards what follows it; on those of PlainDefault one from
+// everywhere stands beside it.
 //
 // A router that restarts leaves packet path and kernel the last table of its
 // predecessor until its neighbors have told it all again (bridge.go). In the packet path

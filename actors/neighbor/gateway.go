@@ -4,8 +4,11 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"time"
 
 	"re6st/actors/system"
+	"re6st/protocols/addr"
+	"re6st/protocols/babel"
 	"re6st/protocols/rib"
 )
 
@@ -32,14 +35,25 @@ func (r *router) startGateway() {
 	})
 }
 
-// outside announces the default route, or takes it back.
+// outside announces the default route from each source, or takes it back.
 func (r *router) outside(o outside) error {
-	if o.reachable {
-		return r.offer(r.ctx.Now(), Offer{rib.OriginStatic, rib.Route{Prefix: everywhere.Prefix, Egress: r.cfg.Self}})
+	if !o.reachable {
+		r.ctx.Event("gateway", "this machine has no IPv6 default route; the mesh's is not announced")
 	}
-	r.ctx.Event("gateway", "this machine has no IPv6 default route; the mesh's is not announced")
-	r.table.Withdraw(rib.OriginStatic, everywhere)
-	r.babel.Withdraw(r.ctx.Now(), everywhere)
+	for _, source := range r.cfg.Kernel.Sources {
+		route := rib.Route{Prefix: everywhere.Prefix, Egress: r.cfg.Self}
+		if source.Bits() > 0 {
+			route.Source = source
+		}
+		if o.reachable {
+			if err := r.offer(r.ctx.Now(), Offer{rib.OriginStatic, route}); err != nil {
+				return err
+			}
+			continue
+		}
+		r.table.Withdraw(rib.OriginStatic, route.Key())
+		r.babel.Withdraw(r.ctx.Now(), route.Key())
+	}
 	return nil
 }
 
@@ -48,10 +62,57 @@ func (r *router) reportGateways() {
 	if r.cfg.SetGateways == nil || r.held {
 		return
 	}
-	if now := r.babel.Egresses(everywhere); !slices.Equal(now, r.gateways) {
+	var now []addr.NodeID
+	for _, route := range r.table.View().At(0, everywhere.Prefix) { // for some sources, or for all
+		now = append(now, r.babel.Egresses(route.Key())...)
+	}
+	slices.SortFunc(now, addr.NodeID.Compare)
+	if now = slices.Compact(now); !slices.Equal(now, r.gateways) {
 		r.gateways = now
 		r.cfg.SetGateways(now)
 	}
+}
+
+// offerPlain keeps the plain default route in step with those that are for some sources,
+// and tells whether it changed anything.
+func (r *router) offerPlain(now time.Time) bool {
+	if r.cfg.Kernel == nil || len(r.cfg.Kernel.PlainDefault) == 0 {
+		return false
+	}
+	was := r.plain
+	if r.plain = r.plainMetric(); r.plain == was {
+		return false
+	}
+	if r.plain != babel.Infinity {
+		if err := r.babel.OriginatePlain(now, r.plain); err != nil {
+			r.ctx.Event("refused", err.Error())
+		}
+		return true
+	}
+	if own, ok := r.table.View().Get(everywhere); ok && own.Origin != rib.OriginBabel {
+		return false // it has taken its place
+	}
+	r.babel.Withdraw(now, everywhere)
+	return true
+}
+
+// plainMetric is that of the best default route for some sources; babel.Infinity where
+// there is none, or one for all, which will do.
+func (r *router) plainMetric() uint16 {
+	best := uint16(babel.Infinity)
+	for _, route := range r.table.View().At(0, everywhere.Prefix) {
+		switch {
+		case route.Unreachable:
+		case !route.Source.IsValid():
+			return babel.Infinity
+		default:
+			best = min(best, route.Metric)
+		}
+	}
+	if slices.ContainsFunc(r.babel.Choices(everywhere), func(c babel.RouteEntry) bool { return c.Metric != babel.Infinity }) {
+		return babel.Infinity
+	}
+	return best
 }
 
 // forwardsOut tells whether the kernel sends what comes by a trusted interface, and

@@ -98,7 +98,7 @@ func (k *Kernel) routes(view *rib.View, locators netip.Prefix) []netlink.Route {
 			}
 			out.Link = k.TUN
 			if r.Prefix.Bits() == 0 {
-				out.Metric, out.PrefSrc = defaultMetric, k.Ranges[0].Address
+				out.Metric, out.PrefSrc = defaultMetric, k.addressIn(r.Source)
 			}
 		default:
 			out.Link, out.Via = r.NextHop.Ifindex, r.NextHop.Gateway
@@ -107,6 +107,16 @@ func (k *Kernel) routes(view *rib.View, locators netip.Prefix) []netlink.Route {
 		want = append(want, out)
 	}
 	return want
+}
+
+// addressIn is this node's address that packets from a source may have, if one is there.
+func (k *Kernel) addressIn(source netip.Prefix) netip.Addr {
+	for _, r := range k.Ranges {
+		if !source.IsValid() || source.Contains(r.Address) {
+			return r.Address
+		}
+	}
+	return netip.Addr{}
 }
 
 // covers tells whether a prefix lies in a range, which leads into the fabric.

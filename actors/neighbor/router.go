@@ -33,6 +33,7 @@ type router struct {
 	judging   judging
 	again     *system.Timer                 // when all routes are judged anew
 	view      *rib.View                     // as the packet path has it
+	plain     uint16                        // metric of the plain default route; babel.Infinity: none
 	gateways  []addr.NodeID                 // as they were told of
 	held      bool                          // a restarted router does not publish yet
 	bridged   *rib.View                     // its own, when it bridged last; nil: a link went, or a neighbor had its say since
@@ -56,6 +57,7 @@ func (r *router) Start(ctx *system.Context[Message]) error {
 	r.ctx, r.epoch = ctx, ctx.Now()
 	r.links = map[babel.InterfaceID]Link{}
 	r.kernel = map[babel.InterfaceID]*trusted{}
+	r.plain = babel.Infinity
 	r.children = map[babel.NeighborKey]*child{}
 	r.table = rib.NewTable(r.cfg.Locators)
 	r.timer, r.show = ctx.NewTimer(routerTick{}), ctx.NewTimer(showAgain{})
@@ -221,6 +223,24 @@ func (r *router) settle() {
 	if r.held && len(r.waiting) == 0 {
 		r.letGo()
 	}
+	if r.drain(now); r.offerPlain(now) {
+		r.drain(now)
+	}
+	r.timer.Rearm(r.babel.NextTimeout())
+	if now.Before(r.rests) {
+		r.show.Rearm(r.rests, true)
+		return
+	}
+	r.publish()
+	r.reportGateways()
+	// To show a large table takes time, which routing needs too: a fifth of it at most.
+	if took := r.ctx.Now().Sub(now); took > cheap {
+		r.rests = r.ctx.Now().Add(4 * took)
+	}
+}
+
+// drain carries out what the machine wants.
+func (r *router) drain(now time.Time) {
 	r.babel.Drain(func(e babel.Event) {
 		switch e := e.(type) {
 		case babel.Send:
@@ -241,17 +261,6 @@ func (r *router) settle() {
 			r.ctx.Event("refused", fmt.Sprintf("from %s: %s, %d times", e.Neighbor.Addr, e.Reason, e.Count))
 		}
 	})
-	r.timer.Rearm(r.babel.NextTimeout())
-	if now.Before(r.rests) {
-		r.show.Rearm(r.rests, true)
-		return
-	}
-	r.publish()
-	r.reportGateways()
-	// To show a large table takes time, which routing needs too: a fifth of it at most.
-	if took := r.ctx.Now().Sub(now); took > cheap {
-		r.rests = r.ctx.Now().Add(4 * took)
-	}
 }
 
 // send puts a packet on its interface. What cannot be sent is lost as on any

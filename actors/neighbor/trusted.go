@@ -104,7 +104,8 @@ func (r *router) tryOpen(s Speaker) error {
 	err = r.babel.AddInterface(r.ctx.Now(), id, babel.Interface{
 		Ifindex: t.ifindex, Local: conn.Local(), Local4: conn.Local4(), Multicast: true, Unicast: s.Link.Unicast,
 		HelloInterval: cmp.Or(s.Link.Hello, r.kept.hello), OwnHello: s.Link.Hello != 0, Timestamps: t.cost.MeasuresRTT(),
-		NoDefault: !r.cfg.Kernel.forwardsOut(), MaxPacket: babel.DefaultPacket - babel.MACOverhead, // keys may come yet
+		NoDefault: !r.cfg.Kernel.forwardsOut(), PlainDefault: slices.Contains(r.cfg.Kernel.PlainDefault, s.Name),
+		MaxPacket: babel.DefaultPacket - babel.MACOverhead, // keys may come yet
 	})
 	if err != nil {
 		return errors.Join(err, conn.Close())

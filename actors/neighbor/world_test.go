@@ -62,6 +62,7 @@ type testRouter struct {
 	seqno  uint16
 	full   error // what Persist fails with
 	reach  Reachable
+	ways   []addr.NodeID // out of the mesh
 	stored int
 }
 
@@ -102,8 +103,9 @@ func (w *world) spawn(i int, trustedNames []string) *testRouter {
 	r.ref, err = Spawn(r.sys, Config{
 		Self: r.id, RouterID: babel.RouterID{1, byte(i)}, Locators: locators, Own: []netip.Prefix{r.prefix}, Links: r.links,
 		Seqno: func() uint16 { return 1 }, Send: r.send, SetView: r.setView, Persist: r.persist,
-		Emit:   func(e Event) { r.mu.Lock(); defer r.mu.Unlock(); r.reach = e.(Reachable) },
-		Kernel: &Kernel{Routes: r.routes, TUN: 7, Speakers: speakers},
+		Emit:        func(e Event) { r.mu.Lock(); defer r.mu.Unlock(); r.reach = e.(Reachable) },
+		SetGateways: func(ids []addr.NodeID) { r.mu.Lock(); defer r.mu.Unlock(); r.ways = ids },
+		Kernel:      &Kernel{Routes: r.routes, TUN: 7, Speakers: speakers},
 		Judge: func(_ addr.NodeID, a babel.Announcement) (babel.Standing, func() string) {
 			if judge := r.judge.Load(); judge != nil {
 				return (*judge)(a)
@@ -121,6 +123,12 @@ func (r *testRouter) setView(v *rib.View) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.views = append(r.views, v)
+}
+
+func (r *testRouter) gateways() []addr.NodeID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ways
 }
 
 func (r *testRouter) persist(seqno uint16) error {

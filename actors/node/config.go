@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -29,6 +30,7 @@ const (
 	MinMTU, MaxMTU   = 1280, 65000
 	MaxEndpoints     = 16
 	MaxTrusted       = 8
+	MaxSources       = 16
 	MaxClientCount   = 64
 	maxInterfaceName = 15
 	maxRestartWindow = 60_000 // ms
@@ -61,8 +63,15 @@ type Config struct {
 	// Gateway announces this machine's IPv6 default route as the mesh's way out,
 	// while there is one.
 	Gateway bool `toml:"gateway"`
-	// DefaultRoute has this machine send what is for nowhere else into the mesh,
-	// unless it has a default route of its own.
+	// GatewaySources are those of packets that the way out is for, such as the prefix of a
+	// LAN behind a node; none: the network's ranges. "::/0" is all.
+	GatewaySources []netip.Prefix `toml:"gateway_sources"`
+	// PlainDefault are those interfaces that speak Babel with routers which know no routes
+	// by source: they are told of a default route for all packets.
+	PlainDefault []string `toml:"plain_default"`
+	// DefaultRoute has this machine send what is for nowhere else into the mesh, where its
+	// source is one that a gateway is for; from others, unless the machine has a default
+	// route of its own.
 	DefaultRoute bool `toml:"default_route"`
 	// Inbound is what the mesh may send to this machine, and to what lies behind it:
 	// "all", what is "established" from here, or that and what a "list" says.
@@ -195,6 +204,7 @@ func (c Config) check() error {
 		{"number of rules of inbound_list", len(c.InboundList), 0, inbound.MaxRules},
 		{"number of subnets", len(c.Subnets), 0, subnet.MaxSubnets},
 		{"number of interfaces of trusted and babel_interface", len(c.Trusted) + len(c.BabelInterfaces), 0, MaxTrusted},
+		{"number of gateway_sources", len(c.GatewaySources), 0, MaxSources},
 		{"number of lan_interfaces", len(c.LANInterfaces), 0, discovery.MaxInterfaces},
 		{"debug_restart_window_ms", c.DebugRestartWindow, 0, maxRestartWindow},
 		{"length of interface", len(c.Interface), 1, maxInterfaceName},
@@ -203,7 +213,7 @@ func (c Config) check() error {
 			return fmt.Errorf("%w: %s is %d; it must be %d to %d", ErrConfig, bound.key, bound.value, bound.low, bound.high)
 		}
 	}
-	if err := c.checkBabel(); err != nil {
+	if err := cmp.Or(c.checkBabel(), c.checkWayOut()); err != nil {
 		return err
 	}
 	if c.ControlDir != "" && !filepath.IsAbs(c.ControlDir) {
@@ -229,6 +239,27 @@ func (c Config) check() error {
 	if c.HTTP.IsValid() {
 		if err := web.CheckAddress(c.HTTP); err != nil {
 			return fmt.Errorf("%w: http: %w", ErrConfig, err)
+		}
+	}
+	return nil
+}
+
+// checkWayOut looks at what the mesh's default route is for, and whom it is told to.
+func (c Config) checkWayOut() error {
+	for _, p := range c.GatewaySources {
+		if !p.Addr().Is6() || p.Addr().Is4In6() || p != p.Masked() {
+			return fmt.Errorf("%w: gateway_sources has %s; an IPv6 prefix without bits behind its length is needed", ErrConfig, p)
+		}
+	}
+	if len(c.GatewaySources) > 0 && !c.Gateway {
+		return fmt.Errorf("%w: gateway_sources is given; it needs gateway = true", ErrConfig)
+	}
+	for _, name := range c.PlainDefault {
+		switch {
+		case !slices.Contains(c.Trusted, name) && !slices.ContainsFunc(c.BabelInterfaces, func(b BabelInterface) bool { return b.Name == name }):
+			return fmt.Errorf("%w: plain_default has %q, which is neither one of trusted nor a babel_interface", ErrConfig, name)
+		case !c.Gateway && !c.DefaultRoute:
+			return fmt.Errorf("%w: plain_default is given; it needs gateway or default_route, or this machine would not forward what follows", ErrConfig)
 		}
 	}
 	return nil

@@ -66,7 +66,12 @@ func TestBadConfigurationsSayWhere(t *testing.T) {
 		"inbound = \"some\"":                "write all, established or list",
 		"origins = \"maybe\"":               "\"off\", \"prefer\" or \"require\"",
 		"inbound_list = [\"::/0\"]":         "inbound is \"all\"",
-		"inbound = \"list\"\ninbound_list = [\"::/0 gre\"]": "line 2",
+		"inbound = \"list\"\ninbound_list = [\"::/0 gre\"]":  "line 2",
+		"gateway_sources = [\"fd00::/8\"]":                   "it needs gateway = true",
+		"gateway = true\ngateway_sources = [\"fd00::1/8\"]":  "without bits behind its length",
+		"gateway = true\ngateway_sources = [\"10.0.0.0/8\"]": "an IPv6 prefix",
+		"gateway = true\nplain_default = [\"eth1\"]":         "neither one of trusted",
+		"trusted = [\"eth1\"]\nplain_default = [\"eth1\"]":   "it needs gateway or default_route",
 		"log = \"loud\"":            "line 1",
 		"port = ":                   "line 1",
 		"http = \"0.0.0.0:7327\"":   "it is served to this machine only",
@@ -88,6 +93,7 @@ func TestNumbersOfTheConfigurationAreBounded(t *testing.T) {
 	}{
 		{"number of endpoints", node.MaxEndpoints, func(n int) string { return "endpoints = " + list(n, `"203.0.113.5:1"`) }},
 		{"number of interfaces of trusted and babel_interface", node.MaxTrusted, func(n int) string { return "trusted = " + list(n, `"eth1"`) }},
+		{"number of gateway_sources", node.MaxSources, func(n int) string { return "gateway = true\ngateway_sources = " + list(n, `"fd00::/8"`) }},
 		{"client_count", node.MaxClientCount, func(n int) string { return fmt.Sprintf("client_count = %d", n) }},
 		{"max_clients", node.MaxClientCount, func(n int) string { return fmt.Sprintf("max_clients = %d", n) }},
 		{"number of subnets", subnet.MaxSubnets, func(n int) string {

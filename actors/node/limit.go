@@ -17,6 +17,7 @@ func Limits() []limit.Limit {
 		{Name: "client_count, max_clients", Value: MaxClientCount, Unit: "links", Per: "node", Beyond: "the configuration is refused", Test: test},
 		{Name: "subnets", Value: subnet.MaxSubnets, Unit: "interfaces", Per: "node", Beyond: "the configuration is refused", Test: test},
 		{Name: "interfaces of LANs", Value: discovery.MaxInterfaces, Unit: "interfaces", Per: "node", Beyond: "the configuration is refused", Test: test},
+		{Name: "sources of a gateway", Value: MaxSources, Unit: "prefixes", Per: "node", Beyond: "the configuration is refused", Test: test},
 		{Name: "rules of inbound_list", Value: inbound.MaxRules, Unit: "rules", Per: "node", Beyond: "the configuration is refused", Test: test},
 		{Name: "peers remembered that refuse this node", Value: maxRefusals, Unit: "peers", Per: "node", Beyond: "not told", Test: "TestPeersThatRefuseAreRememberedUpToALimit"},
 	}

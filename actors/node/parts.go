@@ -191,9 +191,23 @@ func (n *parts) kernel() *neighbor.Kernel {
 	c := n.options.Config
 	return &neighbor.Kernel{
 		Routes: n.host.routes, TUN: n.host.ifindex, Ranges: n.host.ranges, Speakers: n.settings.get().speakers(),
-		DefaultRoute: c.DefaultRoute, Gateway: c.Gateway && n.host.kernel != nil,
+		DefaultRoute: c.DefaultRoute, Gateway: c.Gateway && n.host.kernel != nil, Sources: n.gatewaySources(), PlainDefault: c.PlainDefault,
 		Outside: func(ctx context.Context, report func(bool)) error {
 			return n.host.kernel.WatchDefault(ctx, uint8(c.RouteProtocol), report)
 		},
 	}
+}
+
+// gatewaySources are those of packets that this node's way out is for: unless the
+// configuration says otherwise, the addresses of the mesh, so that the default route of
+// another machine stays as it is for all others.
+func (n *parts) gatewaySources() []netip.Prefix {
+	if given := n.options.Config.GatewaySources; len(given) > 0 {
+		return given
+	}
+	var ranges []netip.Prefix
+	for _, r := range n.host.ranges {
+		ranges = append(ranges, r.Prefix)
+	}
+	return ranges
 }

@@ -58,8 +58,13 @@ Keys of the configuration, all optional (TOML):
   lan_interfaces  on these interfaces only                 ([]: all)
   gateway         offer this machine's IPv6 default route  (false)
                   to the mesh while it has one
+  gateway_sources whom that is for, by source; "::/0" is   (the network's addresses)
+                  everybody
   default_route   send what is for nowhere else into the   (false)
-                  mesh, unless this machine has a way out
+                  mesh, if its source is the mesh's
+  plain_default   interfaces that speak Babel with routers ([])
+                  which know no routes by source: their
+                  default route is for all packets
   inbound         what the mesh may send here: "all",      ("all")
                   "established" from here, or "list"
   inbound_list    what else with "list", such as           ([])
