@@ -57,7 +57,9 @@ type Sessions struct {
 	order   []*sessionPeer          // of peers, oldest first
 	indices map[uint32]*sessionPeer // by local index
 	dials   int
-	tick    time.Time // zero: nothing to look after
+	most    int           // peers, MaxSessions at most
+	idle    time.Duration // SessionIdle at most
+	tick    time.Time     // zero: nothing to look after
 	out     outbox
 }
 
@@ -78,7 +80,7 @@ type sessionPeer struct {
 func NewSessions(c SessionsConfig) *Sessions {
 	s := &Sessions{
 		party: newParty(c.Credentials, purposeSession, c.Rand, c.NewIndex), admit: c.Admit, static: c.Static,
-		peers: make(map[addr.NodeID]*sessionPeer), indices: make(map[uint32]*sessionPeer),
+		peers: make(map[addr.NodeID]*sessionPeer), indices: make(map[uint32]*sessionPeer), most: MaxSessions, idle: SessionIdle,
 	}
 	s.responder = newResponder(&s.party, s.decide)
 	return s
@@ -86,6 +88,18 @@ func NewSessions(c SessionsConfig) *Sessions {
 
 // SetCredentials has later handshakes show a renewed certificate.
 func (s *Sessions) SetCredentials(c *Credentials) { s.credentials = c }
+
+// SetLimits lowers MaxSessions and SessionIdle; what is above these is these. The sessions
+// that are too many end, those that were used least recently.
+func (s *Sessions) SetLimits(most int, idle time.Duration) {
+	s.most, s.idle = min(most, MaxSessions), min(idle, SessionIdle)
+	for len(s.peers) > s.most {
+		s.removeOldest()
+	}
+	for _, p := range s.order {
+		p.ring.waits = s.idle
+	}
+}
 
 // Len is with how many nodes there are keys or handshakes.
 func (s *Sessions) Len() int { return len(s.peers) }

@@ -12,13 +12,13 @@ func (s *Sessions) peer(now time.Time, id addr.NodeID) *sessionPeer {
 	if p := s.peers[id]; p != nil {
 		return p
 	}
-	if len(s.peers) >= MaxSessions {
-		s.remove(slices.MinFunc(s.order, func(a, b *sessionPeer) int { return a.used.Compare(b.used) }))
+	if len(s.peers) >= s.most {
+		s.removeOldest()
 	}
 	p := &sessionPeer{id: id, used: now}
 	p.ring = keyring[*Session]{
 		// A confirm may be lost, and the first packet late.
-		self: s.self(), waits: SessionIdle,
+		self: s.self(), waits: s.idle,
 		install: func(k *sealing[*Session]) { s.out.put(InstallSession{k.session, k.agreed.peer}) },
 		use:     func(k *sealing[*Session]) { s.out.put(UseSession{k.session}) },
 		retire: func(index uint32) {
@@ -32,6 +32,11 @@ func (s *Sessions) peer(now time.Time, id addr.NodeID) *sessionPeer {
 		s.tick = now.Add(sessionTick)
 	}
 	return p
+}
+
+// removeOldest ends the keys that were used least recently.
+func (s *Sessions) removeOldest() {
+	s.remove(slices.MinFunc(s.order, func(a, b *sessionPeer) int { return a.used.Compare(b.used) }))
 }
 
 func (s *Sessions) remove(p *sessionPeer) {
@@ -93,7 +98,7 @@ func (s *Sessions) lookAfter(now time.Time, p *sessionPeer) {
 	if p.ring.isUsed() {
 		p.used = now
 	}
-	idle := now.Sub(p.used) >= SessionIdle
+	idle := now.Sub(p.used) >= s.idle
 	switch {
 	case p.ring.isStale(now), idle && p.dial == nil,
 		len(p.ring.keys) == 0 && p.dial == nil && !now.Before(p.rest.Add(sessionRetryLast)):

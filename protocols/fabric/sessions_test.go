@@ -231,6 +231,35 @@ func TestSessionIdleForTwoMinutesEnds(t *testing.T) {
 	}
 }
 
+func TestANetworkMayHaveFewerSessionsAndEndThemSooner(t *testing.T) {
+	w, a, b := endings(t, true)
+	a.want(b.id())
+	w.run(time.Second)
+	for i := range uint64(30) {
+		w.now = w.now.Add(time.Millisecond)
+		a.Want(w.now, addr.NodeIDFromUint64(100+i))
+	}
+	a.SetLimits(20, 10*time.Second)
+	if a.drain(); a.Len() != 20 || len(a.installed) != 0 {
+		t.Errorf("%d peers, and %d sessions of which the one was the least recent", a.Len(), len(a.installed))
+	}
+	a.Want(w.now, addr.NodeIDFromUint64(200))
+	if a.drain(); a.Len() != 20 {
+		t.Errorf("%d peers", a.Len())
+	}
+	w, a, b = endings(t, true)
+	a.want(b.id())
+	w.run(time.Second)
+	a.SetLimits(2*fabric.MaxSessions, 10*time.Second)
+	if a.packet(b); len(a.installed) != 1 {
+		t.Fatal("no session")
+	}
+	w.run(12 * time.Second)
+	if a.Len()+len(a.installed) != 0 || b.Len() != 1 {
+		t.Errorf("idle for 12 s: %d sessions of 10 s, %d of two minutes", len(a.installed), len(b.installed))
+	}
+}
+
 func TestSessionRekeyLosesNoPacket(t *testing.T) {
 	w, a, b := endings(t, true)
 	a.want(b.id())
