@@ -132,6 +132,28 @@ func TestWaitingIsBoundedInAll(t *testing.T) {
 	}
 }
 
+func TestANetworkMayHaveLessWaitForASession(t *testing.T) {
+	w := newWaiting()
+	now := time.Unix(1_800_000_000, 0)
+	full := make([]byte, 1000)
+	put := func(times int) {
+		for range times {
+			w.put(now, nodeID(1), full)
+		}
+	}
+	put(50)
+	w.setLimit(10_500)
+	put(1)
+	if c := w.count(); c != (Count{Packets: 10, Bytes: 10_000}) {
+		t.Errorf("%+v wait, of 10,500 bytes", c)
+	}
+	w.setLimit(10 * maxWaitingBytes)
+	put(200)
+	if c := w.count(); c.Packets != maxWaitingBytes/1000 {
+		t.Errorf("%+v wait", c)
+	}
+}
+
 func TestLimiterForgetsWhoRestsAndRefusesTooMany(t *testing.T) {
 	l := newLimiter[int](10, 2)
 	now := time.Unix(1_800_000_000, 0)

@@ -258,6 +258,10 @@ func (p *Plane) SetView(v *rib.View) { p.view.Store(v) }
 // SetInbound replaces what may leave the mesh here; nil: all.
 func (p *Plane) SetInbound(f *inbound.Filter) { p.inbound.Store(f) }
 
+// SetQueueBytes lowers how many bytes of packets wait for a session with each node: 64 KB
+// at most. The newest stay.
+func (p *Plane) SetQueueBytes(bytes int) { p.waiting.setLimit(bytes) }
+
 // SetClasses replaces the network's classes.
 func (p *Plane) SetClasses(t class.Table) { p.classes.Store(&t) }
 

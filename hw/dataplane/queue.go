@@ -22,6 +22,7 @@ type waiting struct {
 	mu     sync.Mutex
 	queues map[addr.NodeID]*queue
 	bytes  int
+	limit  int // bytes per destination, maxWaitingBytes at most
 }
 
 type queue struct {
@@ -31,7 +32,16 @@ type queue struct {
 	asked   time.Time
 }
 
-func newWaiting() *waiting { return &waiting{queues: make(map[addr.NodeID]*queue)} }
+func newWaiting() *waiting {
+	return &waiting{queues: make(map[addr.NodeID]*queue), limit: maxWaitingBytes}
+}
+
+// setLimit changes how much waits for each destination from the next packet on.
+func (w *waiting) setLimit(bytes int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.limit = min(bytes, maxWaitingBytes)
+}
 
 // put keeps a copy of inner. ask tells that the session is to be asked for now,
 // dropped how many packets had to go.
@@ -50,7 +60,7 @@ func (w *waiting) put(now time.Time, egress addr.NodeID, inner []byte) (ask bool
 	if ask {
 		q.asked = now
 	}
-	for len(q.packets) > 0 && (q.bytes+len(inner) > maxWaitingBytes || w.bytes+len(inner) > maxAllWaiting) {
+	for len(q.packets) > 0 && (q.bytes+len(inner) > w.limit || w.bytes+len(inner) > maxAllWaiting) {
 		w.add(q, -len(q.packets[0]))
 		q.packets = slices.Delete(q.packets, 0, 1)
 		dropped++
