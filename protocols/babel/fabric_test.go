@@ -486,6 +486,25 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+func TestANetworkMayAllowANeighborFewerRoutes(t *testing.T) {
+	b := newBench(t)
+	b.fabric(1)
+	n := b.neighbor(1, 1)
+	b.router.Handle(b.now, n, babel.Updates{Updates: many(20, 0)})
+	b.router.SetRoutesPerNeighbor(10)
+	b.router.Handle(b.now, n, babel.Updates{Updates: many(25, 0)})
+	b.settle()
+	if len(b.routes) != 20 || b.refused[babel.RefusedNeighborRoutes] != 5 {
+		t.Errorf("%d routes, of which 20 were there before, refused %v", len(b.routes), b.refused)
+	}
+	b.router.SetRoutesPerNeighbor(2 * babel.MaxRoutesPerNeighbor)
+	b.router.Handle(b.now, n, babel.Updates{Updates: many(babel.MaxRoutesPerNeighbor+3, 0)})
+	b.settle()
+	if len(b.routes) != babel.MaxRoutesPerNeighbor {
+		t.Errorf("%d routes once twice of what is built for was allowed", len(b.routes))
+	}
+}
+
 func TestBadArgumentsAreNamed(t *testing.T) {
 	b := newBench(t)
 	b.lan(1)

@@ -79,6 +79,7 @@ type Router struct {
 	order        []*destination     // all of them, sorted by key; nil where that changed
 	requests     map[requestKey]*request
 	routes       int
+	most         int // routes of one neighbor, MaxRoutesPerNeighbor at most
 	sources      int // feasibility distances
 	timers       timers
 	events       []Event
@@ -146,7 +147,7 @@ func NewRouter(cfg Config) (*Router, error) {
 		cfg.Changes = MaxChanges
 	}
 	r := &Router{
-		cfg: cfg, seqno: cfg.Seqno, reserved: cfg.Seqno,
+		cfg: cfg, seqno: cfg.Seqno, reserved: cfg.Seqno, most: MaxRoutesPerNeighbor,
 		neighbors: map[NeighborKey]*neighbor{},
 		plain:     map[destKey]uint32{},
 		specific:  map[rib.Key]uint32{},

@@ -39,6 +39,9 @@ func (r *Router) dropRevoked(now time.Time, d *destination) {
 	}
 }
 
+// SetRoutesPerNeighbor lowers MaxRoutesPerNeighbor. Routes that are there stay.
+func (r *Router) SetRoutesPerNeighbor(n int) { r.most = min(n, MaxRoutesPerNeighbor) }
+
 // SetHelloInterval changes how often is said hello on all interfaces, and with it
 // how often all routes are sent. What the neighbors wait for goes out at once:
 // they would take a longer interval for silence.

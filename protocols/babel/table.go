@@ -325,7 +325,7 @@ func (r *Router) unchanged(d *destination, rt *route, u *Update) bool {
 // nil where a limit forbids it.
 func (r *Router) newRoute(now time.Time, n *neighbor, key rib.Key) (*destination, *route) {
 	switch {
-	case n.routes >= MaxRoutesPerNeighbor:
+	case n.routes >= r.most:
 		r.refuse(n.key, RefusedNeighborRoutes)
 		return nil, nil
 	case r.routes >= MaxRoutes:
