@@ -1,6 +1,7 @@
 package neighbor
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"time"
@@ -25,6 +26,9 @@ type Config struct {
 	// HelloInterval is the network's; 0 is Babel's default. HelloChanged brings
 	// another.
 	HelloInterval time.Duration
+	// Routes is how many one neighbor may announce; 0 is Babel's limit. RoutesLimited
+	// brings another number.
+	Routes int
 	// Revoked are the nodes that nothing is routed to; Revoked brings others.
 	Revoked []addr.NodeID
 	// Judge tells by its claims whether a route comes from who may announce it, as peer
@@ -96,7 +100,7 @@ type Range struct {
 
 // Spawn starts the router. A router that cannot be kept up ends the node.
 func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
-	kept := &memory{hello: cfg.HelloInterval, revoked: cfg.Revoked, offers: map[rib.Key]Offer{}}
+	kept := &memory{hello: cfg.HelloInterval, routes: cmp.Or(cfg.Routes, babel.MaxRoutesPerNeighbor), revoked: cfg.Revoked, offers: map[rib.Key]Offer{}}
 	if cfg.Kernel != nil {
 		kept.speakers = cfg.Kernel.Speakers
 	}
@@ -110,6 +114,7 @@ func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
 // memory is what outlives an incarnation of the router. One at a time uses it.
 type memory struct {
 	hello    time.Duration
+	routes   int // of one neighbor
 	revoked  []addr.NodeID
 	offers   map[rib.Key]Offer // of others than this router
 	speakers []Speaker         // as they are wanted

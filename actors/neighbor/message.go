@@ -41,6 +41,9 @@ type SpeakersChanged struct{ Speakers []Speaker }
 // HelloChanged brings the network's hello interval.
 type HelloChanged struct{ Interval time.Duration }
 
+// RoutesLimited brings the network's limit of the routes of one neighbor.
+type RoutesLimited struct{ Routes int }
+
 // Explain asks why packets for a node go the way they go. Into is called with the
 // choices by the router's goroutine, and must not block.
 type Explain struct {
@@ -112,6 +115,7 @@ func (ExplainRoute) routerMessage()    {}
 func (KernelLost) routerMessage()      {}
 func (Revoked) routerMessage()         {}
 func (HelloChanged) routerMessage()    {}
+func (RoutesLimited) routerMessage()   {}
 func (linksChanged) routerMessage()    {}
 func (routerTick) routerMessage()      {}
 func (publishView) routerMessage()     {}

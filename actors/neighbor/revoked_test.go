@@ -1,11 +1,13 @@
 package neighbor
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
 	"re6st/actors/system"
 	"re6st/protocols/addr"
+	"re6st/protocols/rib"
 )
 
 func TestRoutesToARevokedNodeFallAndDoNotComeBack(t *testing.T) {
@@ -47,6 +49,41 @@ func TestAnotherHelloIntervalLosesNoRoute(t *testing.T) {
 		}
 		if !hub.alwaysReached(a) || !a.alwaysReached(b) || !b.alwaysReached(a) {
 			t.Error("a route was lost")
+		}
+	})
+}
+
+func TestANetworksLimitOfRoutesOutlivesTheRouter(t *testing.T) {
+	star(t, func(w *world, hub, a, b *testRouter) {
+		const limit, offered = 16, 30
+		a.ref.Tell(RoutesLimited{limit})
+		part := func(i int) netip.Prefix {
+			return netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb9, 7: byte(i)}), 64)
+		}
+		for i := range offered {
+			hub.ref.Tell(Offer{rib.OriginLocal, rib.Route{Prefix: part(i), Egress: hub.id, NextHop: rib.NextHop{Ifindex: 9}}})
+		}
+		learned := func() (n int) {
+			for i := range offered {
+				if r, ok := a.view().Get(rib.Key{Prefix: part(i)}); ok && !r.Unreachable {
+					n++
+				}
+			}
+			return n
+		}
+		for range 2 {
+			time.Sleep(time.Minute)
+			if n := learned(); n == 0 || n > limit {
+				t.Errorf("%d of %d routes of a neighbor that may announce %d", n, offered, limit)
+			}
+			if err := a.sys.Inject("router", system.InjectPanic); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a.ref.Tell(RoutesLimited{1000})
+		time.Sleep(time.Minute)
+		if n := learned(); n != offered {
+			t.Errorf("%d of %d routes once a thousand are allowed", n, offered)
 		}
 	})
 }

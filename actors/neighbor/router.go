@@ -70,6 +70,7 @@ func (r *router) Start(ctx *system.Context[Message]) error {
 	if err != nil {
 		return &system.Fault{Op: "router", Kind: system.BadConfig, Err: err}
 	}
+	r.babel.SetRoutesPerNeighbor(r.kept.routes)
 	r.babel.Revoke(ctx.Now(), r.kept.revoked)
 	ctx.OnChild(func(e system.Event) Message { return childEvent{e} })
 	r.startPumps()
@@ -155,6 +156,9 @@ func (r *router) Handle(ctx *system.Context[Message], m Message) error {
 	case HelloChanged:
 		r.kept.hello = m.Interval
 		r.babel.SetHelloInterval(now, m.Interval)
+	case RoutesLimited:
+		r.kept.routes = m.Routes
+		r.babel.SetRoutesPerNeighbor(m.Routes)
 	case SpeakersChanged:
 		if r.cfg.Kernel != nil {
 			r.speak(m.Speakers)

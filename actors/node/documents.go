@@ -76,6 +76,9 @@ func (r *root) adopt(p *wire.SignedParams) {
 	system.Replace(r.params, p)
 	r.client.SetRegistries(p.Registries)
 	r.router.Tell(neighbor.HelloChanged{Interval: time.Duration(p.HelloInterval)})
+	r.router.Tell(neighbor.RoutesLimited{Routes: p.Limits.Routes})
+	r.sessions.Tell(session.Limited{Limits: sessionLimits(p.Limits)})
+	r.plane.SetQueueBytes(p.Limits.QueueBytes)
 	r.tunnels.Tell(tunnel.ParamsChanged{Params: paramsDocument(p), Limits: r.limits(), Pace: pace(p.Params)})
 	r.ctx.Event("parameters", fmt.Sprintf("number %d%s", p.Number, changes(old, p)))
 }
@@ -136,6 +139,11 @@ func (r *root) adoptRevocations(l *cert.RevocationList) {
 
 // isRevoked tells whether a peer's certificate counts no more.
 func (n *parts) isRevoked(peer *cert.Identity) bool { return n.revocations.Load().Revokes(peer) }
+
+// sessionLimits are the network's for sessions end to end.
+func sessionLimits(l wire.Limits) session.Limits {
+	return session.Limits{Sessions: l.Sessions, Idle: time.Duration(l.SessionIdle)}
+}
 
 // pace is how often the network wants links probed.
 func pace(p wire.Params) fabric.Pace {

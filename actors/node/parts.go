@@ -101,6 +101,7 @@ func (n *parts) openPlane() error {
 	if err != nil {
 		return err
 	}
+	n.plane.SetQueueBytes(n.parameters.Load().Limits.QueueBytes)
 	return n.setInbound()
 }
 
@@ -134,7 +135,7 @@ func (n *parts) setView(v *rib.View) {
 // limits are the network's, where the configuration does not say otherwise.
 func (n *parts) limits() tunnelplan.Limits {
 	p, c := n.parameters.Load(), n.settings.get()
-	l := tunnelplan.Limits{ClientCount: p.ClientCount, MaxClients: p.MaxClients, TunnelRefresh: time.Duration(p.TunnelRefresh)}
+	l := tunnelplan.Limits{ClientCount: p.ClientCount, MaxClients: p.MaxClients, TunnelRefresh: time.Duration(p.TunnelRefresh), LANLinks: p.Limits.LANLinks}
 	if c.ClientCount > 0 {
 		l.ClientCount = c.ClientCount
 	}

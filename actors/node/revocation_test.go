@@ -109,6 +109,7 @@ func TestParametersApplyWhileRunningAndSayWhatDoesNot(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		next, err := m.params.WithAll([]wire.Setting{
 			{Key: "hello_interval", Value: "300ms"}, {Key: "client_count", Value: "7"}, {Key: "liveness.in_use", Value: "100ms"}, {Key: "mtu", Value: "1300"},
+			{Key: "limits.sessions", Value: "100"}, {Key: "limits.lan_links", Value: "0"},
 		})
 		m.check(err)
 		next.Number = 2
@@ -125,7 +126,8 @@ func TestParametersApplyWhileRunningAndSayWhatDoesNot(t *testing.T) {
 				t.Errorf("node %d notes %q", i+1, s.Notices)
 			}
 			const want = "number 2: client_count 7 instead of 4, in force; hello_interval 300ms instead of 4s, in force; " +
-				"liveness.in_use 100ms instead of 200ms, in force; mtu 1300 instead of 1380, after a restart"
+				"liveness.in_use 100ms instead of 200ms, in force; mtu 1300 instead of 1380, after a restart; " +
+				"limits.sessions 100 instead of 4096, in force; limits.lan_links 0 instead of 8, in force"
 			told := ""
 			for _, e := range n.sys.Events() {
 				if e.Kind == "parameters" {

@@ -124,7 +124,7 @@ func (r *root) spawnRouter() error {
 	}
 	r.router, err = neighbor.Spawn(r.ctx, neighbor.Config{
 		Self: r.member.Identity.ID, RouterID: r.state.RouterID, Seqno: r.state.Seqno, Persist: r.state.Persist,
-		Locators: r.member.Params.LocatorRange, Own: own, HelloInterval: time.Duration(r.parameters.Load().HelloInterval),
+		Locators: r.member.Params.LocatorRange, Own: own, HelloInterval: time.Duration(r.parameters.Load().HelloInterval), Routes: r.parameters.Load().Limits.Routes,
 		Revoked: r.revocations.Load().Nodes(), Judge: r.origins.judge,
 		Links: r.ports, SetView: r.setView, SetGateways: func(ids []addr.NodeID) { r.gateways.Store(&ids) }, Emit: r.fromRouter, Kernel: r.kernel(),
 		Send: func(id rib.LinkID, packet []byte) error { return r.plane.SendControl(id, fabric.ControlBabel, packet) },
@@ -134,7 +134,7 @@ func (r *root) spawnRouter() error {
 
 func (r *root) spawnSession() (err error) {
 	r.sessions, err = session.Spawn(r.ctx, session.Config{
-		Credentials: r.credentials, Plane: r.plane, Keys: r.keys, Identified: r.peers.identified, Forgotten: r.peers.forgotten,
+		Credentials: r.credentials, Plane: r.plane, Limits: sessionLimits(r.parameters.Load().Limits), Keys: r.keys, Identified: r.peers.identified, Forgotten: r.peers.forgotten,
 	})
 	return err
 }

@@ -22,6 +22,7 @@ const (
 // later ones are made with. One incarnation at a time uses it.
 type Keys struct {
 	credentials *fabric.Credentials
+	limits      Limits
 
 	held  map[uint32]*fabric.Session // by local index
 	peers map[addr.NodeID]int        // how many of each

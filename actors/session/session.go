@@ -17,6 +17,8 @@ type Config struct {
 	// Credentials are those of the start; Renewed brings others.
 	Credentials *fabric.Credentials
 	Plane       Plane
+	// Limits are the network's, zero: fabric's; Limited brings others.
+	Limits Limits
 	// Keys are what the actor has in the packet path. They outlive the actor, and
 	// whoever spawns it, as long as the packet path does.
 	Keys *Keys
@@ -41,6 +43,12 @@ type Plane interface {
 	NewIndex() uint32
 }
 
+// Limits of sessions end to end, below those of fabric.
+type Limits struct {
+	Sessions int
+	Idle     time.Duration
+}
+
 // Message is what the actor takes.
 //
 //sumtype:decl
@@ -48,6 +56,9 @@ type Message interface{ sessionMessage() }
 
 // Revoked says which nodes are revoked: all keys with them end.
 type Revoked struct{ Nodes []addr.NodeID }
+
+// Limited brings other limits of the network.
+type Limited struct{ Limits Limits }
 
 // Renewed brings another certificate of this node, for later handshakes.
 type Renewed struct{ Credentials *fabric.Credentials }
@@ -60,6 +71,7 @@ type (
 	review  struct{}
 )
 
+func (Limited) sessionMessage() {}
 func (Revoked) sessionMessage() {}
 func (Renewed) sessionMessage() {}
 func (wanted) sessionMessage()  {}
@@ -76,7 +88,10 @@ type Snapshot struct {
 
 // Spawn starts the actor.
 func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
-	cfg.Keys.credentials = cfg.Credentials
+	if cfg.Limits == (Limits{}) {
+		cfg.Limits = Limits{fabric.MaxSessions, fabric.SessionIdle}
+	}
+	cfg.Keys.credentials, cfg.Keys.limits = cfg.Credentials, cfg.Limits
 	return system.Spawn(parent, "session", system.Spec[Message]{
 		Kind:     "session",
 		New:      func() system.Handler[Message] { return &sessions{cfg: cfg, keys: cfg.Keys} },
@@ -102,6 +117,7 @@ func (s *sessions) Start(ctx *system.Context[Message]) error {
 	s.machine = fabric.NewSessions(fabric.SessionsConfig{
 		Credentials: s.keys.credentials, Rand: rand.Reader, NewIndex: s.cfg.Plane.NewIndex, Static: s.cfg.Static,
 	})
+	s.machine.SetLimits(s.keys.limits.Sessions, s.keys.limits.Idle)
 	s.timer = ctx.NewTimer(tick{})
 	s.takeOver()
 	plane := s.cfg.Plane
@@ -134,6 +150,9 @@ func (s *sessions) Handle(ctx *system.Context[Message], m Message) error {
 		s.review(now)
 	case Revoked:
 		s.revoked(m.Nodes)
+	case Limited:
+		s.keys.limits = m.Limits
+		s.machine.SetLimits(m.Limits.Sessions, m.Limits.Idle)
 	case Renewed:
 		s.keys.credentials = m.Credentials
 		s.machine.SetCredentials(m.Credentials)

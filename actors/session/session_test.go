@@ -348,3 +348,23 @@ func TestAPeerThatLosesItsKeysWhileThisEndRestartsIsHeardAtOnce(t *testing.T) {
 		})
 	}
 }
+
+func TestANetworksLimitsOutliveTheActor(t *testing.T) {
+	ends(t, func(a, b *end) {
+		const idle = 10 * time.Second
+		for _, e := range []*end{a, b} {
+			e.ref.Tell(Limited{Limits{Sessions: 100, Idle: idle}})
+		}
+		for _, text := range []string{"x", "after a restart"} {
+			if !arrives(a, b, text) {
+				t.Fatal("it did not come")
+			}
+			time.Sleep(idle + 5*time.Second)
+			if n := a.plane.installed() + b.plane.installed(); n > 0 {
+				t.Errorf("%s: %d sets of keys are left", text, n)
+			}
+			a.check(a.sys.Inject("session", system.InjectPanic))
+			time.Sleep(time.Second)
+		}
+	})
+}

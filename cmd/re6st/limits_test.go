@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	protocol "re6st/protocols/registry"
 )
 
 // Each limit says which test reaches it: that there is such a test is all that can be
@@ -159,5 +162,27 @@ func TestEachBoundIsListedOrSaysWhyNot(t *testing.T) {
 	}
 	if len(all) < 100 || !l["protocols/fabric.MaxSessions"] || !l["actors/subnet.MaxSubnets"] {
 		t.Errorf("%d bounds were found, %d names in lists: this test has lost its way", len(all), len(l))
+	}
+}
+
+// The network's parameters may lower what nodes are built for, and not raise it.
+func TestANetworksLimitsAreThoseOfANode(t *testing.T) {
+	built := map[string]float64{}
+	for _, p := range allLimits() {
+		for _, l := range p.Limits {
+			built[p.Package+": "+l.Name] = l.Value
+		}
+	}
+	most := protocol.MostLimits
+	for name, got := range map[string]float64{
+		"protocols/fabric: sessions end to end":       float64(most.Sessions),
+		"protocols/fabric: idle session":              time.Duration(most.SessionIdle).Seconds(),
+		"hw/dataplane: bytes that wait for a session": float64(most.QueueBytes),
+		"protocols/babel: routes of one neighbor":     float64(most.Routes),
+		"protocols/tunnelplan: links to the LAN":      float64(most.LANLinks),
+	} {
+		if built[name] != got {
+			t.Errorf("%s: a node is built for %v, a network may have %v", name, built[name], got)
+		}
 	}
 }

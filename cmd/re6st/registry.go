@@ -311,7 +311,8 @@ func registryParams(dir *string) *cobra.Command {
 		Short: "Show or change the network's parameters",
 		Long: `Show or change the network's parameters. Each change makes a new version, numbered
 and signed by the CA, which nodes fetch and pass on to each other. Running nodes take it
-at once, but for mtu, classes and limits, which they take when they restart.`,
+at once, but for mtu and classes, which they take when they restart. The limits may be
+lower than what nodes are built for (re6st limits), not higher.`,
 		Example: `  re6st registry params show -d reg
   re6st registry params set -d reg client_count=6 liveness.in_use=100ms`,
 		Args: cobra.NoArgs,

@@ -7,12 +7,9 @@ type Change struct {
 	Live bool
 }
 
-// takesRestart are the keys, and groups of keys, that a running node does not take:
-// its addresses, its TUN and its tables are made at the start.
-var takesRestart = map[string]bool{
-	"mtu": true, "classes": true,
-	"limits.sessions": true, "limits.session_idle": true, "limits.queue_bytes": true, "limits.routes": true, "limits.lan_links": true,
-}
+// takesRestart are the keys that a running node does not take: its addresses and its
+// TUN are made at the start.
+var takesRestart = map[string]bool{"mtu": true, "classes": true}
 
 // TakesRestart tells whether a running node takes a change of this key only when it
 // restarts.

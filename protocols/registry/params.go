@@ -59,17 +59,38 @@ type Class struct {
 	DSCP  uint8        `json:"dscp"`
 }
 
-// Limits bound what a node spends.
+// Limits bound what a node spends, below what it is built for (MostLimits).
 type Limits struct {
 	// Sessions end to end; those idle for SessionIdle are dropped.
 	Sessions    int      `json:"sessions"`
 	SessionIdle Duration `json:"session_idle"`
 	// QueueBytes wait per destination while its session is made.
 	QueueBytes int `json:"queue_bytes"`
-	// Routes in the table.
+	// Routes of one neighbor; those beyond are refused, and who is only reached by them
+	// is not reached.
 	Routes int `json:"routes"`
 	// LANLinks to nodes found on a LAN.
 	LANLinks int `json:"lan_links"`
+}
+
+// MostLimits are those that nodes are built for, and LeastLimits what they need: a
+// network's lie between them.
+var (
+	MostLimits  = Limits{Sessions: 4096, SessionIdle: Duration(120 * time.Second), QueueBytes: 64 << 10, Routes: 16384, LANLinks: 8}
+	LeastLimits = Limits{Sessions: 16, SessionIdle: Duration(10 * time.Second), QueueBytes: 2048, Routes: 16, LANLinks: 0}
+)
+
+// bounded are limits that a node can have: earlier versions let others be set, which
+// had no effect.
+func (l Limits) bounded() Limits {
+	least, most := LeastLimits, MostLimits
+	return Limits{
+		Sessions:    min(max(l.Sessions, least.Sessions), most.Sessions),
+		SessionIdle: min(max(l.SessionIdle, least.SessionIdle), most.SessionIdle),
+		QueueBytes:  min(max(l.QueueBytes, least.QueueBytes), most.QueueBytes),
+		Routes:      min(max(l.Routes, least.Routes), most.Routes),
+		LANLinks:    min(max(l.LANLinks, least.LANLinks), most.LANLinks),
+	}
 }
 
 // General is the name of class 0, whose range is the network itself.
@@ -98,18 +119,17 @@ func DefaultParams(a *cert.Authority) Params {
 		MTU:                 1380,
 		CertificateLifetime: Duration(365 * 24 * time.Hour),
 		Classes:             []Class{{Name: General, Range: a.Network}},
-		Limits: Limits{
-			Sessions: 4096, SessionIdle: Duration(120 * time.Second), QueueBytes: 64 << 10, Routes: 16384, LANLinks: 8,
-		},
-		Registries: []string{},
-		Origins:    OriginsPrefer,
-		Rights:     []Right{},
+		Limits:              MostLimits,
+		Registries:          []string{},
+		Origins:             OriginsPrefer,
+		Rights:              []Right{},
 	}
 }
 
 // Check tells, as ErrParams, which value is out of its range.
 func (p Params) Check() error {
 	const ms, s, day = int64(time.Millisecond), int64(time.Second), 24 * int64(time.Hour)
+	least, most := LeastLimits, MostLimits
 	for _, v := range []struct {
 		key              string
 		value, low, high int64
@@ -124,11 +144,11 @@ func (p Params) Check() error {
 		{"liveness.idle_max", int64(p.Liveness.IdleMax), int64(p.Liveness.IdleMin), 600 * s, duration},
 		{"mtu", int64(p.MTU), 1280, 65000, number},
 		{"certificate_lifetime", int64(p.CertificateLifetime), 20 * s, 20 * 365 * day, duration},
-		{"limits.sessions", int64(p.Limits.Sessions), 16, 1 << 20, number},
-		{"limits.session_idle", int64(p.Limits.SessionIdle), s, day, duration},
-		{"limits.queue_bytes", int64(p.Limits.QueueBytes), 2048, 16 << 20, number},
-		{"limits.routes", int64(p.Limits.Routes), 16, 1 << 20, number},
-		{"limits.lan_links", int64(p.Limits.LANLinks), 0, 64, number},
+		{"limits.sessions", int64(p.Limits.Sessions), int64(least.Sessions), int64(most.Sessions), number},
+		{"limits.session_idle", int64(p.Limits.SessionIdle), int64(least.SessionIdle), int64(most.SessionIdle), duration},
+		{"limits.queue_bytes", int64(p.Limits.QueueBytes), int64(least.QueueBytes), int64(most.QueueBytes), number},
+		{"limits.routes", int64(p.Limits.Routes), int64(least.Routes), int64(most.Routes), number},
+		{"limits.lan_links", int64(p.Limits.LANLinks), int64(least.LANLinks), int64(most.LANLinks), number},
 	} {
 		if v.value < v.low || v.value > v.high {
 			return fmt.Errorf("%w: %s is %s; it must be %s to %s", ErrParams, v.key, v.unit(v.value), v.unit(v.low), v.unit(v.high))

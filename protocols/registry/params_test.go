@@ -3,6 +3,7 @@ package registry_test
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net/netip"
@@ -82,6 +83,27 @@ func TestForgedParametersAreRefused(t *testing.T) {
 	}
 }
 
+// Earlier versions let limits be set that no node has, and did not use them.
+func TestLimitsOfEarlierVersionsAreBounded(t *testing.T) {
+	i := issuer(t)
+	line, _, _ := strings.Cut(string(sign(t, i, registry.DefaultParams(i.Authority)).Bytes), "\n")
+	line = strings.Replace(line, `"sessions":4096`, `"sessions":1048576`, 1)
+	line = strings.Replace(line, `"session_idle":"2m0s"`, `"session_idle":"1s"`, 1)
+	signature, err := i.Sign(rand.Reader, append([]byte("re6st parameters v1\x00"), line...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := registry.VerifyParams(i.Authority, []byte(line+"\n"+base64.StdEncoding.EncodeToString(signature)+"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := registry.MostLimits
+	want.SessionIdle = registry.LeastLimits.SessionIdle
+	if got.Limits != want {
+		t.Errorf("%+v, want %+v", got.Limits, want)
+	}
+}
+
 func TestVerifiedParametersDoNotHoldTheCallersBytes(t *testing.T) {
 	i := issuer(t)
 	b := sign(t, i, registry.DefaultParams(i.Authority)).Bytes
@@ -125,10 +147,15 @@ func TestValuesOutOfRangeAreNamed(t *testing.T) {
 		{"certificate_lifetime", "19s"},
 		{"certificate_lifetime", "-1s"},
 		{"limits.sessions", "15"},
-		{"limits.session_idle", "0s"},
+		{"limits.sessions", "4097"},
+		{"limits.session_idle", "9s"},
+		{"limits.session_idle", "121s"},
 		{"limits.queue_bytes", "0"},
+		{"limits.queue_bytes", "65537"},
 		{"limits.routes", "1"},
-		{"limits.lan_links", "65"},
+		{"limits.routes", "16385"},
+		{"limits.lan_links", "-1"},
+		{"limits.lan_links", "9"},
 	} {
 		p, err := registry.DefaultParams(i.Authority).With(registry.Setting{Key: c.key, Value: c.value})
 		if err != nil {

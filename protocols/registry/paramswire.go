@@ -92,6 +92,7 @@ func decodeParams(body []byte) (Params, error) {
 		return p, fmt.Errorf("%w: %w", ErrParams, err)
 	}
 	// What a version of before there were any does not say.
+	p.Limits = p.Limits.bounded()
 	if p.Registries == nil {
 		p.Registries = []string{}
 	}

@@ -119,12 +119,12 @@ func TestEachParameterIsKnownToBeLiveOrNot(t *testing.T) {
 	for _, s := range all {
 		live[s.Key] = !registry.TakesRestart(s.Key)
 	}
-	for _, key := range []string{"client_count", "max_clients", "hello_interval", "tunnel_refresh", "liveness.in_use", "liveness.idle_min", "liveness.idle_max"} {
+	for _, key := range []string{"client_count", "max_clients", "hello_interval", "tunnel_refresh", "liveness.in_use", "liveness.idle_min", "liveness.idle_max", "limits.sessions", "limits.session_idle", "limits.queue_bytes", "limits.routes", "limits.lan_links"} {
 		if !live[key] {
 			t.Errorf("%s takes a restart, or is none", key)
 		}
 	}
-	for _, key := range []string{"classes", "mtu", "limits.sessions"} {
+	for _, key := range []string{"classes", "mtu"} {
 		if l, ok := live[key]; l || !ok {
 			t.Errorf("%s is live, or is none", key)
 		}

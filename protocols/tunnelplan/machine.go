@@ -146,7 +146,7 @@ func (p *Planner) Admit(now time.Time, id addr.NodeID) error {
 		return nil // instead of the old link, or of the one that is being dialled
 	case c.links() >= MaxLinks:
 		return ErrFull
-	case lan && c.lan < MaxLANLinks, c.accepted < p.limits.MaxClients:
+	case lan && c.lan < p.limits.lanLinks(), c.accepted < p.limits.MaxClients:
 		return nil
 	case p.limits.MaxClients > 0 && (q == nil || !q.reachable) && c.spareAccepted(p.limits) < RepairSlots:
 		return nil
@@ -169,7 +169,7 @@ func (p *Planner) HandleUp(now time.Time, id addr.NodeID, role Role, remote neti
 	role = q.asker(role)
 	spare := !q.reachable && c.spareOpened(p.limits) < RepairSlots
 	if fresh {
-		q.lan = now.Before(q.lanUntil) && c.lan < MaxLANLinks
+		q.lan = now.Before(q.lanUntil) && c.lan < p.limits.lanLinks()
 	}
 	q.state, q.since, q.role = up, now, role
 	q.use, q.drainSince, q.keepUntil = LinkUse{}, time.Time{}, time.Time{}

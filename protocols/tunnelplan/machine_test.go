@@ -22,7 +22,9 @@ type bench struct {
 	plan *tunnelplan.Planner
 }
 
+// newBench is with all links to LANs that there may be.
 func newBench(t *testing.T, limits tunnelplan.Limits) *bench {
+	limits.LANLinks = tunnelplan.MaxLANLinks
 	return &bench{t, epoch, tunnelplan.New(epoch, self, limits, rand.New(rand.NewPCG(1, 2)))}
 }
 
@@ -338,6 +340,22 @@ func TestZeroLimitsLeaveOnlyTheLAN(t *testing.T) {
 	b.pass(tunnelplan.LANLifetime + time.Minute)
 	if err := b.plan.Admit(b.now, id(0)); !errors.Is(err, tunnelplan.ErrFull) {
 		t.Errorf("a peer that left the LAN: %v", err)
+	}
+}
+
+func TestANetworkMayHaveFewerLinksToLANs(t *testing.T) {
+	for most, want := range map[int]int{0: 0, 3: 3, 100: tunnelplan.MaxLANLinks} {
+		b := newBench(t, limits(0, 0))
+		less := limits(0, 0)
+		less.LANLinks = most
+		b.plan.HandleLimits(b.now, less)
+		b.plan.HandlePeers(b.now, tunnelplan.LAN, peers(12))
+		if n := len(of[tunnelplan.Open](b.events())); n != want {
+			t.Errorf("of %d allowed: %d dials to the LAN, want %d", most, n, want)
+		}
+		if err := b.plan.Admit(b.now, id(0)); (err == nil) != (want > 0) {
+			t.Errorf("of %d allowed: a peer of the LAN: %v", most, err)
+		}
 	}
 }
 

@@ -50,7 +50,7 @@ func (p *Planner) expireDials(now time.Time) {
 // Which of many is left to chance, or all would dial the same few.
 func (p *Planner) dialLAN(now time.Time) {
 	c := p.census(now)
-	free := MaxLANLinks - c.lan - c.dialingLAN
+	free := p.limits.lanLinks() - c.lan - c.dialingLAN
 	if free <= 0 {
 		return
 	}

@@ -63,10 +63,16 @@ type Limits struct {
 	MaxClients int
 	// TunnelRefresh is the time after which the least useful opened link is replaced; 0: never.
 	TunnelRefresh time.Duration
+	// LANLinks is how many links to peers of local networks there may be beside those,
+	// MaxLANLinks at most; 0: none.
+	LANLinks int
 }
 
+// lanLinks is LANLinks within its bounds.
+func (l Limits) lanLinks() int { return min(l.LANLinks, MaxLANLinks) }
+
 // DefaultLimits are the defaults of a re6st network.
-var DefaultLimits = Limits{ClientCount: 10, MaxClients: 20, TunnelRefresh: 300 * time.Second}
+var DefaultLimits = Limits{ClientCount: 10, MaxClients: 20, TunnelRefresh: 300 * time.Second, LANLinks: MaxLANLinks}
 
 func backoff(r *rand.Rand, least, most time.Duration, failures int) time.Duration {
 	d := least
