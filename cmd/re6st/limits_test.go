@@ -66,7 +66,7 @@ var unlisted = map[string][]string{
 	"what this machine's operator, or his command, asks for": {
 		"hw/fault.MaxCount", "hw/fault.MaxFor", "hw/fault.maxErrno", "hw/ping.MaxCount", "hw/ping.MaxSize", "hw/process.maxWatchdog",
 		"actors/monitor.MaxPingTimeout", "actors/monitor.MaxPings", "actors/monitor.MaxStall", "actors/monitor.MaxTraceHops",
-		"actors/monitor.MaxTraceProbes", "actors/monitor.MaxTraceTimeout", "actors/monitor.maxAnswer", "actors/monitor.maxBody",
+		"actors/monitor.MaxTraceProbes", "actors/monitor.MaxTraceTimeout", "actors/monitor.maxAnswer", "actors/monitor.maxBody", "actors/monitor.maxFolderName",
 		"actors/monitor/bugreport.maxPart", "actors/monitor/web.MaxConnections", "actors/monitor/web.maxHeader", "actors/node.MaxMTU",
 		"actors/node.maxInterfaceName", "actors/node.maxMark", "actors/node.maxRestartWindow", "actors/subnet.maxOrders",
 		"protocols/names.MaxNames", "protocols/trace.MaxHops", "protocols/trace.MaxProbes", "protocols/trace.MaxTimeout",

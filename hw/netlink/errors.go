@@ -41,18 +41,18 @@ func (e *RouteError) Error() string {
 // Unwrap gives the cause, for errors.Is.
 func (e *RouteError) Unwrap() error { return e.Err }
 
-// maxNamed is how many of many errors are written out.
-const maxNamed = 8
+// written is how many of many errors are written out.
+const written = 8
 
 // Failures are the errors of several routes. Error names the first, and counts the rest.
 type Failures []error
 
 func (f Failures) Error() string {
 	var lines []string
-	for _, err := range f[:min(len(f), maxNamed)] {
+	for _, err := range f[:min(len(f), written)] {
 		lines = append(lines, err.Error())
 	}
-	if more := len(f) - maxNamed; more > 0 {
+	if more := len(f) - written; more > 0 {
 		lines = append(lines, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(lines, "\n")
