@@ -168,8 +168,10 @@ func TestInteropFRR(t *testing.T) {
 	s := newSpeaker(t, a)
 	s.badTLVs = 1 // its first Update may have a router-id of zeros
 	ours := rib.Key{Prefix: netip.MustParsePrefix("fd88:0:0:1::/64")}
-	if err := s.router.Originate(time.Now(), ours, 0); err != nil {
-		t.Fatal(err)
+	for _, k := range []rib.Key{four, ours} {
+		if err := s.router.Originate(time.Now(), k, 0); err != nil {
+			t.Fatal(err)
+		}
 	}
 	theirs := rib.Key{Prefix: netip.MustParsePrefix("fd77::1/128")}
 	kernel := func() string { return ip(t, "-n", b, "-6", "route", "show") }

@@ -50,15 +50,18 @@ var (
 	announced = rib.Key{Prefix: netip.MustParsePrefix("fd88:0:0:1::/64")}
 	specific  = rib.Key{Prefix: netip.MustParsePrefix("fd88:0:0:2::/64"), Source: netip.MustParsePrefix("fd77::/16")}
 	loopback  = rib.Key{Prefix: netip.MustParsePrefix("fd77::1/128")}
+	// four goes out by an IPv6 next hop, which FRR 8.4 and BIRD 2.0 do not know: they are
+	// to pass over it, and read on.
+	four = rib.Key{Prefix: netip.MustParsePrefix("10.88.0.0/24")}
 )
 
-// keyed is a speaker that has the keys, and originates two prefixes.
+// keyed is a speaker that has the keys, and originates three prefixes.
 func keyed(t *testing.T, ns string, keys ...babel.MACKey) *speaker {
 	t.Helper()
 	s := openSpeaker(t, ns)
 	s.renew(keys...)
 	s.speak(babel.Interface{Multicast: true, MaxPacket: babel.DefaultPacket - babel.MACOverhead})
-	for _, k := range []rib.Key{announced, specific} {
+	for _, k := range []rib.Key{four, announced, specific} {
 		if err := s.router.Originate(time.Now(), k, 0); err != nil {
 			t.Fatal(err)
 		}
