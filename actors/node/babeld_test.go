@@ -38,10 +38,11 @@ const nodeEnv = "NODE_TEST_DIR"
 func beNode(dir string) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	config, err := ReadConfig(filepath.Join(dir, "node.toml"))
+	read := func() (Config, error) { return ReadConfig(filepath.Join(dir, "node.toml")) }
+	config, err := read()
 	if err == nil {
 		logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
-		err = Run(ctx, Options{Dir: dir, Config: config, Logger: logger, Version: "test"})
+		err = Run(ctx, Options{Dir: dir, Config: config, ReadConfig: read, Logger: logger, Version: "test"})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
