@@ -58,7 +58,14 @@ var (
 // keyed is a speaker that has the keys, and originates three prefixes.
 func keyed(t *testing.T, ns string, keys ...babel.MACKey) *speaker {
 	t.Helper()
+	return keyedRecorded(t, ns, nil, keys...)
+}
+
+// keyedRecorded is keyed, and has all recorded that is sent and received.
+func keyedRecorded(t *testing.T, ns string, record func(from, to netip.Addr, packet []byte), keys ...babel.MACKey) *speaker {
+	t.Helper()
 	s := openSpeaker(t, ns)
+	s.record = record
 	s.renew(keys...)
 	s.speak(babel.Interface{Multicast: true, MaxPacket: babel.DefaultPacket - babel.MACOverhead})
 	for _, k := range []rib.Key{four, announced, specific} {
