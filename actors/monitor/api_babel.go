@@ -15,7 +15,7 @@ type BabelInterface struct {
 // BabelNeighbor is who is heard there.
 type BabelNeighbor struct {
 	Address netip.Addr `json:"address"`
-	Cost    uint16     `json:"cost"`             // of sending to it; 65535: it does not hear this node
+	Cost    uint16     `json:"cost"`             // of sending to it; 65535: it is out of reach
 	RTT     float64    `json:"rtt_ms,omitempty"` // round trip, where it is measured; 0: not known
 	Key     string     `json:"key,omitempty"`    // that it proved to have, and used last; "": none
 }

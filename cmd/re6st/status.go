@@ -77,7 +77,7 @@ func babelLine(b monitor.BabelInterface) string {
 	for _, n := range b.Neighbors {
 		text := fmt.Sprintf("%s at cost %d", n.Address, n.Cost)
 		if n.Cost == babel.Infinity {
-			text = fmt.Sprintf("%s, which does not hear this node", n.Address)
+			text = fmt.Sprintf("%s, out of reach", n.Address)
 		}
 		if n.RTT > 0 {
 			text += fmt.Sprintf(", round trip %.2f ms", n.RTT)

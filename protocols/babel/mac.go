@@ -67,6 +67,12 @@ func (a *Authenticator) SetKeys(keys []MACKey) error {
 			return fmt.Errorf("%w %q: %w", ErrMACKey, k.ID, err)
 		}
 	}
+	for _, p := range a.peers {
+		same := func(k macKey) bool { return k.ID == p.key && slices.ContainsFunc(next, k.equals) }
+		if !slices.ContainsFunc(a.keys, same) {
+			p.key = "" // until a packet of its fits one of the others
+		}
+	}
 	a.keys = next
 	return nil
 }
@@ -171,7 +177,7 @@ func (a *Authenticator) fits(covered, trailer []byte, src, dst netip.Addr) (key 
 	for _, k := range a.keys {
 		want := k.sum(pseudo, covered)
 		if slices.ContainsFunc(macs, func(mac []byte) bool { return subtle.ConstantTimeCompare(mac, want) == 1 }) {
-			return k.id, MACValid
+			return k.ID, MACValid
 		}
 	}
 	return "", MACWrong
@@ -245,11 +251,11 @@ func (a *Authenticator) challenge(now time.Time, p *macPeer) []byte {
 	return p.nonce
 }
 
-// ProvenBy tells whether the neighbor at addr proved that it has a key, and names the
-// key that fitted last.
+// ProvenBy tells whether the neighbor at addr proved that it has one of the keys, and
+// names the key that fitted last.
 func (a *Authenticator) ProvenBy(now time.Time, addr netip.Addr) (key string, ok bool) {
 	p := a.peers[addr]
-	if p == nil || p.index == nil || !now.Before(p.until) {
+	if p == nil || p.key == "" || p.index == nil || !now.Before(p.until) {
 		return "", false
 	}
 	return p.key, true

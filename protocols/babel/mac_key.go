@@ -1,6 +1,7 @@
 package babel
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
@@ -93,16 +94,21 @@ func CheckMACKeys(keys []MACKey) error {
 
 // macKey is a key at work.
 type macKey struct {
-	id  string
+	MACKey
 	mac hash.Hash
 }
 
+func (k macKey) equals(o macKey) bool {
+	return k.ID == o.ID && k.Algorithm == o.Algorithm && bytes.Equal(k.Value, o.Value)
+}
+
 func newMACKey(k MACKey) (macKey, error) {
+	k.Value = bytes.Clone(k.Value)
 	if k.Algorithm == HMACSHA256 {
-		return macKey{k.ID, hmac.New(sha256.New, k.Value)}, nil
+		return macKey{k, hmac.New(sha256.New, k.Value)}, nil
 	}
 	mac, err := blake2s.New128(k.Value)
-	return macKey{k.ID, mac}, err
+	return macKey{k, mac}, err
 }
 
 // sum is the MAC of pseudo-header and packet, the latter without its trailer.

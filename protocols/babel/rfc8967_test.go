@@ -444,6 +444,35 @@ func Test8967_5_KeysAreReplacedWithoutAPacketLost(t *testing.T) {
 	p.says(signed(oldKey, babel.Group, 17, 5, 0, 0, 0, 9, 1), babel.Group, babel.MACWrong)
 }
 
+func Test8967_5_WhoHadAKeyThatIsGoneHasToProveAnother(t *testing.T) {
+	p := newMACPair(t)
+	p.prove()
+	proven := func(want string) {
+		t.Helper()
+		if key, ok := p.self.ProvenBy(p.now, peerLL); key != want || ok != (want != "") {
+			t.Errorf("proven by %q, %v, want %q", key, ok, want)
+		}
+	}
+	for _, keys := range [][]babel.MACKey{{oldKey, newKey}, {newKey}} {
+		proven("old")
+		if err := p.self.SetKeys(keys); err != nil {
+			t.Fatal(err)
+		}
+	}
+	proven("")
+	if err := p.peer.SetKeys([]babel.MACKey{newKey}); err != nil {
+		t.Fatal(err)
+	}
+	p.says(p.hello(), babel.Group, babel.MACValid)
+	proven("new")
+	other := wrongKey // another value, by the same name
+	other.ID, other.Algorithm = "new", babel.BLAKE2s128
+	if err := p.self.SetKeys([]babel.MACKey{other}); err != nil {
+		t.Fatal(err)
+	}
+	proven("")
+}
+
 func Test8967_6_2_OnlyTheFirstCounterCounts(t *testing.T) {
 	p := newMACPair(t)
 	o := p.says(signed(oldKey, babel.Group, 17, 5, 0, 0, 0, 9, 1, 17, 5, 0, 0, 0, 8, 2), babel.Group, babel.MACNew)
