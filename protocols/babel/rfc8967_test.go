@@ -480,6 +480,10 @@ func Test8967_6_2_OnlyTheFirstCounterCounts(t *testing.T) {
 	reply := append([]byte{17, 5, 0, 0, 0, 9, 1, 19}, body[0][1:]...)
 	p.says(signed(oldKey, selfLL, reply...), selfLL, babel.MACValid)
 	p.says(signed(oldKey, babel.Group, 17, 5, 0, 0, 0, 10, 1, 17, 5, 0, 0, 0, 8, 2), babel.Group, babel.MACValid)
+	// A neighbor that is known, and asks, had forgotten this router: it missed something.
+	if o := p.says(signed(oldKey, selfLL, 17, 5, 0, 0, 0, 11, 1, 18, 1, 7), selfLL, babel.MACValid); !o.Resync || o.Answer == nil {
+		t.Errorf("%+v", o)
+	}
 	index33 := append([]byte{17, 4 + 33, 0, 0, 0, 1}, make([]byte, 33)...)
 	p.says(signed(oldKey, babel.Group, index33...), babel.Group, babel.MACNoCounter)
 }
