@@ -79,7 +79,7 @@ func TestOfAFloodOfForbiddenPrefixesAFewAreNamed(t *testing.T) {
 		if n := named.Load(); n != maxNamed {
 			t.Errorf("%d were named, want %d", n, maxNamed)
 		}
-		time.Sleep(nameAgain)
+		time.Sleep(2 * nameAgain) // with the first full update after it is due
 		if n := named.Load(); n != 2*maxNamed {
 			t.Errorf("%d were named when that is due again, want %d", n, 2*maxNamed)
 		}

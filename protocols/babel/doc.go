@@ -56,6 +56,13 @@
 // cannot have grown, so this makes no loop. On a link to one neighbor triggered
 // updates are acknowledged, and repeated until they are (section 3.7.2).
 //
+// So over the fabric Hellos and full updates are there to make sure, every 128 Hello
+// intervals or ten minutes. What their absence would leave undone is done by itself: who
+// lost what it had heard asks for all, what is refused takes back what was announced
+// before, small changes of a metric are told after 16 s, and better routes that are not
+// feasible are asked for when the selected one becomes worse, and for as long as there
+// is none.
+//
 // # Who may speak
 //
 // An Authenticator stands before an interface of the kernel whose routers share keys,

@@ -159,6 +159,19 @@ func TestUpdatesOverTheFabricAreChecked(t *testing.T) {
 	}
 }
 
+func TestARefusedUpdateTakesBackWhatWasAnnouncedBefore(t *testing.T) {
+	b := newBench(t)
+	b.fabric(1)
+	n := b.neighbor(1, 1)
+	b.say(n, update(1, 100))
+	b.want(n, 196)
+	b.say(n, update(1, 0)) // as if it were the origin
+	b.wantNone()
+	if b.refused[babel.RefusedForeign] != 1 {
+		t.Errorf("refused %v", b.refused)
+	}
+}
+
 func TestWhatComesBackToUsIsNoRoute(t *testing.T) {
 	b := newBench(t)
 	b.fabric(1)

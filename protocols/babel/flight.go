@@ -26,9 +26,9 @@ func (i *iface) acknowledges() bool { return i.PointToPoint && !i.Multicast }
 // makes room for the next: they go as fast as it takes them.
 func (i *iface) room() int {
 	if !i.acknowledges() {
-		return UpdateBurst
+		return i.burst()
 	}
-	if room := ackWindow - i.inFlight; room >= ackWindow/4 {
+	if room := MaxUnacknowledged - i.inFlight; room >= MaxUnacknowledged/4 {
 		return room
 	}
 	return 0 // to look for the next takes time: by many at once

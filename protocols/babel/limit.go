@@ -12,6 +12,8 @@ func Limits() []limit.Limit {
 		{Name: "sources of routes", Value: MaxSources, Unit: "sources", Per: "node", Beyond: "not announced", Test: "TestTablesThatAreFullSayNo"},
 		{Name: "requests under way", Value: MaxRequests, Unit: "requests", Per: "node", Beyond: "not sent", Test: "TestTablesThatAreFullSayNo"},
 		{Name: "changes of routes that are remembered", Value: MaxChanges, Unit: "changes", Per: "node", Beyond: "the oldest goes", Test: "TestTheLastChangesAreKept"},
+		{Name: "updates on their way to one neighbor", Value: MaxUnacknowledged, Unit: "updates", Per: "interface", Beyond: "later: as others are acknowledged", Test: "TestALargeTableGoesAtThePaceOfAcknowledgments"},
+		{Name: "updates to one neighbor at once", Value: UpdateBurst, Unit: "updates", Per: "interface", Beyond: "later: at the rate of updates", Test: "TestAFloodOfRoutesHoldsUpNoOther"},
 		{Name: "updates to one neighbor", Value: UpdateRate, Unit: "updates/s", Per: "interface", Beyond: "later: those of whoever has the fewest come first", Test: "TestAFloodOfRoutesHoldsUpNoOther"},
 		{Name: "MAC keys", Value: MaxMACKeys, Unit: "keys", Per: "interface of the kernel", Beyond: "an error", Test: "Test8967_3_1_KeysThatCannotBe"},
 		{Name: "neighbors with a MAC", Value: MaxMACPeers, Unit: "neighbors", Per: "interface of the kernel", Beyond: "refused", Test: "Test8967_4_3_TheNumberOfNeighborsIsBounded"},

@@ -16,8 +16,10 @@ const (
 	MaxChanges           = 4096  // of selected routes that are remembered, for Explain; each takes 200 bytes
 	MaxPacket            = 65507 // bytes
 	MinPacket            = 512   // bytes; every receiver has to take that much (RFC 8966 section 4)
-	UpdateRate           = 2000  // updates a second sent to one interface, of about 30 bytes
-	UpdateBurst          = 1000  // at once
+	UpdateRate           = 2000  // updates a second sent to one interface, of about 40 bytes
+	UpdateBurst          = 8192  // at once, at the pace of the neighbor's acknowledgments
+	UpdateBurstUnheard   = 1000  // at once, where none are asked for
+	MaxUnacknowledged    = 512   // updates that may wait for their first acknowledgment; the neighbor's queue has room for them
 	DefaultPacket        = 1232  // bytes: the IPv6 minimum MTU less IPv6 and UDP headers
 )
 
@@ -27,6 +29,8 @@ const (
 	ihuHellos       = 3                      // IHUs go with every third Hello
 	firstHello      = time.Minute            // ours: a neighbor that promised no Hello by then is forgotten
 	updateHellos    = 4                      // the update interval in hello intervals
+	fabricHellos    = 128                    // ours: the same on links of the fabric, whose updates are acknowledged
+	maxInterval     = 10 * time.Minute       // ours: of those updates, and of Hellos there
 	ihuHold         = 3.5                    // IHU intervals
 	routeExpiry     = 3.5                    // update intervals
 	routeAsk        = 3.0                    // update intervals: when a selected route is asked for lest it expires (section 3.8.2.3)
@@ -35,12 +39,12 @@ const (
 	requestTries    = 5                      // ours: resends of a seqno request
 	requestHops     = 64                     // hop count of our own seqno requests
 	dumpSpacing     = time.Second            // ours: between full updates on request
+	driftDelay      = 16 * time.Second       // ours: at most, for a change of metric that is not significant, where full updates are rare
 	urgentDelay     = 20 * time.Millisecond  // ours: at most, to gather what comes of one event
 	triggeredDelay  = 200 * time.Millisecond // ours: at most, for a mere change of metric
 	updateGap       = 200 * time.Millisecond // ours: between two bursts of updates that are too many for one
 	repeatDelay     = 300 * time.Millisecond // ours: before an update is repeated; doubling
 	retractionSends = 3                      // a retraction is sent so often where it is not acknowledged (section 3.7.2)
-	ackWindow       = 512                    // ours: updates that may wait for their first acknowledgment
 	aboveUpdates    = 8                      // ours: other TLVs that may stand in one packet with them
 	eventsKept      = 512                    // ours: events for which room is kept between two calls of Drain
 	ackUpdates      = 16                     // ours: updates that share an acknowledgment, few enough for one packet of DefaultPacket

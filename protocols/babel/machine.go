@@ -89,7 +89,9 @@ type Router struct {
 	changes      changes
 	cause        Cause // of a selected route's loss, as far as the input at hand tells
 	now          time.Time
-	drained      bool     // nothing came in since
+	drained      bool  // nothing came in since
+	drifted      idSet // destinations whose metric changed a little since they were told
+	driftAt      time.Time
 	scratch      []Update // of one flush, until they are sent
 	ids          []uint32 // of one flush
 	packing      packing
@@ -184,7 +186,7 @@ func (r *Router) AddInterface(now time.Time, id InterfaceID, cfg Interface) erro
 	cfg.Topologies = slices.Clone(cfg.Topologies)
 	i := &iface{Interface: cfg, id: id, sends: map[uint32]uint8{}}
 	i.helloSeqno = uint16(r.cfg.Rand.Uint32())
-	i.helloAt, i.updateAt = now.Add(r.jitter(i.HelloInterval)), now.Add(r.jitter(i.updateInterval()))
+	i.helloAt, i.updateAt = now.Add(r.jitter(i.helloInterval())), now.Add(r.jitter(i.updateInterval()))
 	r.interfaces = slices.Insert(r.interfaces, pos, i)
 	if i.Multicast {
 		r.hello(now, i)
@@ -448,12 +450,16 @@ func (r *Router) HandleTimeout(now time.Time) {
 		}
 	}
 	r.timers.run(r, now)
+	r.tellDrift(now)
 	r.finish(now)
 }
 
 // NextTimeout is when HandleTimeout wants to be called; false for never.
 func (r *Router) NextTimeout() (time.Time, bool) {
 	next := r.timers.next()
+	if r.drifted.count > 0 && (next.IsZero() || r.driftAt.Before(next)) {
+		next = r.driftAt
+	}
 	for _, i := range r.interfaces {
 		for _, t := range [...]time.Time{i.helloAt, i.updateAt, i.updatesAt()} {
 			if !t.IsZero() && (next.IsZero() || t.Before(next)) {

@@ -126,13 +126,17 @@ func (n *Neighbor) HandleReceived(now, received time.Time, from netip.Addr, pack
 	return nil
 }
 
-// handleUpdate keeps an Update that may be believed.
+// handleUpdate keeps an Update that may be believed. One that may not takes the place of
+// what the neighbor announced before all the same: as a retraction.
 func (n *Neighbor) handleUpdate(u Update, ok bool) {
 	if !ok {
 		n.refused[RefusedTLV]++
-	} else if n.accepts(&u) {
-		n.updates = append(n.updates, u)
+		return
 	}
+	if !n.accepts(&u) {
+		u.Metric, u.RouterID = Infinity, RouterID{}
+	}
+	n.updates = append(n.updates, u)
 }
 
 func (n *Neighbor) handleHello(now time.Time, h Hello) {

@@ -36,6 +36,7 @@ type network struct {
 	delay  time.Duration // one way
 	trace  uint64        // hash of all that was sent
 	pkts   int
+	bytes  int
 	refuse map[babel.Reason]int
 	moved  map[rib.Key]bool // keys whose routes changed since the last check
 	anew   map[int]bool     // nodes that came back under a new router-id
@@ -261,6 +262,7 @@ func (n *network) deliver(i int, l *link, s babel.Send) {
 	h.Write(s.Packet)
 	n.trace = h.Sum64()
 	n.pkts++
+	n.bytes += len(s.Packet)
 	if n.rnd.Float64() < n.loss || !l.alive {
 		return
 	}

@@ -326,3 +326,72 @@ func TestLongestPathHasAFiniteMetric(t *testing.T) {
 		t.Errorf("metric %d, want %d", r.Metric, babel.MaxDiameter*babel.MaxLinkCost)
 	}
 }
+
+// What babeld says in a second on each direction of a link of a ring, by the formats and
+// intervals of RFC 8966 with one prefix a node, were it to put all in as few packets as it can:
+// a Hello each interval, an IHU each third, a full update each fourth, of the half of the
+// prefixes that split horizon leaves, each with its Router-Id and, compressed, 2 bytes of prefix.
+func bytesOfBabeld(nodes int, hello time.Duration, overhead int) float64 {
+	const header, sizeofHello, sizeofIHU, sizeofRouterID, sizeofUpdate = 4, 8, 16, 12, 14
+	update := float64(nodes) / 2 * (sizeofRouterID + sizeofUpdate)
+	return (float64(overhead+header+sizeofHello) + sizeofIHU/3. + update/4) / hello.Seconds()
+}
+
+// A node of ours has two prefixes, and says of each who is its egress.
+func TestAQuietRingSaysLessThanBabeldWould(t *testing.T) {
+	const nodes, overhead = 10, 48 // IPv6 and UDP
+	for _, hello := range []time.Duration{4 * time.Second, 15 * time.Second} {
+		n := newNetwork(t, 1, nodes)
+		n.ring()
+		for i, nd := range n.nodes {
+			p := netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 7: byte(i)}), 64)
+			if err := nd.router.Originate(n.now, rib.Key{Prefix: p}, 0); err != nil {
+				t.Fatal(err)
+			}
+			nd.router.SetHelloInterval(n.now, hello)
+			n.settle(i)
+		}
+		n.run(time.Minute)
+		n.pkts, n.bytes = 0, 0
+		const d = 2 * time.Hour
+		n.run(d)
+		if n.pkts == 0 || !n.whole() {
+			t.Fatalf("%d packets; %s", n.pkts, n.missing())
+		}
+		ours := float64(n.bytes+n.pkts*overhead) / (2 * nodes) / d.Seconds()
+		theirs := bytesOfBabeld(nodes, hello, overhead)
+		t.Logf("Hellos of %s: %.2f bytes a second, babeld %.1f at least", hello, ours, theirs)
+		if 4*ours > theirs {
+			t.Errorf("Hellos of %s: %.2f bytes a second, more than a quarter of babeld's %.1f", hello, ours, theirs)
+		}
+	}
+}
+
+// For two minutes nothing arrives, though the fabric holds the link for alive: what changed
+// meanwhile is told soon after, and not with the next full update, minutes later.
+func TestWhatWasLostIsRepairedBeforeTheNextFullUpdate(t *testing.T) {
+	n := newNetwork(t, 3, 4)
+	n.line()
+	came, went := rib.Key{Prefix: netip.MustParsePrefix("2001:db8:1::/64")}, rib.Key{Prefix: netip.MustParsePrefix("2001:db8:2::/64")}
+	if err := n.nodes[0].router.Originate(n.now, went, 0); err != nil {
+		t.Fatal(err)
+	}
+	n.settle(0)
+	n.run(10 * time.Second)
+	if r, ok := n.nodes[3].table.View().Get(went); !ok || r.Unreachable {
+		t.Fatalf("%+v, %v", r, ok)
+	}
+	n.loss = 1
+	n.nodes[0].router.Withdraw(n.now, went)
+	if err := n.nodes[0].router.Originate(n.now, came, 0); err != nil {
+		t.Fatal(err)
+	}
+	n.settle(0)
+	n.run(2 * time.Minute)
+	n.loss = 0
+	n.until(20*time.Second, func() bool {
+		r, ok := n.nodes[3].table.View().Get(went)
+		_, has := n.nodes[3].table.View().Get(came)
+		return has && (!ok || r.Unreachable)
+	})
+}

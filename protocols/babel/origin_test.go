@@ -3,6 +3,7 @@ package babel_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"re6st/protocols/addr"
 	"re6st/protocols/babel"
@@ -124,4 +125,28 @@ func TestOriginsAreJudgedByWhatWasAnnounced(t *testing.T) {
 	if !slices.Equal(heard, want) {
 		t.Errorf("judged\n%+v, want\n%+v", heard, want)
 	}
+}
+
+// A forged Update took the place of the neighbor's own, which is not sent again for minutes.
+func TestWhatIsLostToABarredUpdateIsAskedForOnce(t *testing.T) {
+	b, standings := judging(t)
+	b.fabric(1)
+	n := b.neighbor(1, 1)
+	standings[rogueID] = babel.Barred
+	b.say(n, update(1, 100))
+	b.want(n, 196)
+	b.say(n, by(rogueID, 1, 100))
+	b.pass(9 * time.Second)
+	b.take()
+	b.pass(2 * time.Second)
+	if qs := of[babel.RouteRequest](b.take()); len(qs) != 1 || qs[0].Key() != far {
+		t.Fatalf("asked %+v", qs)
+	}
+	b.say(n, by(rogueID, 1, 100))
+	b.pass(30 * time.Second)
+	if qs := of[babel.RouteRequest](b.take()); len(qs) != 0 {
+		t.Errorf("asked again: %+v", qs)
+	}
+	b.say(n, update(1, 100))
+	b.want(n, 196)
 }

@@ -9,13 +9,21 @@ import (
 // allowance is how many updates an interface may be sent now: no more than its
 // neighbors take, and have time for.
 func (i *iface) allowance(now time.Time) int {
+	most := float64(i.burst())
 	if i.creditAt.IsZero() {
-		i.credit = UpdateBurst
+		i.credit = most
 	} else if d := now.Sub(i.creditAt); d > 0 {
-		i.credit = min(UpdateBurst, i.credit+d.Seconds()*UpdateRate)
+		i.credit = min(most, i.credit+d.Seconds()*UpdateRate)
 	}
 	i.creditAt = now
 	return int(i.credit)
+}
+
+func (i *iface) burst() int {
+	if i.acknowledges() {
+		return UpdateBurst
+	}
+	return UpdateBurstUnheard
 }
 
 // fewestFirst orders destinations: first those that came by the interfaces by which the

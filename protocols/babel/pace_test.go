@@ -59,3 +59,40 @@ func TestAFloodOfRoutesHoldsUpNoOther(t *testing.T) {
 		t.Errorf("the route was told %d times in %d s", heard, seconds-2)
 	}
 }
+
+// Two thousand routes, which a neighbor acknowledges within 10 ms, are with it soon, and
+// never more of them on their way than its queue can hold.
+func TestALargeTableGoesAtThePaceOfAcknowledgments(t *testing.T) {
+	b := newBench(t)
+	b.fabric(1)
+	b.fabric(2)
+	n, m := b.neighbor(1, 1), b.neighbor(2, 2)
+	const routes, trip = 2000, 10 * time.Millisecond
+	b.router.Handle(b.now, n, babel.Updates{Updates: many(routes, 0)})
+	b.settle()
+	heard, trips := map[rib.Key]bool{}, 0
+	for ; len(heard) < routes && trips < 100; trips++ {
+		b.pass(trip)
+		sent := b.take()
+		under := 0
+		for _, s := range sent {
+			if u, ok := s.tlv.(babel.Update); ok && s.on == 2 {
+				heard[u.Key()] = true
+				under++
+			}
+		}
+		if under > babel.MaxUnacknowledged {
+			t.Fatalf("%d updates on their way", under)
+		}
+		for _, ask := range of[babel.AckRequest](sent) {
+			b.say(m, babel.Ack{Opaque: ask.Opaque})
+		}
+	}
+	if most := 2 * routes / babel.MaxUnacknowledged * 2; trips > most {
+		t.Errorf("%d routes took %d round trips, want %d at most", routes, trips, most)
+	}
+	b.pass(10 * time.Second)
+	if again := of[babel.Update](b.take()); len(again) != 0 {
+		t.Errorf("%d updates were repeated", len(again))
+	}
+}

@@ -41,7 +41,7 @@ func (r *Router) handleRouteRequest(now time.Time, n *neighbor, q RouteRequest) 
 
 // answerAll sends all routes, but not twice within dumpSpacing.
 func (r *Router) answerAll(now time.Time, i *iface) {
-	if i.acknowledges() && !i.dumpedAt.IsZero() && !i.acked {
+	if !i.dumpedAt.IsZero() && !i.acked && i.flying.count > 0 && i.acknowledges() {
 		i.hasten(now) // all that was said since is under way
 		return
 	}
@@ -146,6 +146,30 @@ func (r *Router) starve(now time.Time, d *destination) {
 	}
 }
 
+// miss asks all whose unfeasible routes are better by now than the selected one, which has
+// become worse: their next Updates may be minutes away.
+func (r *Router) miss(now time.Time, d *destination, selected *route) {
+	for i := range d.routes {
+		if rt := &d.routes[i]; r.misses(d, rt, selected) {
+			r.askNewer(now, d, rt)
+		}
+	}
+}
+
+// misses tells whether a route would be selected were it feasible.
+func (r *Router) misses(d *destination, rt, selected *route) bool {
+	return rt.metric != Infinity && rt.standing != Barred && (selected == nil || better(rt, selected)) && !d.selectable(rt)
+}
+
+// wants tells whether a request of ours is still of use where no Updates come that would
+// renew it.
+func (r *Router) wants(d *destination, p *request) bool {
+	selected := d.chosen()
+	return p.own && !d.originated && slices.ContainsFunc(d.routes, func(rt route) bool {
+		return d.originOf(&rt).routerID == p.key.routerID && r.misses(d, &rt, selected) && r.slots[rt.neighbor].iface.assured()
+	})
+}
+
 // askNewer asks the neighbor of an unfeasible route for the sequence number
 // that makes it feasible.
 func (r *Router) askNewer(now time.Time, d *destination, rt *route) {
@@ -233,21 +257,22 @@ func (r *Router) sendRequest(now time.Time, p *request, n *neighbor) {
 
 // due sends a request again, and in the end gives up.
 func (p *request) due(r *Router, now time.Time) time.Time {
+	d := r.destinations[p.key.destination]
 	switch {
 	case now.Before(p.next):
 		return p.next
-	case p.tries >= requestTries:
-		d := r.destinations[p.key.destination]
+	case p.tries >= requestTries && !r.wants(d, p):
 		r.dropRequest(p)
 		r.forget(d)
 		return time.Time{}
 	}
-	p.tries++
+	p.tries = min(p.tries+1, requestTries)
 	p.next = now.Add(requestTimeout << p.tries)
 	r.widen(p)
 	for _, slot := range p.asked {
-		if n := r.slots[slot]; n.cost != Infinity {
-			r.sendRequest(now, p, n)
+		// Who has taken its route back has none to ask for.
+		if rt := d.routeBy(slot); rt != nil && rt.metric != Infinity {
+			r.sendRequest(now, p, r.slots[slot])
 		}
 	}
 	return p.next

@@ -47,7 +47,7 @@ func TestARevokedNodeIsNoRouteAtAnyDistanceAndStaysNone(t *testing.T) {
 		}
 	}
 	check("at once")
-	n.run(2 * time.Minute) // full updates of the revoked one come again and again
+	n.run(time.Hour) // full updates of the revoked one come again and again
 	check("later")
 	if n.refuse[babel.RefusedRevoked] == 0 {
 		t.Error("none of its updates was refused")
@@ -131,7 +131,7 @@ func TestTheHelloIntervalIsChanged(t *testing.T) {
 	n.run(10 * time.Second)
 	count := func() int {
 		before := n.pkts
-		n.run(10 * time.Second)
+		n.run(time.Hour)
 		return n.pkts - before
 	}
 	slow := count()
@@ -140,7 +140,7 @@ func TestTheHelloIntervalIsChanged(t *testing.T) {
 		n.settle(i)
 	}
 	n.run(time.Second)
-	if fast := count(); fast < 10*slow {
-		t.Errorf("%d packets in 10 s, before %d", fast, slow)
+	if fast := count(); slow == 0 || fast < 10*slow {
+		t.Errorf("%d packets in an hour, before %d", fast, slow)
 	}
 }

@@ -49,7 +49,7 @@ func newHub(b *testing.B, interval time.Duration) *hub {
 
 // restart is a Router that knows of nothing.
 func (h *hub) restart() {
-	r, err := babel.NewRouter(babel.Config{Self: nodeID(0), RouterID: selfID, Locators: locators, Rand: rand.New(rand.NewSource(1))})
+	r, err := babel.NewRouter(babel.Config{Self: nodeID(0), RouterID: selfID, Locators: locators, Rand: rand.New(rand.NewSource(1)), Changes: 64})
 	if err != nil {
 		h.b.Fatal(err)
 	}
@@ -238,6 +238,9 @@ func BenchmarkScaleLinkDies(b *testing.B) {
 	links := 0
 	b.ReportAllocs()
 	for b.Loop() {
+		if links%100 == 99 { // or the routes expire
+			h.tell()
+		}
 		k := links % hubLinks
 		h.link(k, false)
 		h.pass(3 * time.Second)

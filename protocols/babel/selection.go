@@ -104,6 +104,7 @@ func (d *destination) due(r *Router, now time.Time) time.Time {
 	held, moved := !d.holdUntil.IsZero() && !now.Before(d.holdUntil), !d.recheckAt.IsZero() && !now.Before(d.recheckAt)
 	if held {
 		d.holdUntil = time.Time{}
+		r.doubt(d)
 	}
 	if held || moved {
 		r.reselect(now, d)
@@ -128,6 +129,16 @@ func (d *destination) due(r *Router, now time.Time) time.Time {
 	r.collect(now, d)
 	r.forget(d)
 	return r.nextOf(d)
+}
+
+// doubt asks those whose announcements of a lost destination are barred once more: they
+// may have come from somebody else, and it could be long before their next.
+func (r *Router) doubt(d *destination) {
+	for i := range d.routes {
+		if n := r.slots[d.routes[i].neighbor]; d.routes[i].standing == Barred && n.iface.assured() {
+			n.queue = append(n.queue, RouteRequest(d.ribKey()))
+		}
+	}
 }
 
 // nextOf is when a destination wants to be looked at again.
@@ -170,6 +181,7 @@ func (r *Router) nextOf(d *destination) (next time.Time) {
 // reselect chooses anew among the routes of d, and tells whom it concerns.
 func (r *Router) reselect(now time.Time, d *destination) {
 	was, old := d.selected, d.chosen() // nil where it was dropped
+	metric := d.offered.metric
 	d.selected, d.recheckAt = nobody, time.Time{}
 	if !d.originated {
 		if rt := r.choose(now, d, old); rt != nil {
@@ -191,6 +203,8 @@ func (r *Router) reselect(now time.Time, d *destination) {
 	r.announce(now, d)
 	if lost && was != nobody {
 		r.starve(now, d)
+	} else if rt := d.chosen(); rt != nil && rt.metric > metric && was != nobody {
+		r.miss(now, d, rt)
 	}
 	r.satisfy(now, d)
 	r.forget(d)

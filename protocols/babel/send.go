@@ -9,15 +9,16 @@ import (
 // hello sends the scheduled Hello of an interface, with every third one the
 // IHUs (section 3.4), and schedules the next.
 func (r *Router) hello(now time.Time, i *iface) {
-	i.helloAt = now.Add(r.jitter(i.HelloInterval))
+	interval := i.helloInterval()
+	i.helloAt = now.Add(r.jitter(interval))
 	if i.Multicast {
-		i.queue = append(i.queue, Hello{Seqno: i.nextHello(), Interval: i.HelloInterval})
+		i.queue = append(i.queue, Hello{Seqno: i.nextHello(), Interval: interval})
 	}
 	for _, n := range i.neighbors {
 		if !i.Multicast || i.Unicast {
-			n.queue = append(n.queue, Hello{Unicast: true, Seqno: n.nextHello(), Interval: i.HelloInterval})
+			n.queue = append(n.queue, Hello{Unicast: true, Seqno: n.nextHello(), Interval: interval})
 		}
-		if i.hellos%ihuHellos != 0 {
+		if i.hellos%i.hellosToIHU() != 0 {
 			continue
 		}
 		if i.Multicast && !i.Unicast {
@@ -31,7 +32,23 @@ func (r *Router) hello(now time.Time, i *iface) {
 
 // ihu tells a neighbor what receiving from it costs.
 func (r *Router) ihu(n *neighbor) IHU {
-	return IHU{Address: n.key.Addr, Rxcost: n.rxcost, Interval: ihuHellos * n.iface.HelloInterval}
+	return IHU{Address: n.key.Addr, Rxcost: n.rxcost, Interval: time.Duration(n.iface.hellosToIHU()) * n.iface.helloInterval()}
+}
+
+// helloInterval is that of scheduled Hellos. Where the fabric knows better who lives,
+// they come with the full updates, and with each the IHU.
+func (i *iface) helloInterval() time.Duration {
+	if i.assured() {
+		return i.updateInterval()
+	}
+	return i.HelloInterval
+}
+
+func (i *iface) hellosToIHU() int {
+	if i.assured() {
+		return 1
+	}
+	return ihuHellos
 }
 
 func (i *iface) nextHello() uint16 {
@@ -73,6 +90,9 @@ func (r *Router) sendAll(now time.Time) {
 		}
 		clear(i.queue)
 		i.queue = i.queue[:0]
+	}
+	if cap(r.scratch) > MaxUnacknowledged/4 {
+		r.scratch = nil
 	}
 }
 

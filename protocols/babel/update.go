@@ -25,12 +25,14 @@ func (r *Router) announce(now time.Time, d *destination) {
 	case is.own != was.own, is.egress != was.egress:
 	case max(is.metric, was.metric)-min(is.metric, was.metric) >= significant:
 		delay = triggeredDelay
-	case is.by != was.by:
+	default:
+		r.drift(now, d, is.metric)
+		if is.by == was.by {
+			return
+		}
 		is.metric = was.metric // which the others hold for true
 		r.turn(now, d, was.by, is.by)
 		d.told = is
-		return
-	default:
 		return
 	}
 	d.told = is
@@ -52,6 +54,50 @@ func (r *Router) announce(now time.Time, d *destination) {
 		// route was selected.
 		i.poison.put(d.id, behind)
 	}
+}
+
+// drift has the others told of a metric that changed by less than what is significant,
+// unless it changes back meanwhile.
+func (r *Router) drift(now time.Time, d *destination, metric uint16) {
+	if metric == d.told.metric {
+		return
+	}
+	if r.drifted.count == 0 {
+		r.driftAt = now.Add(driftDelay - r.soon(driftDelay/4))
+	}
+	r.drifted.put(d.id, true)
+}
+
+// tellDrift tells of all that drifted.
+func (r *Router) tellDrift(now time.Time) {
+	if r.drifted.count == 0 || now.Before(r.driftAt) {
+		return
+	}
+	for _, id := range r.drifted.appendTo(nil) {
+		r.drifted.put(id, false)
+		d := r.destinations[id]
+		if d == nil || d.selected == nobody && !d.originated {
+			continue
+		}
+		metric := d.metric
+		if rt := d.chosen(); rt != nil {
+			metric = rt.metric
+		}
+		if metric == d.told.metric {
+			continue
+		}
+		d.told.metric = metric
+		for _, i := range r.interfaces {
+			if i.assured() && (d.told.own || d.told.by != i.id) {
+				r.trigger(i, d, now, 1)
+			}
+		}
+	}
+}
+
+// soon is a random delay of less than d.
+func (r *Router) soon(d time.Duration) time.Duration {
+	return time.Duration(r.cfg.Rand.Int63n(int64(d)))
 }
 
 // turn tells those whom it concerns that the route to d leaves by another interface
@@ -89,7 +135,7 @@ func (r *Router) within(i *iface, now time.Time, d time.Duration) time.Duration 
 	if d == 0 || i.fresh.count > 0 && !i.freshAt.After(now.Add(d)) {
 		return d
 	}
-	return time.Duration(r.cfg.Rand.Int63n(int64(d)))
+	return r.soon(d)
 }
 
 // trigger has an update of d sent on an interface at the given time, or before,
@@ -223,4 +269,15 @@ func (r *Router) updateOf(now time.Time, i *iface, d *destination) (Update, bool
 	return u, r.record(now, d, u.RouterID, o.egress, u.Seqno, u.Metric)
 }
 
-func (i *iface) updateInterval() time.Duration { return updateHellos * i.HelloInterval }
+// updateInterval is how often all routes are sent. On a link of the fabric that only
+// makes sure: what is sent there is repeated until it is acknowledged, who lost what it
+// had heard asks for it, and the fabric tells when the link is dead.
+func (i *iface) updateInterval() time.Duration {
+	if i.assured() {
+		return min(fabricHellos*i.HelloInterval, maxInterval)
+	}
+	return updateHellos * i.HelloInterval
+}
+
+// assured tells whether the fabric says if the neighbor is there, and Acks what it knows.
+func (i *iface) assured() bool { return i.Fabric && i.acknowledges() }

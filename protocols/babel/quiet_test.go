@@ -1,0 +1,100 @@
+package babel_test
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"re6st/protocols/babel"
+)
+
+// On links of the fabric full updates are minutes apart: what they brought about elsewhere
+// has to come about without them.
+
+func TestWhatIsBetterByNowIsAskedForWhenTheSelectedRouteBecomesWorse(t *testing.T) {
+	b := newBench(t)
+	for i := range babel.InterfaceID(3) {
+		b.fabric(i + 1)
+	}
+	n, m := b.neighbor(1, 1), b.neighbor(2, 2)
+	b.neighbor(3, 3)
+	b.say(n, update(5, 100))
+	b.pass(time.Second)
+	b.say(m, update(5, 200)) // not feasible, and worse
+	b.take()
+	b.neighbors[n].HandleLink(b.now, true, 500*time.Millisecond)
+	b.settle()
+	if to, qs := seqnoRequests(b.take()); !slices.Equal(to, []netip.Addr{m.Addr}) || qs[0].Seqno != 6 {
+		t.Fatalf("asked %v: %+v", to, qs)
+	}
+	b.say(m, update(6, 200))
+	b.pass(10 * time.Second)
+	b.want(m, 296)
+}
+
+func TestAStarvingRouterOfTheFabricAsksOn(t *testing.T) {
+	b := newBench(t)
+	for i := range babel.InterfaceID(3) {
+		b.fabric(i + 1)
+	}
+	n, m := b.neighbor(1, 1), b.neighbor(2, 2)
+	b.neighbor(3, 3)
+	b.say(n, update(5, 100))
+	b.pass(time.Second)
+	u := update(5, 200)
+	u.Interval = 10 * time.Minute
+	b.say(m, u)
+	b.say(n, update(5, babel.Infinity))
+	b.pass(time.Minute)
+	b.take()
+	b.pass(30 * time.Second)
+	if to, _ := seqnoRequests(b.take()); len(to) < 2 || to[0] != m.Addr {
+		t.Errorf("after a minute of silence it asked %v", to)
+	}
+	u.Metric = babel.Infinity
+	b.say(m, u)
+	b.pass(20 * time.Second)
+	b.take()
+	b.pass(time.Minute)
+	if to, _ := seqnoRequests(b.take()); len(to) > 0 || b.router.Status().Requests > 0 {
+		t.Errorf("nobody has a way, yet it asked %v", to)
+	}
+}
+
+func TestASmallChangeOfMetricIsToldWithinTheOldInterval(t *testing.T) {
+	b := newBench(t)
+	b.fabric(1)
+	b.fabric(2)
+	n, m := b.neighbor(1, 1), b.neighbor(2, 2)
+	acknowledge := func() (us []babel.Update) {
+		for range 10 {
+			b.pass(100 * time.Millisecond)
+			sent := b.take()
+			for _, ask := range of[babel.AckRequest](sent) {
+				b.say(m, babel.Ack{Opaque: ask.Opaque})
+			}
+			us = append(us, updatesOf(sent, 2, far)...)
+		}
+		return us
+	}
+	b.say(n, update(5, 100))
+	if us := acknowledge(); len(us) != 1 || us[0].Metric != 196 {
+		t.Fatalf("%+v", us)
+	}
+	b.say(n, update(5, 130))
+	if us := acknowledge(); len(us) != 0 {
+		t.Errorf("at once: %+v", us)
+	}
+	b.pass(15 * time.Second)
+	if us := updatesOf(b.take(), 2, far); len(us) == 0 || us[0].Metric != 226 {
+		t.Errorf("later: %+v", us)
+	}
+	acknowledge()
+	b.say(n, update(5, 100))
+	b.say(n, update(5, 130)) // back again
+	b.pass(20 * time.Second)
+	if us := updatesOf(b.take(), 2, far); len(us) != 0 {
+		t.Errorf("of what is as it was told: %+v", us)
+	}
+}
