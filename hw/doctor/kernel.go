@@ -47,7 +47,7 @@ func features() (all []Finding) {
 	all = append(
 		all,
 		feature("policy rules", "keeping the underlay off the mesh's own routes", "CONFIG_IPV6_MULTIPLE_TABLES").needed(rules(h), "yes"),
-		feature("source routes", "routes by source (RFC 9079)", "CONFIG_IPV6_SUBTREES").wanted(sourceRoutes(h), "yes"),
+		feature("source routes", "default_route, and other routes by source (RFC 9079)", "CONFIG_IPV6_SUBTREES").wanted(sourceRoutes(h), "yes"),
 		feature("multicast routing", "PIM multicast between LANs", "CONFIG_IPV6_PIMSM_V2").wanted(multicastRouting(), "yes"),
 	)
 	for _, l := range linkKinds {

@@ -23,6 +23,8 @@ var (
 	ErrUnanswered = errors.New("netlink: the kernel's answer was lost")
 	// ErrNoRoom: the kernel takes no more routes.
 	ErrNoRoom = errors.New("netlink: the kernel has no room for more routes; raise net.ipv6.route.max_size with sysctl, or give the machine more memory")
+	// ErrBySource: the kernel refused a route that has a source.
+	ErrBySource = errors.New("netlink: no route by source; re6st doctor tells whether this kernel has them (CONFIG_IPV6_SUBTREES)")
 	// ErrMessage: the kernel sent what we cannot decode.
 	ErrMessage = errors.New("netlink: malformed message")
 )

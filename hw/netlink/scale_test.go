@@ -224,6 +224,25 @@ func TestATableThatIsFullSaysWhatToDo(t *testing.T) {
 	l.reconcile(tab, netlink.Changes{Added: 19, Kept: 1}, l.routesBy(20, -1)...)
 }
 
+func TestAKernelWithoutRoutesBySourceIsNamed(t *testing.T) {
+	l := newLab(t)
+	faults := fault.New(time.Now)
+	l.conn.SetFaults(faults)
+	tab := l.table(netlink.MainTable)
+	if err := faults.Fail(fault.Rule{Call: fault.NetlinkRoute, Errno: unix.EINVAL, Count: 2}); err != nil {
+		t.Fatal(err)
+	}
+	route := netlink.Route{Dst: nth(1), Link: l.link}
+	bySource := route
+	bySource.Src = prefix("2001:db8::/32")
+	if err := tab.Apply([]netlink.Route{bySource}, nil); !errors.Is(err, netlink.ErrBySource) || !errors.Is(err, unix.EINVAL) {
+		t.Errorf("by source: %v", err)
+	}
+	if err := tab.Apply([]netlink.Route{route}, nil); !errors.Is(err, unix.EINVAL) || errors.Is(err, netlink.ErrBySource) {
+		t.Errorf("another: %v", err)
+	}
+}
+
 func TestADumpIsWholeWhileTheTableChanges(t *testing.T) {
 	l := newLab(t)
 	tab := l.table(netlink.MainTable)

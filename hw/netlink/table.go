@@ -199,6 +199,8 @@ func (t *Table) took(c change, err error) error {
 		err = ErrForeign
 	case errors.Is(err, unix.ENOMEM), errors.Is(err, unix.ENOBUFS):
 		err = fmt.Errorf("%w: %w", ErrNoRoom, err)
+	case errors.Is(err, unix.EINVAL) && c.route.Src.IsValid():
+		err = fmt.Errorf("%w: %w", ErrBySource, err)
 	}
 	return &RouteError{"set", c.route, err}
 }
