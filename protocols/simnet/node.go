@@ -92,7 +92,7 @@ func (d *node) init(n *Network, i int32) {
 func (d *node) start() {
 	draws := draw(d.net.cfg.Seed, 4, uint64(d.index), d.lives)
 	d.lives++
-	c := babel.Config{Self: d.id, RouterID: babel.RouterID(d.id), Seqno: d.seqno, Locators: d.net.locators, Rand: rand.New(&draws)}
+	c := babel.Config{Self: d.id, RouterID: babel.RouterID(d.id), Seqno: d.seqno, Locators: d.net.locators, Rand: rand.New(&draws), Changes: 1}
 	if !d.net.cfg.Trusting {
 		c.Origins = d.net.origins
 	}
