@@ -75,7 +75,7 @@ func parseAction(words []string) (*Action, error) {
 	if !ok {
 		return nil, fmt.Errorf("unknown word %q; write one of: %s", a.Verb, strings.Join(Verbs(), ", "))
 	}
-	p := words1{rest: words[1:]}
+	p := arguments{rest: words[1:]}
 	switch a.Verb {
 	case verbCut, verbMute, verbRogue:
 		a.A, a.B = p.node(), p.node()
@@ -116,13 +116,13 @@ func parseAction(words []string) (*Action, error) {
 	return &a, nil
 }
 
-// words1 takes the words of an action one by one; wrong: one did not fit.
-type words1 struct {
+// arguments takes the words of an action one by one; wrong: one did not fit.
+type arguments struct {
 	rest  []string
 	wrong bool
 }
 
-func (p *words1) next() string {
+func (p *arguments) next() string {
 	if len(p.rest) == 0 {
 		p.wrong = true
 		return ""
@@ -132,7 +132,7 @@ func (p *words1) next() string {
 	return word
 }
 
-func (p *words1) take(word string) bool {
+func (p *arguments) take(word string) bool {
 	if len(p.rest) == 0 || p.rest[0] != word {
 		return false
 	}
@@ -141,7 +141,7 @@ func (p *words1) take(word string) bool {
 }
 
 // node is the number of n1, from 1.
-func (p *words1) node() int {
+func (p *arguments) node() int {
 	digits, ok := strings.CutPrefix(p.next(), "n")
 	n, err := strconv.Atoi(digits)
 	if !ok || err != nil || n < 1 || n > MaxNodes {
@@ -150,14 +150,14 @@ func (p *words1) node() int {
 	return n
 }
 
-func (p *words1) edge() (a, b int) {
+func (p *arguments) edge() (a, b int) {
 	if p.take(everyName) {
 		return 0, 0
 	}
 	return p.node(), p.node()
 }
 
-func (p *words1) percent() float64 {
+func (p *arguments) percent() float64 {
 	f, err := strconv.ParseFloat(strings.TrimSuffix(p.next(), "%"), 64)
 	if err != nil || !(f >= 0 && f < 100) {
 		p.wrong = true
@@ -165,13 +165,13 @@ func (p *words1) percent() float64 {
 	return f / 100
 }
 
-func (p *words1) duration() time.Duration {
+func (p *arguments) duration() time.Duration {
 	d, err := parseDuration(p.next())
 	p.wrong = p.wrong || err != nil
 	return d
 }
 
-func (p *words1) count() int {
+func (p *arguments) count() int {
 	n, err := strconv.Atoi(p.next())
 	if err != nil || n < 1 || n > MaxSteps {
 		p.wrong = true

@@ -65,7 +65,6 @@ type part struct {
 	walk    int32
 	path    []int32
 	problem error
-	changed bool
 	Checks
 }
 
@@ -237,7 +236,7 @@ func count(b bool) int32 {
 // apply takes the changes of a window to the columns of one part, in the order of time.
 func (c *checker) apply(i int) {
 	p := &c.parts[i]
-	p.log, p.changed = p.log[:0], false
+	p.log = p.log[:0]
 	for _, s := range c.net.shards {
 		p.log = append(p.log, s.changes[i]...)
 		s.changes[i] = s.changes[i][:0]
@@ -249,7 +248,6 @@ func (c *checker) apply(i int) {
 			continue
 		}
 		c.set(ch.dest, ch.node, ch.via)
-		p.changed = true
 		if ch.via > 0 && c.columns[ch.dest].rogue == none {
 			c.checkLoop(p, ch)
 			c.checkFeasible(p, ch)
@@ -393,9 +391,6 @@ func (c *checker) conclude() {
 	for i := range c.parts {
 		if p := &c.parts[i]; n.problem == nil {
 			n.problem = p.problem
-		}
-		if c.parts[i].changed {
-			n.rested = n.now
 		}
 	}
 	whole, clean := true, true

@@ -111,7 +111,6 @@ type Network struct {
 
 	wholeAt  int64 // since when it is whole; notWhole
 	cleanAt  int64
-	rested   int64 // when the last route changed
 	acted    int64 // when the network was acted on last
 	problem  error
 	locators netip.Prefix
