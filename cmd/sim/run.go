@@ -23,7 +23,7 @@ const shardsEach = 4
 
 // memoryGoal is from where on memory is collected more often, in bytes: a network that
 // needs less in the end shall not hold twice that.
-const memoryGoal = 3 << 29
+const memoryGoal = 1850 << 20
 
 // run is one `re6st sim`.
 type run struct {
