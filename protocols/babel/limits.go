@@ -57,7 +57,7 @@ const (
 	seqnoBlock      = 64                     // ours: how many sequence numbers are reserved ahead
 )
 
-// Costs. A link costs at most MaxLinkCost, so that a path of MaxDiameter of the
+// Costs. A link of the fabric costs at most MaxLinkCost, so that a path of MaxDiameter of the
 // worst links still has a finite metric: 64 * 996 < 65535.
 const (
 	BaseCost    = 96  // of a wired link (appendix A.2.1) and of a fabric link without delay
