@@ -33,21 +33,32 @@ func TestAPacketThatPanicsRestartsItsNeighborAndNobodyElse(t *testing.T) {
 
 func TestANeighborInQuarantineLosesItsRoutesUntilItIsTriedAgain(t *testing.T) {
 	star(t, func(w *world, hub, a, b *testRouter) {
-		for range system.DefaultRestart.Budget + 1 {
-			hub.drop(1)
-			time.Sleep(2 * time.Second)
-		}
-		if r := hub.record(a); r.State != system.Quarantined {
-			t.Fatalf("the neighbor: %+v, want a quarantine", r)
-		}
-		if _, ok := hub.route(a); ok {
-			t.Error("its routes are still in use")
+		for n, period := range []time.Duration{system.QuarantineMin, 2 * system.QuarantineMin} {
+			for range system.DefaultRestart.Budget + 1 {
+				hub.drop(1)
+				time.Sleep(2 * time.Second)
+			}
+			began := hub.record(a)
+			if began.State != system.Quarantined || hub.events(system.EventQuarantined) != n+1 {
+				t.Fatalf("the neighbor: %+v, want a quarantine and its event", began)
+			}
+			if _, ok := hub.route(a); ok {
+				t.Error("its routes are still in use")
+			}
+			if _, ok := a.route(hub); ok {
+				t.Error("the other end still sends by the link")
+			}
+			time.Sleep(time.Until(began.Since.Add(period)) - time.Millisecond)
+			if r := hub.record(a); r.State != system.Quarantined {
+				t.Errorf("%v into a quarantine of %v: %+v", time.Since(began.Since), period, r)
+			}
+			time.Sleep(time.Second)
+			hub.mustReach(a)
+			a.mustReach(hub)
 		}
 		if !hub.alwaysReached(b) {
 			t.Error("the other neighbor's routes were lost for a while")
 		}
-		time.Sleep(system.QuarantineMin)
-		hub.mustReach(a)
 	})
 }
 
