@@ -46,6 +46,9 @@ panic, fail and stall, budgets are spent, calls of the kernel fail, edges are cu
 are killed, interfaces go down. All pairs ping each other meanwhile. What is hit, and when, follows from
 the seed; which of a node's actors, from what it has then.
 
+A pair that has a path and gets no answer for a while is traced; with --logs, chaos.log there has all strikes,
+traces and outages.
+
 In the end all is healed, and must be whole within a minute, with no more goroutines, files, routes,
 rules and addresses than at the start, with the foreign routes that were put beside those of the mesh,
 and nothing is left when the lab is taken down. Else the exit code is 1.`,

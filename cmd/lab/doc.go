@@ -91,6 +91,7 @@
 //
 // `re6st lab chaos` (chaos*.go) hurts a lab by a plan that follows from a seed: chaosplan.go
 // draws it, chaosrun.go and chaosfault.go carry it out, chaosworld.go knows which pairs had a
-// path and so what was an outage, chaosleak.go counts before and after. `re6st lab panics`
-// (panics*.go) has the actors of one node panic in turn.
+// path and so what was an outage, chaosinquest.go asks silent pairs why, chaostrail.go reads
+// the logs, chaosleak.go counts before and after. `re6st lab panics` (panics*.go) has the
+// actors of one node panic in turn.
 package lab
