@@ -12,8 +12,9 @@
 //
 // The keys live in the packet path, which outlives every actor here. A tunnel
 // that faults leaves them there while it restarts, makes new ones, and only then
-// takes the old ones away: no packet is lost. What it needs for that, its Lease,
-// is the one thing that its incarnations share.
+// takes the old ones away: no packet is lost. Until then standin.go notices where the
+// peer falls silent. What it needs for that, its Lease, is the one thing that its
+// incarnations share.
 //
 // A link has an id for life. A peer that restarted, or came back after silence,
 // gets a new link. Links end with their manager, which says so; the next one begins

@@ -44,6 +44,7 @@ type lease struct {
 	added   bool          // the packet path knows the link
 	told    bool          // the manager knows that it is up
 	boot    fabric.BootID // the peer's, once told
+	rtt     time.Duration // smoothed, as it was told last
 	indices []uint32      // of the keys installed, all incarnations'
 	control chan controlled
 

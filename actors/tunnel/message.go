@@ -159,6 +159,7 @@ type (
 	controlled      struct{ dataplane.Control }
 	linkTick        struct{}
 	dialAgain       struct{}
+	standTick       struct{}
 	retireLeftovers struct{}
 	peerTick        struct{}
 	setUse          struct{ inUse bool }
@@ -181,6 +182,7 @@ func (accepted) tunnelMessage()        {}
 func (controlled) tunnelMessage()      {}
 func (linkTick) tunnelMessage()        {}
 func (dialAgain) tunnelMessage()       {}
+func (standTick) tunnelMessage()       {}
 func (retireLeftovers) tunnelMessage() {}
 func (peerTick) tunnelMessage()        {}
 func (setUse) tunnelMessage()          {}

@@ -32,6 +32,7 @@ type tunnel struct {
 	claims    *claim.Sync    // likewise; nil too where the node has none
 	peerTimer *system.Timer
 	leftovers []uint32 // keys of the incarnation before
+	stand     standIn
 }
 
 // Start dials, unless it is the peer that does.
@@ -66,6 +67,7 @@ func (t *tunnel) Start(ctx *system.Context[tunnelMessage]) error {
 		t.link.Close(fabric.CloseRevoked)
 	} else {
 		t.dial()
+		t.watch()
 	}
 	t.settle()
 	return nil
@@ -133,6 +135,8 @@ func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) err
 		t.link.Dial(now, t.lease.endpoints)
 	case retireLeftovers:
 		t.retire()
+	case standTick:
+		t.look()
 	case setUse:
 		t.lease.inUse = m.inUse
 		t.link.SetUse(now, m.inUse)
@@ -184,7 +188,7 @@ func (t *tunnel) keepOpen(now time.Time) {
 // control takes a frame that the packet path has opened.
 func (t *tunnel) control(now time.Time, m controlled) error {
 	if !t.link.IsUp() && slices.Contains(t.leftovers, m.Index) {
-		t.stand(m)
+		t.answer(m)
 	}
 	t.link.HandleControl(now, fabric.ControlFrame{
 		At: m.At, Index: m.Index, Counter: m.Counter, Kind: m.Kind, Body: m.Body, Path: m.Path,
@@ -196,16 +200,6 @@ func (t *tunnel) control(now time.Time, m controlled) error {
 	}
 	t.settle()
 	return nil
-}
-
-// stand answers for the incarnation before, whose keys the peer still uses.
-func (t *tunnel) stand(m controlled) {
-	switch answer := fabric.ProbeAnswer(m.Body); {
-	case m.Kind == fabric.ControlProbe && answer != nil:
-		t.sendControl(fabric.ControlProbeAck, answer)
-	case m.Kind == fabric.ControlClose && len(m.Body) > 0:
-		t.link.Close(fabric.CloseReason(m.Body[0]))
-	}
 }
 
 // converse has the peer told, or hears, who is who.
@@ -301,6 +295,7 @@ func (t *tunnel) carryOut(e fabric.Event) {
 	case fabric.Down:
 		t.manager.Tell(ended{id, e})
 	case fabric.RTTChanged:
+		t.lease.rtt = e.Smoothed
 		t.manager.Tell(measured{id, e.Minimum})
 	case fabric.Verified:
 		t.manager.Tell(verified{e.Peer})
@@ -350,7 +345,7 @@ func (t *tunnel) up(e fabric.Up) {
 		t.link.Drain(t.carryOut)
 		return
 	}
-	t.lease.boot, t.lease.static = e.BootID, &e.Static
+	t.lease.boot, t.lease.static, t.lease.rtt = e.BootID, &e.Static, e.RTT
 	if len(t.leftovers) > 0 { // frames under them are on their way
 		t.ctx.After(fabric.Overlap, retireLeftovers{})
 	}

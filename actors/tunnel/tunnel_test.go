@@ -139,6 +139,30 @@ func TestATunnelThatRestartsStillKnowsThatItIsInUse(t *testing.T) {
 	})
 }
 
+// Whoever drives the link has no handshake yet, and none begins for a while.
+func TestTheSilenceOfAPeerIsNoticedWhileItsTunnelRestarts(t *testing.T) {
+	for _, peerIsSilent := range []bool{true, false} {
+		pair(t, func(w *world, a, b *testNode) {
+			for _, end := range []*testNode{a, b} {
+				link := end.link()
+				end.take()
+				time.Sleep(fabric.SimultaneousOpen)
+				w.check(end.sys.Inject(tunnelPath(link), system.InjectPanic))
+				synctest.Wait()
+				if peerIsSilent {
+					w.cut(a, b)
+				}
+				time.Sleep(3 * time.Second / 2)
+				if downs := took[LinkDown](end.take()); len(downs) > 0 != peerIsSilent {
+					t.Errorf("silent %v, and went down: %+v", peerIsSilent, downs)
+				}
+				w.heal(a, b)
+				time.Sleep(30 * time.Second)
+			}
+		})
+	}
+}
+
 // The boot id of the peer's new life must not be taken for that of a second node.
 func TestAPeerThatRestartsWithTheTunnelGetsANewLink(t *testing.T) {
 	pair(t, func(w *world, a, b *testNode) {
