@@ -118,7 +118,7 @@ func (l *lan) Start(ctx *system.Context[Message]) (err error) {
 			return nil
 		}
 		return err
-	})
+	}, system.WithTurn())
 	ctx.Publish(Snapshot{})
 	return nil
 }

@@ -58,7 +58,7 @@ func (s *segment) Start(ctx *system.Context[segmentMessage]) error {
 	s.timer = ctx.NewTimer(speak{})
 	ctx.Pump("beacons", func(_ context.Context, p *system.Pump[segmentMessage]) error {
 		return read(conn, p)
-	}, system.WithCloser(conn))
+	}, system.WithCloser(conn), system.WithTurn())
 	s.settle()
 	return nil
 }

@@ -32,7 +32,7 @@ func (r *router) startGateway() {
 			return nil
 		}
 		return err
-	})
+	}, system.WithTurn())
 }
 
 // outside announces the default route from each source, or takes it back.

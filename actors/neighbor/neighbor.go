@@ -116,7 +116,7 @@ func (n *neighbor) sender(p packet) netip.Addr {
 	return p.from
 }
 
-// Stop has nothing to close: the pump has been joined.
+// Stop has nothing to close: it is all the pump's.
 func (n *neighbor) Stop(*system.Context[neighborMessage]) {}
 
 // settle hands up what came of a message; of a packet, the router makes room again.

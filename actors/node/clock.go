@@ -95,7 +95,7 @@ func (r *root) startClock() {
 			}
 		})
 		return nil
-	})
+	}, system.WithTurn())
 }
 
 // watchClock tells of each change of state and each jump, and saves the time now and

@@ -22,7 +22,7 @@ func (r *root) startDisk() {
 	r.ctx.Pump("disk", func(stop context.Context, p *system.Pump[message]) error {
 		retry := func() error { return p.Work("a write", dir.Retry) }
 		return watchDisk(stop, dir, retry, diskCheck, func(problem error) { p.Offer(diskChanged{problem}) })
-	})
+	}, system.WithTurn())
 }
 
 // watchDisk tells of each change until stop ends. A node runs on whatever its disk does.

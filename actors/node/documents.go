@@ -38,7 +38,7 @@ func (r *root) startStore() {
 				}
 			}
 		}
-	})
+	}, system.WithTurn())
 }
 
 // document takes one that a peer passed on, if the CA has signed it.

@@ -61,14 +61,14 @@ func (k *keeper) Start(ctx *system.Context[keeperMessage]) error {
 		}
 		defer conn.Close()
 		return k.watch(stop, conn, func(text string) { ctx.Event("tun", text) })
-	})
+	}, system.WithTurn())
 	return nil
 }
 
 // Handle has nothing to do.
 func (k *keeper) Handle(*system.Context[keeperMessage], keeperMessage) error { return nil }
 
-// Stop has nothing to close: the pump was joined.
+// Stop has nothing to close: it is all the pump's.
 func (k *keeper) Stop(*system.Context[keeperMessage]) {}
 
 // watch mends until stop ends. An error of the kernel ends it too: the next incarnation

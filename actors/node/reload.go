@@ -142,7 +142,7 @@ func (r *root) startReloads() {
 				_ = p.Work("the configuration", func() error { _, err := r.reload(); return err }) // the event says what came of it
 			}
 		}
-	})
+	}, system.WithTurn())
 }
 
 // reconfigured has the tunnels follow the limits in force, the packet path the

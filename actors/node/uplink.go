@@ -53,14 +53,14 @@ func (u *underlay) Start(ctx *system.Context[underlayMessage]) error {
 			return nil
 		}
 		return err
-	})
+	}, system.WithTurn())
 	return nil
 }
 
 // Handle has nothing to do.
 func (u *underlay) Handle(*system.Context[underlayMessage], underlayMessage) error { return nil }
 
-// Stop has nothing to close: the pump was joined.
+// Stop has nothing to close: it is all the pump's.
 func (u *underlay) Stop(*system.Context[underlayMessage]) {}
 
 // uplinksSeen has the marked packets follow the default routes, and the links the

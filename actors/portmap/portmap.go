@@ -113,7 +113,7 @@ func (m *mapper) Start(ctx *system.Context[Message]) error {
 			}
 			p.Offer(answered{netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), slices.Clone(buffer[:n])})
 		}
-	}, system.WithCloser(conn))
+	}, system.WithCloser(conn), system.WithTurn())
 	m.look()
 	m.settle()
 	return nil

@@ -119,10 +119,10 @@ func (w *watcher) Start(ctx *system.Context[WatcherMessage]) error {
 	c := ctx.Clock()
 	ctx.Pump("poll", func(stop context.Context, p *system.Pump[WatcherMessage]) error {
 		return cfg.poll(stop, c, call, polls, p)
-	})
+	}, system.WithTurn())
 	ctx.Pump("renewal", func(stop context.Context, p *system.Pump[WatcherMessage]) error {
 		return cfg.renewals(stop, c, look, renews, p)
-	})
+	}, system.WithTurn())
 	return nil
 }
 

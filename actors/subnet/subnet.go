@@ -122,13 +122,13 @@ func (s *subnets) Start(ctx *system.Context[Message]) error {
 			}
 			return err
 		})
-	})
+	}, system.WithTurn())
 	ctx.Pump("addresses", func(stop context.Context, p *system.Pump[Message]) error {
 		return with(cfg.Open, func(conn *netlink.Conn) error {
 			carryOut(stop, conn, cfg.Protocol, orders, func(err error) { p.Offer(failed{err}) })
 			return nil
 		})
-	})
+	}, system.WithTurn())
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -50,6 +51,7 @@ const (
 	causesBefore = time.Second
 	maxCauses    = 30
 	shownOutages = 5
+	sameMoment   = 0.5 // seconds
 )
 
 // overs are the lengths beyond which outages are counted.
@@ -149,6 +151,9 @@ func (r *ChaosReport) writeOutages(w io.Writer) {
 			fmt.Fprintf(w, "longest outage of a pair that had a path: %.3f s, %s, at %.1f s, of %d echoes\n", o.OutageS, o.Pair, o.AtS, r.Echoes)
 		} else {
 			fmt.Fprintf(w, "  then %.3f s, %s, at %.1f s\n", o.OutageS, o.Pair, o.AtS)
+		}
+		if i > 0 && math.Abs(o.AtS-r.Outages[i-1].AtS) < sameMoment {
+			continue // and of the same causes
 		}
 		for _, cause := range o.During {
 			fmt.Fprintf(w, "    %s\n", cause)
