@@ -74,11 +74,9 @@ var unlisted = map[string][]string{
 		"protocols/trace.maxSilent", "protocols/simnet.MaxNodes", "protocols/simnet.MaxMesh", "protocols/simnet.MaxLinks", "protocols/simnet.MaxCells", "protocols/simnet.MaxDegree",
 		"protocols/simnet.MaxRanges", "protocols/simnet.MaxSteps", "protocols/simnet.MaxLine", "protocols/simnet.MaxShards", "protocols/simnet.MaxLatency",
 	},
-	"of a clock": {"hw/clock.MaxStep", "hw/sock.maxClockDelay", "protocols/babel.maxTimestampAge"},
+	"of a clock": {"hw/clock.MaxStep", "hw/sock.maxClockDelay", "protocols/babel.maxTimestampAge", "protocols/babel.maxInterval"},
 	"no test reaches it yet": {
-		"protocols/fabric.MaxEndpoints", "protocols/fabric.MaxPaths", "protocols/fabric.maxChallenges", "protocols/fabric.maxLaneTrials",
-		"protocols/fabric.maxLanes", "protocols/fabric.maxNewestCounters", "protocols/fabric.maxOutstanding", "protocols/fabric.maxRTTSamples",
-		"actors/neighbor.maxOnTrusted", "actors/portmap.maxDocument", "actors/registry.maxHeader",
+		"protocols/fabric.maxLaneTrials", "actors/neighbor.maxOnTrusted", "actors/portmap.maxDocument", "actors/registry.maxHeader",
 		"actors/tunnel.controlQueue",
 	},
 }

@@ -30,6 +30,13 @@ func Limits() []limit.Limit {
 		{Name: "frames being put together, of one ingress", Value: MaxIngressReassemblies, Unit: "frames", Per: "ingress", Beyond: "its oldest goes", Test: "TestReassemblyIsBoundedPerIngressAndInAll"},
 		{Name: "bytes being put together, of one ingress", Value: MaxIngressReassemblyBytes, Unit: "bytes", Per: "ingress", Beyond: "its oldest go", Test: "TestReassemblyIsBoundedPerIngressAndInAll"},
 		{Name: "frame being put together", Value: ReassemblyTimeout.Seconds(), Unit: "s", Per: "frame", Beyond: "dropped", Test: "TestReassemblyEndsAfterASecond"},
+		{Name: "addresses dialled at once", Value: MaxEndpoints, Unit: "addresses", Per: "peer", Beyond: "not dialled", Test: "TestOneOfSeveralEndpointsAnswers"},
+		{Name: "paths dialled at once", Value: maxLanes, Unit: "paths", Per: "peer", Beyond: "not dialled", Test: "TestPathsThatAreDialledAreBounded"},
+		{Name: "paths to a peer", Value: MaxPaths, Unit: "paths", Per: "link", Beyond: "not taken", Test: "TestPathsToAPeerAreBounded"},
+		{Name: "challenges of paths under way", Value: maxChallenges, Unit: "challenges", Per: "link", Beyond: "the oldest goes", Test: "TestChallengesUnderWayAreBounded"},
+		{Name: "keys of which the newest frame is known", Value: maxNewestCounters, Unit: "keys", Per: "link", Beyond: "all forgotten", Test: "TestKeysOfWhichTheNewestFrameIsKnownAreBounded"},
+		{Name: "probes that wait for their answers", Value: maxOutstanding, Unit: "probes", Per: "link", Beyond: "the oldest goes", Test: "TestProbesAndRoundTripsKeptInMindAreBounded"},
+		{Name: "round trips kept in mind", Value: maxRTTSamples, Unit: "samples", Per: "link", Beyond: "the oldest goes", Test: "TestProbesAndRoundTripsKeptInMindAreBounded"},
 		{Name: "late timers forgiven", Value: MaxReprieves, Unit: "probes", Per: "silence of a peer", Beyond: "the link ends", Test: "TestANodeThatIsAlwaysLateNoticesADeadPeer"},
 	}
 }
