@@ -159,6 +159,7 @@ func TestInteropMACBabeld(t *testing.T) {
 		"hmac-sha256":         {oldKey, ""},
 		"blake2s128":          {newKey, ""},
 		"hmac-sha256 unicast": {oldKey, "unicast true"},
+		"blake2s128 short":    {babel.MACKey{ID: "short", Algorithm: babel.BLAKE2s128, Value: bytes.Repeat([]byte{5}, 16)}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := lab(t)

@@ -51,8 +51,7 @@ func (a *MACAlgorithm) UnmarshalText(text []byte) error {
 type MACKey struct {
 	ID        string // names it for people, on this node only
 	Algorithm MACAlgorithm
-	// Value is 1 to 64 bytes with HMACSHA256, 1 to 32 with BLAKE2s128. babeld 1.12
-	// fills a shorter one of BLAKE2s128 up to 32, and so makes another key of it.
+	// Value is 1 to 64 bytes with HMACSHA256, 1 to 32 with BLAKE2s128.
 	Value []byte
 }
 
