@@ -83,6 +83,9 @@ func (r *Router) handleSeqnoRequest(now time.Time, n *neighbor, q SeqnoRequest) 
 	switch next := r.forwardTo(d, p); {
 	case next != nil && !slices.Contains(p.asked, next.slot):
 		r.ask(now, p, next)
+	case next != nil && now.Sub(p.sentAt) >= requestTimeout: // who waits asks again, and the way may be whole by now
+		r.begin(now, p)
+		r.sendRequest(now, p, next)
 	case len(p.asked) == 0:
 		r.dropRequest(p)
 	}
