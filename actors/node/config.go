@@ -18,23 +18,25 @@ import (
 	"re6st/actors/discovery"
 	"re6st/actors/monitor/web"
 	"re6st/actors/subnet"
+	"re6st/protocols/addr"
 	"re6st/protocols/inbound"
 	wire "re6st/protocols/registry"
 )
 
 // Defaults and bounds of the configuration.
 const (
-	DefaultPort      = 7326
-	DefaultInterface = "re6st0"
-	DefaultMTU       = 1380 // a network's, unless it says otherwise: 1500 less the 120 bytes of protocols/fabric, UDP and IPv6
-	MinMTU, MaxMTU   = 1280, 65000
-	MaxEndpoints     = 16
-	MaxTrusted       = 8
-	MaxSources       = 16
-	MaxClientCount   = 64
-	maxInterfaceName = 15
-	maxRestartWindow = 60_000 // ms
-	DefaultRouteProt = 206
+	DefaultPort       = 7326
+	DefaultInterface  = "re6st0"
+	DefaultMTU        = 1380 // a network's, unless it says otherwise: 1500 less the 120 bytes of protocols/fabric, UDP and IPv6
+	MinMTU, MaxMTU    = 1280, 65000
+	MaxEndpoints      = 16
+	MaxTrusted        = 8
+	MaxSources        = 16
+	MaxClientCount    = 64
+	maxInterfaceName  = 15
+	maxRestartWindow  = 60_000 // ms
+	maxDebugOriginate = 64
+	DefaultRouteProt  = 206
 	// markBase and the route protocol make the default mark: two networks on one host
 	// have two of those numbers, and so two marks.
 	markBase = 0x72000000
@@ -112,6 +114,12 @@ type Config struct {
 	// DebugRestartWindow is the time in milliseconds within which faults of an
 	// actor count together, up to a minute; 0: the usual one. It needs DebugFaults.
 	DebugRestartWindow int `toml:"debug_restart_window_ms"`
+	// DebugOriginate announces prefixes, whoever's they are, to see what others make of
+	// it; the node claims none of them. It needs DebugFaults.
+	DebugOriginate []netip.Prefix `toml:"debug_originate"`
+	// DebugRouterID is another router-id to announce all under, in 16 hexadecimal digits.
+	// It needs DebugFaults.
+	DebugRouterID addr.NodeID `toml:"debug_router_id"`
 }
 
 // SubnetConfig is a part of the node's prefix for an interface: the one that is given,
@@ -206,6 +214,7 @@ func (c Config) check() error {
 		{"number of interfaces of trusted and babel_interface", len(c.Trusted) + len(c.BabelInterfaces), 0, MaxTrusted},
 		{"number of gateway_sources", len(c.GatewaySources), 0, MaxSources},
 		{"number of lan_interfaces", len(c.LANInterfaces), 0, discovery.MaxInterfaces},
+		{"number of prefixes of debug_originate", len(c.DebugOriginate), 0, maxDebugOriginate},
 		{"debug_restart_window_ms", c.DebugRestartWindow, 0, maxRestartWindow},
 		{"length of interface", len(c.Interface), 1, maxInterfaceName},
 	} {
@@ -224,8 +233,15 @@ func (c Config) check() error {
 			return fmt.Errorf("%w: %w", ErrConfig, err)
 		}
 	}
-	if c.DebugRestartWindow > 0 && !c.DebugFaults {
-		return fmt.Errorf("%w: debug_restart_window_ms is for tests; it needs debug_faults = true", ErrConfig)
+	for _, d := range []struct {
+		key   string
+		given bool
+	}{
+		{"debug_restart_window_ms", c.DebugRestartWindow > 0}, {"debug_originate", len(c.DebugOriginate) > 0}, {"debug_router_id", !c.DebugRouterID.IsZero()},
+	} {
+		if d.given && !c.DebugFaults {
+			return fmt.Errorf("%w: %s is for tests; it needs debug_faults = true", ErrConfig, d.key)
+		}
 	}
 	for _, s := range c.Subnets {
 		if s.Interface == "" || s.Interface == c.Interface || s.Part.IsValid() == (s.Length != 0) {

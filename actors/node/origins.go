@@ -209,7 +209,7 @@ func (o *origins) blame(peer addr.NodeID, a babel.Announcement, why string) stri
 // statement is what this node may announce, and so claims.
 func (n *parts) statement(m *registry.Member) (claim.Statement, error) {
 	s := claim.Statement{
-		Expires: m.Identity.Certificate.NotAfter, RouterID: n.state.RouterID,
+		Expires: m.Identity.Certificate.NotAfter, RouterID: n.routerID(),
 		Prefixes: []claim.Prefix{{Prefix: netip.PrefixFrom(addr.Locator(m.Params.LocatorRange, m.Identity.ID), 128)}},
 	}
 	own, err := n.own()
@@ -228,6 +228,14 @@ func (n *parts) statement(m *registry.Member) (claim.Statement, error) {
 		s.Prefixes = append(s.Prefixes, claim.Prefix{Prefix: p, AnyRouter: true})
 	}
 	return s, nil
+}
+
+// routerID is what this node announces its routes under.
+func (n *parts) routerID() babel.RouterID {
+	if other := babel.RouterID(n.options.Config.DebugRouterID); other.IsValid() {
+		return other
+	}
+	return n.state.RouterID
 }
 
 // everywhere is the way out of the mesh.

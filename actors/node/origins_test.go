@@ -327,3 +327,49 @@ func TestRightsAndPolicyChangeWhileNodesRun(t *testing.T) {
 		}
 	})
 }
+
+// A rogue by configuration, in a ring where each other node has a way around it.
+//
+//	0, the victim ---- 1 ---- 3 ---- 2, the rogue ---- 0
+func TestARogueByConfigurationGetsNothing(t *testing.T) {
+	const victim, rogue, between = 0, 2, 3
+	for _, policy := range []wire.Origins{wire.OriginsRequire, wire.OriginsPrefer} {
+		for _, copies := range []bool{false, true} {
+			if copies && policy == wire.OriginsPrefer {
+				continue // its sequence numbers may make the victim's own routes unfeasible: see SECURITY.md
+			}
+			synctest.Test(t, func(t *testing.T) {
+				m := requiring(t, 4, policy)
+				m.cut(0, 3)
+				m.cut(1, 2)
+				for i, peers := range [][]int{{1, 2}, {0, 3}, {0, 3}, {1, 2}} {
+					m.prepare(i, peers...)
+					if c := &m.nodes[i].options.Config; i == rogue {
+						c.DebugOriginate = []netip.Prefix{m.prefix(victim), netip.PrefixFrom(m.prefix(victim).Addr(), 65)}
+						if copies {
+							c.DebugRouterID = addr.NodeID(m.nodes[victim].state.RouterID)
+						}
+					}
+					m.launch(i)
+				}
+				// With "prefer" a lie may be taken before the victim's claim is there, and is then
+				// unreachable for 10 s (RFC 8966 section 2.8).
+				time.Sleep(15 * time.Second)
+				for _, i := range []int{1, between} {
+					for k := range 20 {
+						if !m.arrives(i, victim, "for the victim only", time.Second) {
+							t.Fatalf("%s, copies %v: packet %d of node %d does not reach the victim", policy, copies, k, i)
+						}
+						time.Sleep(time.Second)
+					}
+				}
+				if n := len(m.nodes[rogue].tun.Out()); n > 0 {
+					t.Errorf("%s, copies %v: %d packets at the rogue's TUN", policy, copies, n)
+				}
+				if !named(m.nodes[between], m.prefix(victim).Addr().String(), m.id(rogue).String()) {
+					t.Errorf("%s, copies %v: node %d does not name the rogue", policy, copies, between)
+				}
+			})
+		}
+	}
+}
