@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -111,8 +112,10 @@ func sweepCommand(folder *string) *cobra.Command {
 		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			swept, err := netns.Sweep(*folder)
-			more, errRivals := netns.Sweep(rivals(*folder))
-			swept, err = append(swept, more...), errors.Join(err, errRivals)
+			if _, e := os.Stat(rivals(*folder)); e == nil {
+				more, e := netns.Sweep(rivals(*folder))
+				swept, err = append(swept, more...), errors.Join(err, e)
+			}
 			for _, id := range swept {
 				fmt.Fprintf(cmd.OutOrStdout(), "swept %s\n", id)
 			}

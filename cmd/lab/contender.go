@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"re6st/actors/monitor"
@@ -117,7 +116,7 @@ type theirs struct {
 const rivalSettle = 2 * time.Second
 
 // rivals is the folder of their networks, beside the labs.
-func rivals(labs string) string { return filepath.Join(labs, "rivals") }
+func rivals(labs string) string { return labs + "-rivals" }
 
 func newTheirs(d rival.Daemon, o Options, hello time.Duration) (contender, error) {
 	edges, err := o.Topology.edges(o.Nodes, o.Seed)
