@@ -276,7 +276,7 @@ func (d *node) settle() {
 		d.wake = min(d.wake, d.settlePlan())
 	}
 	if d.wake != never {
-		d.wake = max(ceil(d.wake), d.shard.now+1)
+		d.wake = ceil(max(d.wake, d.shard.now+1))
 	}
 }
 
