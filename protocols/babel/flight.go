@@ -220,6 +220,40 @@ func (s *idSet) put(id uint32, in bool) {
 	}
 }
 
+// batch is destinations to look at together, at a later time.
+type batch struct {
+	ids idSet
+	at  time.Time
+}
+
+// add puts a destination in; the first one sets the time.
+func (b *batch) add(id uint32, at time.Time) {
+	if b.ids.count == 0 {
+		b.at = at
+	}
+	b.ids.put(id, true)
+}
+
+// next is when to take them; the zero Time where there are none.
+func (b *batch) next() time.Time {
+	if b.ids.count == 0 {
+		return time.Time{}
+	}
+	return b.at
+}
+
+// take empties the batch when its time has come.
+func (b *batch) take(now time.Time) (ids []uint32) {
+	if b.ids.count == 0 || now.Before(b.at) {
+		return nil
+	}
+	ids = b.ids.appendTo(nil)
+	for _, id := range ids {
+		b.ids.put(id, false)
+	}
+	return ids
+}
+
 // appendTo appends the members in order.
 func (s *idSet) appendTo(ids []uint32) []uint32 {
 	for k, w := range s.words {

@@ -39,6 +39,7 @@ const (
 	requestTries    = 5                      // ours: resends of a seqno request
 	requestHops     = 64                     // hop count of our own seqno requests
 	dumpSpacing     = time.Second            // ours: between full updates on request
+	seekDelay       = 300 * time.Millisecond // ours: at least, before better ways than one that became worse are asked for
 	driftDelay      = 16 * time.Second       // ours: at most, for a change of metric that is not significant, where full updates are rare
 	urgentDelay     = 20 * time.Millisecond  // ours: at most, to gather what comes of one event
 	triggeredDelay  = 200 * time.Millisecond // ours: at most, for a mere change of metric

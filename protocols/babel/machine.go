@@ -89,9 +89,9 @@ type Router struct {
 	changes      changes
 	cause        Cause // of a selected route's loss, as far as the input at hand tells
 	now          time.Time
-	drained      bool  // nothing came in since
-	drifted      idSet // destinations whose metric changed a little since they were told
-	driftAt      time.Time
+	drained      bool     // nothing came in since
+	drifted      batch    // whose metric changed a little since they were told
+	worse        batch    // whose selected route became worse
 	scratch      []Update // of one flush, until they are sent
 	ids          []uint32 // of one flush
 	packing      packing
@@ -451,14 +451,17 @@ func (r *Router) HandleTimeout(now time.Time) {
 	}
 	r.timers.run(r, now)
 	r.tellDrift(now)
+	r.seekBetter(now)
 	r.finish(now)
 }
 
 // NextTimeout is when HandleTimeout wants to be called; false for never.
 func (r *Router) NextTimeout() (time.Time, bool) {
 	next := r.timers.next()
-	if r.drifted.count > 0 && (next.IsZero() || r.driftAt.Before(next)) {
-		next = r.driftAt
+	for _, t := range [...]time.Time{r.drifted.next(), r.worse.next()} {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
 	}
 	for _, i := range r.interfaces {
 		for _, t := range [...]time.Time{i.helloAt, i.updateAt, i.updatesAt()} {

@@ -149,12 +149,19 @@ func (r *Router) starve(now time.Time, d *destination) {
 	}
 }
 
-// miss asks all whose unfeasible routes are better by now than the selected one, which has
-// become worse: their next Updates may be minutes away.
-func (r *Router) miss(now time.Time, d *destination, selected *route) {
-	for i := range d.routes {
-		if rt := &d.routes[i]; r.misses(d, rt, selected) {
-			r.askNewer(now, d, rt)
+// seekBetter asks all whose unfeasible routes are better than a selected one that has become
+// worse: their next Updates may be minutes away. Not at once: while a network looks for its
+// ways anew most of that passes, and each newer seqno makes others look anew too.
+func (r *Router) seekBetter(now time.Time) {
+	for _, id := range r.worse.take(now) {
+		d := r.destinations[id]
+		if d == nil || d.chosen() == nil {
+			continue
+		}
+		for i := range d.routes {
+			if rt := &d.routes[i]; r.misses(d, rt, d.chosen()) {
+				r.askNewer(now, d, rt)
+			}
 		}
 	}
 }

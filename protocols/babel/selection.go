@@ -204,7 +204,7 @@ func (r *Router) reselect(now time.Time, d *destination) {
 	if lost && was != nobody {
 		r.starve(now, d)
 	} else if rt := d.chosen(); rt != nil && rt.metric > metric && was != nobody {
-		r.miss(now, d, rt)
+		r.worse.add(d.id, now.Add(seekDelay+r.soon(seekDelay)))
 	}
 	r.satisfy(now, d)
 	r.forget(d)

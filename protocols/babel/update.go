@@ -62,19 +62,12 @@ func (r *Router) drift(now time.Time, d *destination, metric uint16) {
 	if metric == d.told.metric {
 		return
 	}
-	if r.drifted.count == 0 {
-		r.driftAt = now.Add(driftDelay - r.soon(driftDelay/4))
-	}
-	r.drifted.put(d.id, true)
+	r.drifted.add(d.id, now.Add(driftDelay-r.soon(driftDelay/4)))
 }
 
 // tellDrift tells of all that drifted.
 func (r *Router) tellDrift(now time.Time) {
-	if r.drifted.count == 0 || now.Before(r.driftAt) {
-		return
-	}
-	for _, id := range r.drifted.appendTo(nil) {
-		r.drifted.put(id, false)
+	for _, id := range r.drifted.take(now) {
 		d := r.destinations[id]
 		if d == nil || d.selected == nobody && !d.originated {
 			continue
