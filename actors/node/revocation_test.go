@@ -108,8 +108,12 @@ func TestParametersApplyWhileRunningAndSayWhatDoesNot(t *testing.T) {
 		m.whole(5 * time.Second)
 		time.Sleep(2 * time.Second)
 		next, err := m.params.WithAll([]wire.Setting{
-			{Key: "hello_interval", Value: "300ms"}, {Key: "client_count", Value: "7"}, {Key: "liveness.in_use", Value: "100ms"}, {Key: "mtu", Value: "1300"},
-			{Key: "limits.sessions", Value: "100"}, {Key: "limits.lan_links", Value: "0"},
+			{Key: "hello_interval", Value: "300ms"},
+			{Key: "client_count", Value: "7"},
+			{Key: "liveness.in_use", Value: "100ms"},
+			{Key: "mtu", Value: "1300"},
+			{Key: "limits.sessions", Value: "100"},
+			{Key: "limits.lan_links", Value: "0"},
 		})
 		m.check(err)
 		next.Number = 2

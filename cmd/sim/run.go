@@ -137,7 +137,7 @@ func used() time.Duration {
 }
 
 // peak is the most memory that this process held at a time, in bytes.
-func peak() int64 { return int64(usage().Maxrss) * 1024 }
+func peak() int64 { return int64(usage().Maxrss) * 1024 } //nolint:unconvert // an int32 on 32-bit machines
 
 func usage() (u syscall.Rusage) {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

@@ -234,7 +234,8 @@ func (n *Neighbor) NextTimeout() (time.Time, bool) {
 
 // evaluate computes the cost of the link and tells where it changed.
 func (n *Neighbor) evaluate() {
-	cost, rxcost := uint16(Infinity), uint16(Infinity)
+	var rxcost uint16
+	cost := uint16(Infinity)
 	switch {
 	case n.cfg.Fabric:
 		if rxcost = n.link; n.txcost != Infinity {

@@ -124,8 +124,10 @@ func Test9616_3_2_TimeOfSendingIsStampedLate(t *testing.T) {
 	b := newBench(t)
 	tunnel(b, babel.LinkCost{Type: babel.Tunnel})
 	packets := (babel.Encoder{From: selfLL, Max: 1232}).Encode([]babel.TLV{
-		babel.RouteRequest{}, babel.Hello{Seqno: 1, Interval: time.Second, Sent: 1},
-		babel.IHU{Address: peerLL, Rxcost: 96, Interval: time.Second, Origin: 5, Received: 6}, babel.Hello{Seqno: 2, Interval: time.Second},
+		babel.RouteRequest{},
+		babel.Hello{Seqno: 1, Interval: time.Second, Sent: 1},
+		babel.IHU{Address: peerLL, Rxcost: 96, Interval: time.Second, Origin: 5, Received: 6},
+		babel.Hello{Seqno: 2, Interval: time.Second},
 	})
 	b.router.Stamp(epoch, packets[0])
 	tlvs, ignored, err := babel.Decode(packets[0], selfLL, false)
@@ -134,8 +136,10 @@ func Test9616_3_2_TimeOfSendingIsStampedLate(t *testing.T) {
 	}
 	const hour = babel.Timestamp(3_600_000_000)
 	want := []babel.TLV{
-		babel.RouteRequest{}, babel.Hello{Seqno: 1, Interval: time.Second, Sent: hour},
-		babel.IHU{Address: peerLL, Rxcost: 96, Interval: time.Second, Origin: 5, Received: 6}, babel.Hello{Seqno: 2, Interval: time.Second},
+		babel.RouteRequest{},
+		babel.Hello{Seqno: 1, Interval: time.Second, Sent: hour},
+		babel.IHU{Address: peerLL, Rxcost: 96, Interval: time.Second, Origin: 5, Received: 6},
+		babel.Hello{Seqno: 2, Interval: time.Second},
 	}
 	for i := range want {
 		if tlvs[i] != want[i] {

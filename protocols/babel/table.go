@@ -42,7 +42,7 @@ type destKey struct {
 	topology rib.Topology
 	bits     uint8
 	four     bool
-	pad      [5]uint8 // zero: without gaps it is hashed at once
+	pad      [5]uint8 //nolint:unused // zero: a key without gaps is hashed at once
 }
 
 // nobody is the slot of no neighbor.

@@ -53,7 +53,8 @@ func TestEveryTLVHasItsBytes(t *testing.T) {
 		{"4.6.5 unscheduled unicast hello", false, babel.Hello{Unicast: true, Seqno: 7}, "0406 8000 0007 0000"},
 		{"RFC 9616 hello", false, babel.Hello{Seqno: 7, Interval: 4 * time.Second, Sent: 0x01020304}, "040c 0000 0007 0190 0304 01020304"},
 		{
-			"RFC 9616 IHU", false, babel.IHU{Address: selfLL, Rxcost: 96, Interval: time.Second, Origin: 0x01020304, Received: 0x05060708},
+			"RFC 9616 IHU", false,
+			babel.IHU{Address: selfLL, Rxcost: 96, Interval: time.Second, Origin: 0x01020304, Received: 0x05060708},
 			"0518 0300 0060 0064 000000000000000a 0308 01020304 05060708",
 		},
 		{"4.6.6 IHU to all", false, babel.IHU{Rxcost: 96, Interval: time.Second}, "0506 0000 0060 0064"},

@@ -393,10 +393,10 @@ func TestFloodOfPeersIsHeldBack(t *testing.T) {
 
 func TestPeersAreHeardAtTheirRate(t *testing.T) {
 	x := peer.New(epoch, config(t, 0))
-	heard, now := 0, epoch
+	heard := 0
 	const seconds = 100
 	for n := range seconds * 10 * peer.HeardRate { // ten times as fast as they may come
-		now = epoch.Add(time.Duration(n) * time.Second / (10 * peer.HeardRate))
+		now := epoch.Add(time.Duration(n) * time.Second / (10 * peer.HeardRate))
 		if x.HandleMessage(now, message(t, heard+1, peer.List{Peers: others(50+n, 1)})) == nil {
 			heard++
 		}

@@ -159,7 +159,7 @@ func (d *node) exchange(s *slot) {
 				d.cost(s)
 				s.neighbor.Drain(d.onNeighbor)
 			}
-		case peer.SeenAt, peer.Received: // nobody moves, and there are no documents
+		case peer.SeenAt, peer.Received, peer.ClaimsHeard: // nobody moves, and there are neither documents nor claims
 		}
 	})
 	if next, ok := s.exchange.NextTimeout(); ok {
