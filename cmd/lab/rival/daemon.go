@@ -59,10 +59,11 @@ func (d Daemon) config(i int, links []string, hello time.Duration) string {
 		fmt.Fprintf(&b, "redistribute local ip %s allow\nredistribute local deny\n", address(i))
 		return b.String()
 	}
+	// At the default of 60 s it does not see for as long that a link took its routes along.
 	fmt.Fprintf(&b, `router id 10.0.0.%d;
-protocol device {}
+protocol device { scan time 2; }
 protocol direct { ipv6; interface "lo"; }
-protocol kernel { ipv6 { export all; import none; }; }
+protocol kernel { scan time 2; ipv6 { export all; import none; }; }
 protocol babel {
   ipv6 { import all; export where source = RTS_DEVICE || source = RTS_BABEL; };
 `, i+1)
