@@ -61,7 +61,9 @@ func (r *router) speak(next []Speaker) {
 			continue
 		}
 		if err := t.gate.set(next[i], t.conn.Local()); err != nil {
-			r.ctx.Event("interface", fmt.Sprintf("%s: %s", t.name, err)) // the configuration was checked: it has no such error
+			// Nobody is believed there who would not be with the keys that are wanted.
+			_ = t.conn.Interrupt()
+			r.lost(interfaceLost{id, t.conn, err})
 		}
 	}
 	for _, s := range next {
