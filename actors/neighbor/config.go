@@ -32,9 +32,9 @@ type Config struct {
 	// Revoked are the nodes that nothing is routed to; Revoked brings others.
 	Revoked []addr.NodeID
 	// Judge tells by its claims whether a route comes from who may announce it, as peer
-	// says it does (zero on an interface of the kernel), and if not why, for people; a nil
-	// why is nothing to tell. OriginsChanged tells that it would judge otherwise. Nil: all do.
-	Judge func(peer addr.NodeID, a babel.Announcement) (s babel.Standing, why func() string)
+	// says it does (zero on an interface of the kernel), and what there is to say against it.
+	// OriginsChanged tells that it would judge otherwise. Nil: all do.
+	Judge func(peer addr.NodeID, a babel.Announcement) (babel.Standing, Objection)
 	Links *Links
 	// Send puts a packet into a control frame of the link.
 	Send func(rib.LinkID, []byte) error

@@ -30,10 +30,17 @@ const (
 	judgeLate = 10 * time.Second
 )
 
-// forbidden is what an origin announces and may not.
+// Objection is what speaks against an announcement; the zero value: nothing to tell.
+type Objection struct {
+	Owner addr.NodeID   // of the prefix, where one is known
+	Why   func() string // for people
+}
+
+// forbidden is what an origin announces and may not. Whose it is may turn out later: it
+// is told then too.
 type forbidden struct {
-	prefix netip.Prefix
-	egress addr.NodeID
+	prefix        netip.Prefix
+	egress, owner addr.NodeID
 }
 
 // judging is what the router keeps about origins.
@@ -49,17 +56,17 @@ func (r *router) judge(a babel.Announcement) babel.Standing {
 	if r.cfg.Judge == nil {
 		return babel.Claimed
 	}
-	standing, why := r.cfg.Judge(r.links[a.Neighbor.Interface].Peer, a)
-	if why == nil {
+	standing, against := r.cfg.Judge(r.links[a.Neighbor.Interface].Peer, a)
+	if against.Why == nil {
 		return standing
 	}
 	now := r.ctx.Now()
 	if now.Sub(r.judging.since).Abs() >= nameAgain {
 		r.judging.since, r.judging.named = now, map[forbidden]bool{}
 	}
-	if f := (forbidden{a.Prefix, a.Egress}); !r.judging.named[f] && len(r.judging.named) < maxNamed {
+	if f := (forbidden{a.Prefix, a.Egress, against.Owner}); !r.judging.named[f] && len(r.judging.named) < maxNamed {
 		r.judging.named[f] = true
-		r.ctx.Event("origin", why())
+		r.ctx.Event("origin", against.Why())
 	}
 	return standing
 }

@@ -55,7 +55,7 @@ type testRouter struct {
 	ref    system.Ref[Message]
 	links  *Links
 	routes *hwtest.Routes
-	judge  atomic.Pointer[func(babel.Announcement) (babel.Standing, func() string)] // nil: all may
+	judge  atomic.Pointer[func(babel.Announcement) (babel.Standing, Objection)] // nil: all may
 
 	mu     sync.Mutex
 	views  []*rib.View
@@ -106,11 +106,11 @@ func (w *world) spawn(i int, trustedNames []string) *testRouter {
 		Emit:        func(e Event) { r.mu.Lock(); defer r.mu.Unlock(); r.reach = e.(Reachable) },
 		SetGateways: func(ids []addr.NodeID) { r.mu.Lock(); defer r.mu.Unlock(); r.ways = ids },
 		Kernel:      &Kernel{Routes: r.routes, TUN: 7, Speakers: speakers},
-		Judge: func(_ addr.NodeID, a babel.Announcement) (babel.Standing, func() string) {
+		Judge: func(_ addr.NodeID, a babel.Announcement) (babel.Standing, Objection) {
 			if judge := r.judge.Load(); judge != nil {
 				return (*judge)(a)
 			}
-			return babel.Claimed, nil
+			return babel.Claimed, Objection{}
 		},
 	})
 	if err != nil {

@@ -159,31 +159,31 @@ func (o *origins) maySend(id addr.NodeID, src netip.Addr) bool {
 }
 
 // judge is as in neighbor.Config.
-func (o *origins) judge(peer addr.NodeID, a babel.Announcement) (babel.Standing, func() string) {
+func (o *origins) judge(peer addr.NodeID, a babel.Announcement) (babel.Standing, neighbor.Objection) {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	if o.policy == wire.OriginsOff {
-		return babel.Claimed, nil
+		return babel.Claimed, neighbor.Objection{}
 	}
 	// Costs are positive: only who originates a route says 0.
 	if a.Refmetric == 0 && !peer.IsZero() && !o.store.IsRouter(peer, a.RouterID) {
-		return babel.Barred, func() string {
+		return babel.Barred, neighbor.Objection{Why: func() string {
 			return fmt.Sprintf("node %s says that %s is its own, under the router-id %s, which another node has claimed", peer, a.Prefix, a.RouterID)
-		}
+		}}
 	}
 	verdict, owner := o.store.Judge(a.Prefix, a.RouterID, a.Egress)
 	switch {
 	case verdict == claim.Proven:
-		return babel.Claimed, nil
+		return babel.Claimed, neighbor.Objection{}
 	case verdict == claim.Contradicted:
-		return babel.Barred, func() string { return o.blame(peer, a, fmt.Sprintf("is node %s's", owner)) }
+		return babel.Barred, neighbor.Objection{Owner: owner, Why: func() string { return o.blame(peer, a, fmt.Sprintf("is node %s's", owner)) }}
 	case o.policy == wire.OriginsPrefer:
-		return babel.Unclaimed, nil
+		return babel.Unclaimed, neighbor.Objection{}
 	}
 	if _, known := o.store.Version(a.Egress); !known {
-		return babel.Barred, nil // its claim may be on its way
+		return babel.Barred, neighbor.Objection{} // its claim may be on its way
 	}
-	return babel.Barred, func() string { return o.blame(peer, a, "it has no right to that") }
+	return babel.Barred, neighbor.Objection{Why: func() string { return o.blame(peer, a, "it has no right to that") }}
 }
 
 // blame tells who announces what, and what it might.
