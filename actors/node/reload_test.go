@@ -78,11 +78,21 @@ func TestEveryLiveKeyIsAKey(t *testing.T) {
 	}
 }
 
+// signals gives each node that is made from now on signals of its own, by its number.
+func (m *mesh) signals() func(node int) chan<- os.Signal {
+	var all []chan os.Signal
+	m.tune = func(o *Options) {
+		c := make(chan os.Signal, 1)
+		all = append(all, c)
+		o.Reloads = c
+	}
+	return func(node int) chan<- os.Signal { return all[node] }
+}
+
 func TestASignalChangesTheLimitsOfARunningNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMesh(t, 2)
-		signals := make(chan os.Signal, 1)
-		m.tune = func(o *Options) { o.Reloads = signals }
+		signals := m.signals()
 		m.line()
 		m.whole(5 * time.Second)
 		n := m.nodes[0]
@@ -93,7 +103,7 @@ func TestASignalChangesTheLimitsOfARunningNode(t *testing.T) {
 		}
 		events := n.sys.Subscribe(64)
 		defer events.Close()
-		signals <- syscall.SIGHUP
+		signals(0) <- syscall.SIGHUP
 		synctest.Wait()
 		if got := n.limits().ClientCount; got != 1 {
 			t.Errorf("client_count is %d, want 1", got)
@@ -150,8 +160,7 @@ func TestTheWatchdogStarvesWhileAVitalActorIsBlocked(t *testing.T) {
 func TestASignalChangesTheInboundPolicyOfARunningNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMesh(t, 2)
-		signals := make(chan os.Signal, 1)
-		m.tune = func(o *Options) { o.Reloads = signals }
+		signals := m.signals()
 		m.line()
 		m.whole(5 * time.Second)
 		n := m.nodes[0]
@@ -160,7 +169,7 @@ func TestASignalChangesTheInboundPolicyOfARunningNode(t *testing.T) {
 			c.Inbound = inbound.Established
 			return c, nil
 		}
-		signals <- syscall.SIGHUP
+		signals(0) <- syscall.SIGHUP
 		synctest.Wait()
 		if m.arrives(1, 0, "unasked", time.Second) {
 			t.Error("what answers nothing is let in")
