@@ -16,7 +16,10 @@
 // it. Two goroutines may meet in one place: at worst a packet of a flow that is new at
 // that moment is refused, and comes again.
 //
-// The driver's duties: New with a seed of its own, Sent for each packet of IPv6 that
+// IPv4 is told apart by its addresses alone: ICMP is read as the ICMPv6 that does the
+// same (RFC 7915 section 4.2), so that one rule and one table serve both.
+//
+// The driver's duties: New with a seed of its own, Sent for each packet that
 // enters the mesh here, Admit for each that would leave it here; both with a whole
 // header and the time since some start.
 package inbound

@@ -110,7 +110,7 @@ func TestOnlyAnswersAreLetIn(t *testing.T) {
 		},
 		"headers without end": {about, packet(peer, us, 60, 60, 255, 0, 0), inbound.Unreadable},
 		"half a header":       {about, packet(peer, us, udp, 0, 53), inbound.Unreadable},
-		"not IPv6":            {about, []byte{0x45, 0, 0, 20}, inbound.Unreadable},
+		"not IP":              {about, []byte{0x55, 0, 0, 20}, inbound.Unreadable},
 	} {
 		f := filter(t, inbound.Established)
 		if c.sent != nil {
@@ -298,6 +298,7 @@ func TestRulesAreReadAndWritten(t *testing.T) {
 	for text, want := range map[string]string{
 		"2001:db8:42::/48": "2001:db8:42::/48", "2001:db8::1": "2001:db8::1/128", "::/0 icmp": "::/0 icmp",
 		"2001:db8::1/48 tcp 22": "2001:db8::/48 tcp 22", "::/0 udp 5000-5010": "::/0 udp 5000-5010", "::/0  sctp": "::/0 sctp",
+		"10.42.0.0/16 tcp 22": "10.42.0.0/16 tcp 22", "10.42.1.1": "10.42.1.1/32",
 	} {
 		var r inbound.Rule
 		if err := r.UnmarshalText([]byte(text)); err != nil || r.String() != want {
@@ -305,7 +306,7 @@ func TestRulesAreReadAndWritten(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"", "10.0.0.0/8", "fe80::1%eth0", "nonsense", "::/0 gre", "::/0 tcp 0", "::/0 tcp 9-8", "::/0 tcp 70000", "::/0 icmp 8", "::/0 tcp 1 2",
+		"", "::ffff:10.0.0.0/104", "fe80::1%eth0", "nonsense", "::/0 gre", "::/0 tcp 0", "::/0 tcp 9-8", "::/0 tcp 70000", "::/0 icmp 8", "::/0 tcp 1 2",
 	} {
 		var r inbound.Rule
 		if err := r.UnmarshalText([]byte(text)); !errors.Is(err, inbound.ErrPolicy) {
@@ -368,6 +369,10 @@ func BenchmarkRefuse(b *testing.B) {
 
 func FuzzFilter(f *testing.F) {
 	about := packet(us, peer, udp, ports(5000, 53)...)
+	about4 := packet4(us4, peer4, udp, ports(5000, 53)...)
+	f.Add(about4)
+	f.Add(packet4(peer4, us4, icmp4, append([]byte{3, 4, 0, 0, 0, 0, 5, 0}, about4...)...))
+	f.Add(fragment4(packet4(peer4, us4, udp, ports(53, 5000)...), 9, 0, true))
 	f.Add(about)
 	f.Add(packet(peer, us, icmp, append([]byte{2, 0, 0, 0, 0, 0, 5, 0}, about...)...))
 	f.Add(packet(peer, us, 44, behind(fragment(9, 0, true), 60, behind(make([]byte, 8), udp, ports(53, 5000)...)...)...))

@@ -62,9 +62,12 @@ func hasPorts(proto uint8) bool {
 	return false
 }
 
-// parse reads an IPv6 packet, or what an ICMPv6 error quotes of one; false where its
+// parse reads an IPv6 or IPv4 packet, or what an error quotes of one; false where its
 // headers do not tell what flow it is of.
 func (p *parsed) parse(b []byte) bool {
+	if len(b) > 0 && b[0]>>4 == 4 {
+		return p.parseIPv4(b)
+	}
 	if len(b) < headerLen || b[0]>>4 != 6 {
 		return false
 	}
@@ -101,7 +104,7 @@ func (p *parsed) parse(b []byte) bool {
 	return false
 }
 
-// transport reads the header above IPv6.
+// transport reads the header above IP.
 func (p *parsed) transport(b []byte) bool {
 	switch {
 	case hasPorts(p.proto):

@@ -46,7 +46,7 @@ const MaxRules = 256
 // Rule lets in what comes from Source, by Protocol, to a port from Low to High.
 type Rule struct {
 	Source    netip.Prefix
-	Protocol  uint8  // of IPv6's next header; 0: any
+	Protocol  uint8  // of IPv6's next header, which stands for ICMP too; 0: any
 	Low, High uint16 // 0 and 65535: any, also where the protocol has no ports
 }
 
@@ -55,8 +55,8 @@ var protocols = map[string]uint8{"tcp": protoTCP, "udp": protoUDP, "sctp": proto
 
 const ruleUsage = "write \"SOURCE [tcp|udp|sctp [PORT[-PORT]]|icmp]\", such as \"2001:db8:42::/48 tcp 22\""
 
-// UnmarshalText reads "2001:db8:42::/48", "::/0 icmp", "2001:db8::1 tcp 22" or
-// "::/0 udp 5000-5010".
+// UnmarshalText reads "2001:db8:42::/48", "::/0 icmp", "2001:db8::1 tcp 22",
+// "::/0 udp 5000-5010" or "10.42.0.0/16 tcp 22".
 func (r *Rule) UnmarshalText(text []byte) error {
 	words := strings.Fields(string(text))
 	wrong := func(what string) error { return fmt.Errorf("%w: %q: %s; %s", ErrPolicy, text, what, ruleUsage) }
@@ -68,8 +68,8 @@ func (r *Rule) UnmarshalText(text []byte) error {
 	if a, e := netip.ParseAddr(words[0]); e == nil && a.Zone() == "" {
 		source, err = netip.PrefixFrom(a, a.BitLen()), nil
 	}
-	if err != nil || !source.Addr().Is6() || source.Addr().Is4In6() || source.Addr().Zone() != "" {
-		return wrong(words[0] + " is no prefix of IPv6")
+	if err != nil || source.Addr().Is4In6() || source.Addr().Zone() != "" {
+		return wrong(words[0] + " is no prefix")
 	}
 	r.Source = source.Masked()
 	if len(words) > 1 {
