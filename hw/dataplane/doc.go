@@ -36,6 +36,10 @@
 //   - What leaves the mesh here is what Config.Inbound lets in: this machine, and what
 //     lies behind it, may take answers only (protocols/inbound). Refusals are counted by
 //     reason, and not answered.
+//   - IPv4 is carried as IPv6 is, in the class "general", where SetIPv4 says that the
+//     network has it (RFC 9229). What a peer sends of it has to be for what this node
+//     announces: private addresses mean something on each LAN. Who allows fragments gets no
+//     error where a link is narrow: the frame is split.
 //   - ECN by RFC 6040: the inner field is copied outside, and congestion met on
 //     the way is written into the inner packet at the egress.
 //   - A frame that the next link cannot carry is split if the inner packet is of

@@ -21,9 +21,13 @@ const (
 	icmpHopLimit  = 64
 )
 
-// refuse writes an ICMPv6 error about a packet from the TUN into the TUN. mtu is
-// for icmpTooBig only.
+// refuse writes an ICMPv6 error about a packet from the TUN into the TUN, or what ICMP
+// has in its place for IPv4. mtu is for icmpTooBig only.
 func (w *worker) refuse(packet []byte, typ, code uint8, mtu int) {
+	if isIPv4(packet) {
+		w.refuseIPv4(packet, typ, code, mtu)
+		return
+	}
 	h, _, ok := parseInner(packet)
 	if !ok || !w.address.Is6() || isICMPError(packet) || !w.icmpLimit.allow(time.Now(), h.src) {
 		return
@@ -54,8 +58,12 @@ func icmpError(src, dst netip.Addr, typ, code uint8, mtu int, about []byte) []by
 // checksum is ICMPv6's: over the pseudo-header (RFC 8200 section 8.1) and the
 // message, whose checksum field is zero.
 func checksum(packet []byte) uint16 {
-	sum := uint32(len(packet)-ipv6HeaderLen) + protocolICMPv6
-	for b := packet[8:]; len(b) > 0; b = b[min(2, len(b)):] {
+	return internetChecksum(uint32(len(packet)-ipv6HeaderLen)+protocolICMPv6, packet[8:])
+}
+
+// internetChecksum goes on from a sum (RFC 1071).
+func internetChecksum(sum uint32, b []byte) uint16 {
+	for ; len(b) > 0; b = b[min(2, len(b)):] {
 		word := uint32(b[0]) << 8
 		if len(b) > 1 {
 			word |= uint32(b[1])

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"encoding/binary"
+	"hash/maphash"
 	"net/netip"
 
 	"re6st/tsn/class"
@@ -12,21 +13,24 @@ const (
 	ipv6MinMTU    = 1280 // RFC 8200 section 5
 )
 
-// inner is what the path needs of an inner packet's header (RFC 8200 section 3).
+// inner is what the path needs of an inner packet's header (RFC 8200 section 3, RFC 791
+// section 3.1).
 type inner struct {
 	src, dst netip.Addr
 	ecn      uint8
+	// mayFragment: of IPv4, and its sender has nothing against fragments.
+	mayFragment bool
 }
 
 // parseInner reads an inner packet; ok is false where why says so.
 func parseInner(b []byte) (h inner, why Reason, ok bool) {
-	if len(b) > 0 && b[0]>>4 == 4 {
-		return inner{}, DropIPv4, false
+	if isIPv4(b) {
+		return parseIPv4(b)
 	}
 	if len(b) < ipv6HeaderLen || b[0]>>4 != 6 || int(binary.BigEndian.Uint16(b[4:]))+ipv6HeaderLen != len(b) {
 		return inner{}, DropMalformed, false
 	}
-	h = inner{netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40])), b[1] >> 4 & 3}
+	h = inner{src: netip.AddrFrom16([16]byte(b[8:24])), dst: netip.AddrFrom16([16]byte(b[24:40])), ecn: b[1] >> 4 & 3}
 	if !unicast(h.src) || !unicast(h.dst) {
 		return inner{}, DropNotUnicast, false
 	}
@@ -38,8 +42,22 @@ func unicast(a netip.Addr) bool {
 	return !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast() && !a.Is4In6()
 }
 
-// setECN writes the ECN field of an inner packet, which no checksum covers.
-func setECN(b []byte, ecn uint8) { b[1] = b[1]&^0x30 | ecn<<4 }
+// setECN writes the ECN field of an inner packet, which in IPv6 no checksum covers.
+func setECN(b []byte, ecn uint8) {
+	if isIPv4(b) {
+		setECNv4(b, ecn)
+		return
+	}
+	b[1] = b[1]&^0x30 | ecn<<4
+}
+
+// flowOf is the same for the packets of one flow, as far as their headers show it.
+func flowOf(seed maphash.Seed, b []byte) uint8 {
+	if isIPv4(b) {
+		return flowOfIPv4(seed, b)
+	}
+	return uint8(maphash.Bytes(seed, b[8:ipv6HeaderLen])) ^ b[3]
+}
 
 // classOf is the class of a packet; false where it goes from one class's range to
 // another's.

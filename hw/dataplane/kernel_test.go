@@ -46,12 +46,13 @@ func TestKernelToKernel(t *testing.T) {
 	meet(a, b)
 	route(a, 2, 2)
 	route(b, 1, 1)
+	withIPv4(a, b)
 	run(t, a, b)
 
 	ping := func(args ...string) (string, error) {
 		var out []byte
 		err := one.Do(func() (err error) {
-			out, err = exec.Command("ping", append([]string{"-6", "-n", "-W", "5"}, args...)...).CombinedOutput()
+			out, err = exec.Command("ping", append([]string{"-n", "-W", "5"}, args...)...).CombinedOutput()
 			return err
 		})
 		return string(out), err
@@ -61,11 +62,19 @@ func TestKernelToKernel(t *testing.T) {
 			t.Errorf("%s bytes: %v\n%s\n%+v\n%+v", size, err, out, a.Stats(), b.Stats())
 		}
 	}
+	for _, size := range []string{"8", "1352", "4000"} { // the last the kernel cuts to pieces
+		if out, err := ping("-c", "3", "-i", "0.02", "-s", size, host4(2).String()); err != nil {
+			t.Errorf("%s bytes of IPv4: %v\n%s\n%+v\n%+v", size, err, out, a.Stats(), b.Stats())
+		}
+	}
 	if s := a.Stats(); s.Conn.TooBig+s.Conn.OtherErrors != 0 || len(s.Drops) != 0 {
 		t.Errorf("%+v", s)
 	}
 	if out, err := ping("-c", "1", host(general, 9).String()); err == nil || !strings.Contains(out, "No route") {
 		t.Errorf("a node without a route: %v\n%s", err, out)
+	}
+	if out, err := ping("-c", "1", host4(9).String()); err == nil || !strings.Contains(out, "Unreachable") {
+		t.Errorf("a node without a route of IPv4: %v\n%s", err, out)
 	}
 	a.SetLinkMTU(2, ipv6MinMTU+fabric.Overhead)
 	if out, err := ping("-c", "2", "-i", "0.02", "-M", "do", "-s", "1332", host(general, 2).String()); err == nil || !strings.Contains(out, "1280") {
@@ -73,6 +82,12 @@ func TestKernelToKernel(t *testing.T) {
 	}
 	if out, err := ping("-c", "1", "-s", "1332", host(general, 2).String()); err != nil {
 		t.Errorf("the kernel knows the path's MTU now, and fragments: %v\n%s", err, out)
+	}
+	if out, err := ping("-c", "2", "-i", "0.02", "-M", "do", "-s", "1352", host4(2).String()); err == nil || !strings.Contains(out, "mtu") {
+		t.Errorf("a narrow link for IPv4: %v\n%s", err, out)
+	}
+	if out, err := ping("-c", "1", "-M", "dont", "-s", "1352", host4(2).String()); err != nil {
+		t.Errorf("a narrow link for IPv4 that may be fragmented: %v\n%s", err, out)
 	}
 }
 
@@ -86,11 +101,13 @@ func kernelNode(t *testing.T, ns *netns.NS, n uint64) *node {
 			return err
 		}
 		for _, c := range []string{
-			fmt.Sprintf("addr add %s/64 dev up0 nodad", endpoint(n).Addr()),
-			fmt.Sprintf("addr add %s/128 dev mesh nodad", host(general, n)),
-			fmt.Sprintf("route add %s dev mesh", general.Range),
+			fmt.Sprintf("-6 addr add %s/64 dev up0 nodad", endpoint(n).Addr()),
+			fmt.Sprintf("-6 addr add %s/128 dev mesh nodad", host(general, n)),
+			fmt.Sprintf("-6 route add %s dev mesh", general.Range),
+			fmt.Sprintf("addr add %s/32 dev mesh", host4(byte(n))),
+			fmt.Sprintf("route add %s dev mesh", range4),
 		} {
-			if out, err := exec.Command("ip", append([]string{"-6"}, strings.Fields(c)...)...).CombinedOutput(); err != nil {
+			if out, err := exec.Command("ip", strings.Fields(c)...).CombinedOutput(); err != nil {
 				return fmt.Errorf("ip %s: %w: %s", c, err, out)
 			}
 		}
@@ -101,7 +118,12 @@ func kernelNode(t *testing.T, ns *netns.NS, n uint64) *node {
 		classes := must(class.NewTable([]class.Class{general, safety}))
 		x.Plane, err = New(Config{
 			Self: x.id, TUN: dev, Conn: conn, Classes: classes, Address: host(general, n),
-			Accept: func(peer addr.NodeID, src netip.Addr) bool { return peer == nodeID(uint64(src.As16()[7])) },
+			Accept: func(peer addr.NodeID, src netip.Addr) bool {
+				if src.Is4() {
+					return peer == nodeID(uint64(src.As4()[2]))
+				}
+				return peer == nodeID(uint64(src.As16()[7]))
+			},
 		})
 		return err
 	})

@@ -77,6 +77,7 @@ type Plane struct {
 	address netip.Addr
 	accept  func(addr.NodeID, netip.Addr) bool
 	inbound atomic.Pointer[inbound.Filter]
+	ipv4    atomic.Pointer[ipv4] // nil: IPv4 is not carried
 	marked  func([]byte) bool
 	start   time.Time
 

@@ -173,7 +173,7 @@ func (w *worker) deliver(frame []byte, hop fabric.HopHeader, now time.Time) {
 }
 
 func (w *worker) toTUN(session *fabric.Session, packet []byte, hop fabric.HopHeader, now time.Time) {
-	h, why, ok := parseInner(packet)
+	h, why, ok := w.parse(packet)
 	if !ok {
 		w.drop(why)
 		return
@@ -184,6 +184,10 @@ func (w *worker) toTUN(session *fabric.Session, packet []byte, hop fabric.HopHea
 	}
 	if !w.accept(session.Peer(), h.src) {
 		w.drop(DropSpoofed)
+		return
+	}
+	if h.src.Is4() && !w.endsHere(h) {
+		w.drop(DropNotHere)
 		return
 	}
 	if why, ok := w.letsIn(packet, h, now); !ok {

@@ -16,8 +16,8 @@ type Reason uint8
 
 // The reasons, in the order of the path.
 const (
-	DropMalformed      Reason = iota // an inner packet that is not IPv6, or not whole
-	DropIPv4                         // an inner packet of IPv4: not carried yet
+	DropMalformed      Reason = iota // an inner packet that is not IP, or not whole
+	DropIPv4                         // an inner packet of IPv4, and the network has none
 	DropNotUnicast                   // to or from a group, link-local or nothing
 	DropClassMismatch                // from one class's range to another's, or not the frame's
 	DropNoRoute                      // the table has no way to the destination or the egress
@@ -39,6 +39,7 @@ const (
 	DropForged                       // end-to-end authentication failed
 	DropReplayed                     // the session saw this counter before: a redundant copy, or a replay
 	DropSpoofed                      // the peer may not send from this source
+	DropNotHere                      // IPv4 that a peer sent for what does not lie behind this node
 	DropECN                          // congestion marked on a packet that knows no ECN (RFC 6040)
 	DropFragment                     // fragments that contradict, or too many
 	DropTransit                      // a bad transit message
@@ -55,7 +56,7 @@ const (
 var reasonNames = [reasonCount]string{
 	"malformed", "ipv4", "not-unicast", "class-mismatch", "no-route", "loop", "too-big", "no-keys", "queue-full",
 	"queue-timeout", "keys-used-up", "unknown-type", "handshake-mac", "handshake-rate", "handshake-queue-full", "unknown-link", "forged-hop",
-	"replayed-hop", "hop-limit", "unknown-session", "forged", "replayed", "spoofed", "ecn", "fragment", "transit",
+	"replayed-hop", "hop-limit", "unknown-session", "forged", "replayed", "spoofed", "not-here", "ecn", "fragment", "transit",
 	"transit-rate", "transit-queue-full", "inbound-not-established", "inbound-not-listed", "inbound-unreadable", "tun", "underlay",
 }
 

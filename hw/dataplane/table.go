@@ -198,5 +198,5 @@ func (p *Plane) RetireSession(index uint32) {
 // inside tells whether an address belongs to the mesh.
 func (p *Plane) inside(a netip.Addr) bool {
 	_, ok := p.classes.Load().Classify(a)
-	return ok
+	return ok || p.ipv4.Load().contains(a)
 }

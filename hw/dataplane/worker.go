@@ -1,7 +1,6 @@
 package dataplane
 
 import (
-	"hash/maphash"
 	"time"
 
 	"re6st/hw/sock"
@@ -30,7 +29,7 @@ func (p *Plane) giveBack(w *worker) { p.workers.Put(w) }
 // fromTUN takes the inner packet of n bytes that lies in w.buf at innerAt.
 func (w *worker) fromTUN(n int) {
 	packet := w.buf[innerAt : innerAt+n]
-	h, why, ok := parseInner(packet)
+	h, why, ok := w.parse(packet)
 	if !ok {
 		w.drop(why)
 		return
@@ -43,8 +42,7 @@ func (w *worker) fromTUN(n int) {
 	}
 	route, ok := w.view.Load().Lookup(h.src, h.dst)
 	switch {
-	case !ok || route.NextHop.Link != 0 && route.Egress.IsZero() || c.Range.Bits() > route.Prefix.Bits() && c.Range.Contains(h.dst):
-		// A gateway's default route leads to no node of the mesh.
+	case !ok || route.NextHop.Link != 0 && route.Egress.IsZero() || w.leadsAstray(c, route.Prefix, h.dst):
 		w.drop(DropNoRoute)
 		w.refuse(packet, icmpUnreachable, codeNoRoute, 0)
 	case route.NextHop.Link == 0 || route.Egress == w.self:
@@ -71,14 +69,14 @@ func (w *worker) toEgress(packet []byte, h inner, c class.Class, egress addr.Nod
 		w.refuse(packet, icmpUnreachable, codeNoRoute, 0)
 		return
 	}
-	if mtu, tooBig := l.tooBig(fabric.Overhead + len(packet)); tooBig {
+	if mtu, tooBig := l.tooBig(fabric.Overhead + len(packet)); tooBig && !h.mayFragment {
 		w.dropAt(l, DropTooBig)
 		w.refuse(packet, icmpTooBig, 0, mtu)
 		return
 	}
 	hop := fabric.HopHeader{
 		Class: uint8(c.ID), Topology: uint8(topology), HopLimit: fabric.InitialHopLimit, ECN: h.ecn,
-		Flow: uint8(maphash.Bytes(w.seed, packet[8:ipv6HeaderLen])) ^ packet[3], Egress: egress, Ingress: w.self,
+		Flow: flowOf(w.seed, packet), Egress: egress, Ingress: w.self,
 	}
 	size := len(packet)
 	hop.Put(w.buf)

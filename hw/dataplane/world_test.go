@@ -72,6 +72,9 @@ func newNode(t testing.TB, net *hwtest.Network, n uint64) *node {
 		Self: x.id, TUN: x.tun, Conn: conn, Classes: classes, Address: host(general, n),
 		Accept: func(peer addr.NodeID, src netip.Addr) bool {
 			b := src.As16()
+			if src.Is4() {
+				return !x.nobody && peer == nodeID(uint64(b[14]))
+			}
 			return !x.nobody && peer == nodeID(uint64(b[7]))
 		},
 	})
