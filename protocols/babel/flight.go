@@ -40,7 +40,10 @@ func (r *Router) sendFresh(now time.Time, i *iface, n int) (late bool) {
 	if n = min(n, room); n <= 0 {
 		return room > 0
 	}
-	r.ids = i.fresh.appendTo(r.ids[:0])
+	if i.patient.count > 0 && !now.Before(i.patientAt) {
+		i.patient.clear()
+	}
+	r.ids = i.fresh.appendWithout(&i.patient, r.ids[:0])
 	ids := r.ids
 	if len(ids) > n {
 		r.fewestFirst(ids)
@@ -194,7 +197,7 @@ func (r *Router) dropUpdates(i *iface) {
 			r.settled(i, d)
 		}
 	}
-	i.fresh, i.flying, i.flights, i.inFlight, i.dumping = idSet{}, idSet{}, nil, 0, nil
+	i.fresh, i.patient, i.flying, i.flights, i.inFlight, i.dumping = idSet{}, idSet{}, idSet{}, nil, 0, nil
 }
 
 // idSet is a set of destinations.
@@ -254,9 +257,21 @@ func (b *batch) take(now time.Time) (ids []uint32) {
 	return ids
 }
 
+// clear empties the set.
+func (s *idSet) clear() {
+	clear(s.words)
+	s.count = 0
+}
+
 // appendTo appends the members in order.
-func (s *idSet) appendTo(ids []uint32) []uint32 {
+func (s *idSet) appendTo(ids []uint32) []uint32 { return s.appendWithout(&idSet{}, ids) }
+
+// appendWithout appends those that are not in o in order.
+func (s *idSet) appendWithout(o *idSet, ids []uint32) []uint32 {
 	for k, w := range s.words {
+		if k < len(o.words) {
+			w &^= o.words[k]
+		}
 		for ; w != 0; w &= w - 1 {
 			ids = append(ids, uint32(64*k+bits.TrailingZeros64(w)))
 		}

@@ -108,7 +108,9 @@ type iface struct {
 	updateAt   time.Time // of the next full update
 	dumpedAt   time.Time // of the last one
 	fresh      idSet     // destinations of which an update is to be sent
-	freshAt    time.Time // when; of no meaning where there is none
+	freshAt    time.Time // when those that are not patient; of no meaning where there is none
+	patient    idSet     // those of fresh that can wait
+	patientAt  time.Time // until when; of no meaning where there is none
 	flying     idSet     // those whose update is to be sent again
 	flights    []flight  // in which they are
 	repeatAt   time.Time // when the first of these is due

@@ -1,6 +1,9 @@
 package babel
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // announce sends triggered updates (section 3.7.2) where what the neighbors were
 // told of d is no longer true enough.
@@ -45,11 +48,14 @@ func (r *Router) announce(now time.Time, d *destination) {
 		if behind && !was.reachable || front && (behind || !is.reachable) {
 			continue // split horizon: it was told nothing, and is told nothing
 		}
-		wait := r.within(i, now, delay)
-		if front {
-			wait = r.patience(i, now, d)
+		switch {
+		case front && !r.hasWay(i, d):
+			r.trigger(i, d, now, sends)
+		case front, delay == triggeredDelay:
+			r.triggerPatient(now, i, d)
+		default:
+			r.trigger(i, d, now.Add(r.within(i, now, delay)), sends)
 		}
-		r.trigger(i, d, now.Add(wait), sends)
 		// The neighbor behind the interface may still hold what we said before its own
 		// route was selected.
 		i.poison.put(d.id, behind)
@@ -103,29 +109,26 @@ func (r *Router) turn(now time.Time, d *destination, was, is InterfaceID) {
 		}
 		i := r.interfaces[pos]
 		i.poison.put(d.id, id == is)
-		if id == is {
-			r.trigger(i, d, now.Add(r.within(i, now, urgentDelay)), 1)
+		if id == is || r.hasWay(i, d) {
+			r.triggerPatient(now, i, d)
 		} else {
-			r.trigger(i, d, now.Add(r.patience(i, now, d)), 1)
+			r.trigger(i, d, now, 1)
 		}
 	}
 }
 
-// patience is how long the neighbor on the old way to d can wait to hear of the new one,
-// of which it could not be told before: not at all where it has lost its own.
-func (r *Router) patience(i *iface, now time.Time, d *destination) time.Duration {
-	for k := range d.routes {
-		if rt := &d.routes[k]; rt.metric != Infinity && r.slots[rt.neighbor].iface == i {
-			return r.within(i, now, urgentDelay)
-		}
-	}
-	return 0
+// hasWay tells whether a neighbor on an interface has a route to d by now. The one on the
+// old way to d could not be told of the new one before: where it has none it cannot wait.
+func (r *Router) hasWay(i *iface, d *destination) bool {
+	return slices.ContainsFunc(d.routes, func(rt route) bool {
+		return rt.metric != Infinity && r.slots[rt.neighbor].iface == i
+	})
 }
 
 // within is a random delay of at most d, but none of its own where updates leave before
 // d is over anyway.
 func (r *Router) within(i *iface, now time.Time, d time.Duration) time.Duration {
-	if d == 0 || i.fresh.count > 0 && !i.freshAt.After(now.Add(d)) {
+	if d == 0 || i.fresh.count > i.patient.count && !i.freshAt.After(now.Add(d)) {
 		return d
 	}
 	return r.soon(d)
@@ -134,18 +137,47 @@ func (r *Router) within(i *iface, now time.Time, d time.Duration) time.Duration 
 // trigger has an update of d sent on an interface at the given time, or before,
 // together with others.
 func (r *Router) trigger(i *iface, d *destination, at time.Time, sends int) {
-	if i.fresh.count == 0 || at.Before(i.freshAt) {
+	if i.fresh.count == i.patient.count || at.Before(i.freshAt) {
 		i.freshAt = at
 	}
+	i.patient.put(d.id, false)
+	i.freshen(d)
+	if sends > 1 && !i.acknowledges() {
+		i.sends[d.id] = max(i.sends[d.id], uint8(sends))
+	}
+}
+
+// triggerPatient has an update of d sent on an interface soon, with all others of its kind:
+// of a mere change of metric, or of the way. What changes again meanwhile is told once.
+func (r *Router) triggerPatient(now time.Time, i *iface, d *destination) {
+	if i.fresh.has(d.id) {
+		return
+	}
+	if i.patient.count == 0 {
+		i.patientAt = now.Add(r.soon(triggeredDelay))
+	}
+	i.patient.put(d.id, true)
+	i.freshen(d)
+}
+
+func (i *iface) freshen(d *destination) {
 	if !i.fresh.has(d.id) {
 		i.fresh.put(d.id, true)
 		if !i.flying.has(d.id) {
 			d.waits++
 		}
 	}
-	if sends > 1 && !i.acknowledges() {
-		i.sends[d.id] = max(i.sends[d.id], uint8(sends))
+}
+
+// freshDue is when the first of what is fresh is to be sent; of no meaning where nothing is.
+func (i *iface) freshDue() time.Time {
+	switch {
+	case i.patient.count == 0:
+		return i.freshAt
+	case i.patient.count == i.fresh.count:
+		return i.patientAt
 	}
+	return minTime(i.freshAt, i.patientAt)
 }
 
 // settled ends what an interface had to send of a destination: it has sent it often
@@ -164,7 +196,7 @@ func (i *iface) updatesAt() (at time.Time) {
 	case len(i.dumping) > 0:
 		return i.rests
 	case i.fresh.count > 0 && i.room() > 0:
-		at = i.freshAt
+		at = i.freshDue()
 	}
 	if len(i.flights) > 0 && (at.IsZero() || i.repeatAt.Before(at)) {
 		at = i.repeatAt
@@ -185,7 +217,7 @@ func (r *Router) flush(now time.Time, i *iface) {
 	allowed := i.allowance(now)
 	// Half is for a full update: routes that flap must not keep the others from being refreshed.
 	n := allowed - min(len(i.dumping), allowed/2)
-	repeats, fresh := n, i.fresh.count > 0 && !now.Before(i.freshAt)
+	repeats, fresh := n, i.fresh.count > 0 && !now.Before(i.freshDue())
 	if fresh { // which need not wait for what was sent before
 		repeats -= min(i.fresh.count, n/2)
 	}
