@@ -18,7 +18,7 @@ PANICS      ?= 1000
 # netlink and TUN need a kernel, the lab needs these two from Debian
 TOOLS    := ip:iproute2 nft:nftables
 
-.PHONY: help build demo lab chaos panics page test race test386 lint fuzz bench cross size tools clean bench-flood bench-routing
+.PHONY: help build demo lab chaos panics page test test-kernel race test386 lint fuzz bench cross size tools clean bench-flood bench-routing
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -53,6 +53,12 @@ page: build tools ## the live page in Chromium: tests it, and leaves bin/page/*.
 test: tools ## all tests; those that need root or a peer say so when they skip
 	$(GO) vet ./...
 	$(GO) test $(TESTFLAGS) ./...
+
+test-kernel: TOOLS += qemu-system-x86_64:qemu-system-x86 depmod:kmod
+test-kernel: tools ## tests that need a whole Debian kernel, in an emulated machine; the first run downloads it
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/vm ./firmware/vm
+	$(GO) vet -tags kernel ./firmware/vm
+	$(GO) test -count 1 -tags kernel -run '^TestKernel' $(TESTFLAGS) ./firmware/vm
 
 race: ## all tests under the race detector (needs gcc)
 	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) ./...

@@ -1,0 +1,101 @@
+//go:build kernel
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// vm runs the program as make test-kernel built it.
+func vm(t *testing.T, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	cmd := exec.Command(filepath.Join("..", "..", "bin", "vm"), args...)
+	var out, err bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &err
+	failed := cmd.Run()
+	var exit *exec.ExitError
+	if failed != nil && !errors.As(failed, &exit) {
+		t.Fatal(failed)
+	}
+	return out.String(), err.String(), cmd.ProcessState.ExitCode()
+}
+
+// One boot for all that it shows: each takes many seconds.
+func TestKernelACommandHasOutputAndStatusAndWritesNothing(t *testing.T) {
+	kept, lost := t.TempDir(), t.TempDir()
+	const script = `
+		echo out; echo err >&2; pwd
+		echo kept >"$1/f"; echo lost >"$2/f"; cat "$2/f"
+		for m in ip_gre ip6_gre fou fou6 wireguard sch_netem sch_taprio sch_etf; do modprobe $m || echo no $m; done
+		ip link show lo | grep -o 'LOOPBACK,UP'
+		(sleep 1000 &) # an orphan that holds the output
+		kill -9 $$`
+	stdout, stderr, status := vm(t, "-w", kept, "sh", "-c", script, "sh", kept, lost)
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "out\n" + here + "\nlost\nLOOPBACK,UP\n"; stdout != want || stderr != "err\n" || status != 128+9 {
+		t.Errorf("status %d\nstdout %q\nwant   %q\nstderr %q", status, stdout, want, stderr)
+	}
+	if text, err := os.ReadFile(filepath.Join(kept, "f")); string(text) != "kept\n" {
+		t.Errorf("what was written to keep: %q, %v", text, err)
+	}
+	if text, err := os.ReadFile(filepath.Join(lost, "f")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what was written elsewhere is there: %q, %v", text, err)
+	}
+}
+
+func TestKernelTheTimeLimitEndsTheMachine(t *testing.T) {
+	_, stderr, status := vm(t, "-timeout", "2s", "sleep", "1000")
+	if status != exitTimeUp || !strings.Contains(stderr, "did not end within 2s") {
+		t.Error(status, stderr)
+	}
+}
+
+func TestKernelAMachineThatFailsShowsItsConsole(t *testing.T) {
+	_, stderr, status := vm(t, "-append", "rdinit=/none", "true")
+	if status != exitMachine || !strings.Contains(stderr, "Kernel panic") {
+		t.Error(status, stderr)
+	}
+}
+
+func TestKernelAMachineDiesWithItsStarter(t *testing.T) {
+	cmd := exec.Command(filepath.Join("..", "..", "bin", "vm"), "sleep", "1000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	list := fmt.Sprintf("/proc/%d/task", cmd.Process.Pid)
+	child := ""
+	for deadline := time.Now().Add(time.Minute); child == ""; time.Sleep(10 * time.Millisecond) {
+		lists, err := filepath.Glob(list + "/*/children")
+		if err != nil || time.Now().After(deadline) {
+			t.Fatal("no machine", err)
+		}
+		for _, l := range lists {
+			if text, err := os.ReadFile(l); err == nil && len(text) > 0 { // a thread may be gone by now
+				child = strings.TrimSpace(string(text))
+			}
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // killed
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Readlink("/proc/" + child + "/exe"); err != nil { // gone, or nobody's zombie
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the machine is still there:", child)
+		}
+	}
+}
