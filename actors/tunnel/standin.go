@@ -40,8 +40,8 @@ func (t *tunnel) look() {
 		t.link.Close(fabric.CloseSilence)
 		return
 	}
-	var id [8]byte
-	binary.BigEndian.PutUint64(id[:], t.ctx.Rand().Uint64())
+	var id [fabric.ProbeLen]byte
+	binary.BigEndian.PutUint32(id[:], t.ctx.Rand().Uint32())
 	t.sendControl(fabric.ControlProbe, id[:])
 	s.probes++
 	s.due = now.Add(fabric.ProbeInterval)

@@ -267,10 +267,7 @@ func (l *Link) HandleControl(now time.Time, f ControlFrame) {
 	}
 	switch f.Kind {
 	case ControlProbe:
-		l.liveness.heard(now)
-		if answer := ProbeAnswer(f.Body); answer != nil {
-			l.out.put(SendControl{ControlProbeAck, answer, f.Path})
-		}
+		l.handleProbe(now, f)
 	case ControlProbeAck:
 		l.handleAck(now, f.At, f.Body)
 	case ControlClose:

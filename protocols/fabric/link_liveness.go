@@ -9,8 +9,8 @@ import (
 
 // How a peer is probed.
 const (
-	// ProbeInterval is how far apart probes of a link in use are, where Pace says no
-	// other, and of one that did not answer.
+	// ProbeInterval is how far apart probes of a link in use are at most, both ends' taken
+	// together, where Pace says no other, and of one that did not answer.
 	ProbeInterval = 200 * time.Millisecond
 	// ProbeLosses is how many probes in a row go unanswered at least before the
 	// link is down, and for how long the first of them, or twice the round trip:
@@ -37,7 +37,10 @@ const (
 	// RTTWindow is of what time the minimum of the round trip is.
 	RTTWindow = 10 * time.Second
 
-	probeLen       = 8  // id; what follows is padding
+	// ProbeLen is the length of a probe's id in bytes, which the answer repeats; what follows
+	// is padding. With IPv4, UDP and the frame a probe or its answer is 65 bytes on the wire.
+	ProbeLen = 4
+
 	maxOutstanding = 64 // probes whose answer still counts for the round trip
 	maxRTTSamples  = 128
 	rttStep        = time.Millisecond // with a tenth, the least change that is told
@@ -70,6 +73,7 @@ type liveness struct {
 
 	inUse    bool
 	spare    bool          // there are other paths, which want time to answer too
+	yielded  bool          // the peer's turn was waited for since this end's last probe
 	interval time.Duration // between idle probes
 	next     time.Time     // next probe
 	polled   time.Time
@@ -82,7 +86,7 @@ type liveness struct {
 }
 
 type outstanding struct {
-	id   uint64
+	id   uint32
 	sent time.Time
 }
 
@@ -135,7 +139,7 @@ func (v *liveness) pace(now time.Time) time.Duration {
 	late := v.answerTime()
 	switch {
 	case len(v.waiting) > 0 && now.Sub(v.waiting[0]) >= late:
-		return v.busy() / 2
+		return v.busy() / 3
 	case v.inUse:
 		return v.busy()
 	}
@@ -182,6 +186,32 @@ func (v *liveness) heardBefore(now time.Time) {
 	v.waiting = v.waiting[n:]
 }
 
+// takesTurns tells whether the ends of a link probe by turns, as what a probe and its answer
+// show they show to both. Where the way is long there is no time for it before silence is
+// noticed.
+func (v *liveness) takesTurns() bool {
+	return v.inUse && v.verify.IsZero() && v.rtt.smoothed <= v.busy()/2
+}
+
+// yield follows the peer's probe: this end's next one is due in the last quarter of an
+// interval from then, at random, so that ends that began together do not stay so. It waits
+// once only from one of its own to the next: each end measures the round trip, and where
+// frames are lost both shall try.
+func (l *Link) yield(now time.Time) {
+	v := &l.liveness
+	if v.yielded || !v.takesTurns() {
+		return
+	}
+	var random [1]byte
+	if _, err := io.ReadFull(l.rand, random[:]); err != nil {
+		l.drops.add(dropRandom)
+		return
+	}
+	v.yielded = true
+	quarter := v.busy() / 4
+	v.next = now.Add(3*quarter + quarter*time.Duration(random[0])/256)
+}
+
 // forgive has the time by which this node is late not count as the peer's silence:
 // a probe that is sent now can still be answered.
 func (v *liveness) forgive(now time.Time) {
@@ -214,10 +244,10 @@ func (v *liveness) nextTimeout() time.Time {
 // ProbeAnswer is the body of the ControlProbeAck that answers a ControlProbe; nil
 // where that is too short. It is a copy.
 func ProbeAnswer(probe []byte) []byte {
-	if len(probe) < probeLen {
+	if len(probe) < ProbeLen {
 		return nil
 	}
-	return bytes.Clone(probe[:probeLen])
+	return bytes.Clone(probe[:ProbeLen])
 }
 
 // SetUse tells whether the link carries traffic: then its probes are
@@ -289,8 +319,8 @@ func (l *Link) handleLiveness(now time.Time) {
 
 func (l *Link) probe(now time.Time) {
 	v := &l.liveness
-	v.next = now.Add(v.pace(now))
-	var id [probeLen]byte
+	v.next, v.yielded = now.Add(v.pace(now)), false
+	var id [ProbeLen]byte
 	if _, err := io.ReadFull(l.rand, id[:]); err != nil {
 		l.drops.add(dropRandom)
 		return
@@ -298,23 +328,35 @@ func (l *Link) probe(now time.Time) {
 	if len(v.sent) == maxOutstanding {
 		v.sent = append(v.sent[:0], v.sent[1:]...)
 	}
-	v.sent = append(v.sent, outstanding{binary.BigEndian.Uint64(id[:]), now})
+	v.sent = append(v.sent, outstanding{binary.BigEndian.Uint32(id[:]), now})
 	v.waiting = append(v.waiting, now)
 	l.out.put(SendControl{Kind: ControlProbe, Body: id[:]})
+}
+
+// handleProbe takes the peer's sign of life, and answers by the way that it came.
+func (l *Link) handleProbe(now time.Time, f ControlFrame) {
+	l.liveness.heard(now)
+	l.yield(now)
+	if answer := ProbeAnswer(f.Body); answer != nil {
+		l.out.put(SendControl{ControlProbeAck, answer, f.Path})
+	}
 }
 
 // handleAck takes the answer to a probe, which arrived at the socket at.
 func (l *Link) handleAck(now, at time.Time, body []byte) {
 	v := &l.liveness
-	if len(body) < probeLen {
+	if len(body) < ProbeLen {
 		return
 	}
-	id := binary.BigEndian.Uint64(body)
+	id := binary.BigEndian.Uint32(body)
 	for i, o := range v.sent {
 		if o.id != id {
 			continue
 		}
 		v.sent = append(v.sent[:i], v.sent[i+1:]...)
+		if v.takesTurns() && !v.yielded {
+			v.next = now.Add(v.busy()) // the peer's turn comes first
+		}
 		if !v.verify.IsZero() && !o.sent.Before(v.verify) {
 			v.verify = time.Time{}
 			l.out.put(Verified{l.peer})

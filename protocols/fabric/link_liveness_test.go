@@ -48,6 +48,60 @@ func TestSilenceInUseIsNoticedIn700Milliseconds(t *testing.T) {
 	}
 }
 
+// bothInUse has both ends of a link in use for d, with frames that take delay, or a tenth
+// more. It returns how many probes each end sent.
+func bothInUse(t *testing.T, seed uint64, delay, d time.Duration) (w *world, la, lb *siteLink, by [2]int) {
+	t.Helper()
+	w, _, _, la, lb = joined(t, seed)
+	w.delay, w.spread = delay, delay/10
+	w.run(5 * time.Second) // for the round trip of that way to be known
+	la.SetUse(w.now, true)
+	lb.SetUse(w.now, true)
+	before := [2]int{len(probesOf(la)), len(probesOf(lb))}
+	w.run(d)
+	return w, la, lb, [2]int{len(probesOf(la)) - before[0], len(probesOf(lb)) - before[1]}
+}
+
+func TestTheEndsOfALinkInUseProbeByTurns(t *testing.T) {
+	const d = time.Minute
+	alone := int(d / fabric.ProbeInterval) // of one end
+	for _, delay := range []time.Duration{100 * time.Microsecond, 5 * time.Millisecond, 40 * time.Millisecond} {
+		_, _, _, by := bothInUse(t, 30, delay, d)
+		if both := by[0] + by[1]; both > alone*5/4 {
+			t.Errorf("%v: %d and %d probes, where one end alone sends %d", delay, by[0], by[1], alone)
+		}
+		for _, n := range by {
+			if n < alone*2/5 {
+				t.Errorf("%v: one end sent %d probes, want %d at least, which measure the round trip", delay, n, alone*2/5)
+			}
+		}
+	}
+}
+
+func TestALongWayLeavesNoTimeForTurns(t *testing.T) {
+	const d = time.Minute
+	_, _, _, by := bothInUse(t, 31, 80*time.Millisecond, d)
+	for _, n := range by {
+		if least := int(d/fabric.ProbeInterval) * 9 / 10; n < least {
+			t.Errorf("one end sent %d probes, want %d", n, least)
+		}
+	}
+}
+
+func TestBothEndsOfALinkInUseNoticeSilenceIn700Milliseconds(t *testing.T) {
+	for ms := range 20 { // wherever in the turns
+		w, la, lb, _ := bothInUse(t, 32, 10*time.Millisecond, 10*time.Second+time.Duration(ms)*23*time.Millisecond)
+		died := w.now.Add(w.delay + w.spread) // the last frames are on their way until then
+		w.loss = 1
+		w.run(2 * time.Second)
+		for _, l := range []*siteLink{la, lb} {
+			if d := silenceOf(t, l).Sub(died); d > 700*time.Millisecond {
+				t.Errorf("%d: noticed after %s", ms, d)
+			}
+		}
+	}
+}
+
 func TestATimerThatComesLateIsNotThePeersSilence(t *testing.T) {
 	for _, inUse := range []bool{true, false} {
 		for ms := range 40 { // wherever in the interval
@@ -143,7 +197,7 @@ func TestAnyFrameShowsLife(t *testing.T) {
 	w, a, b, la, lb := joined(t, 23)
 	la.SetUse(w.now, true)
 	probe := func(from, _ netip.AddrPort, d []byte) bool {
-		return from == b.addr && len(d) == fabric.ControlOverhead+8 // probes and their answers
+		return from == b.addr && len(d) == fabric.ControlOverhead+fabric.ProbeLen // probes and their answers
 	}
 	w.run(time.Second)
 	w.tap = probe
