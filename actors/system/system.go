@@ -47,6 +47,7 @@ type System struct {
 	feed    feed
 	tallies tallies
 	turns   turns
+	minders minders
 	events  *throttle.Throttle // of the actors' own
 	began   time.Time
 	done    chan struct{}
