@@ -263,11 +263,14 @@ func (p *Planner) HandleFailed(now time.Time, id addr.NodeID) {
 }
 
 func (p *Planner) fail(now time.Time, q *peer) {
-	most := BackoffMax
+	least, most := BackoffMin, BackoffMax
+	if q.met && q.reachable && q.proven.IsZero() { // packets get there by others; what changes at its end it tells
+		least = MetMin
+	}
 	if !q.reachable && !q.lost.IsZero() && now.Before(q.lost.Add(LostFor)) {
 		most = LostMax
 	}
-	q.notBefore = now.Add(backoff(p.rand, BackoffMin, most, q.failures))
+	q.notBefore = now.Add(backoff(p.rand, least, most, q.failures))
 	if q.obstacle != nat.NoObstacle { // neither end can do anything about it
 		q.notBefore = now.Add(spread(p.rand, BackoffMax, 4))
 	}

@@ -39,10 +39,12 @@ func (p *Planner) HandleNAT(now time.Time, kind nat.Kind) {
 	if kind == p.nat || kind == nat.Unknown {
 		return
 	}
+	freed := kind == nat.None && p.nat != nat.Unknown
 	p.nat = kind
 	for _, q := range p.peers {
 		was := q.obstacle
-		if q.obstacle = nat.Between(kind, q.nat); was != nat.NoObstacle && q.obstacle == nat.NoObstacle {
+		q.obstacle = nat.Between(kind, q.nat)
+		if q.failures > 0 && freed || was != nat.NoObstacle && q.obstacle == nat.NoObstacle {
 			q.failures, q.notBefore = 0, now.Add(spread(p.rand, BackoffMin, 1))
 		}
 	}
@@ -69,6 +71,7 @@ func (p *Planner) answered(now time.Time, id addr.NodeID, r Rendezvous) {
 	if r.NAT != nat.Unknown {
 		q.meets = MeetTries
 	}
+	q.met = true
 	q.nat, q.obstacle = r.NAT, nat.Between(p.nat, r.NAT)
 	q.learn(now, Gossip, Peer{ID: id, Endpoints: r.Endpoints})
 }
@@ -90,7 +93,7 @@ func (p *Planner) asked(now time.Time, id addr.NodeID, r Rendezvous) {
 		c.dialing+c.dialingLAN+c.invited >= MaxDials || c.links() >= MaxLinks {
 		return
 	}
-	q.state, q.since, q.lan, q.repair, q.invited = dialing, now, false, false, true
+	q.state, q.since, q.lan, q.repair, q.invited, q.met = dialing, now, false, false, true, true
 	target := q.public()
 	target.Endpoints = mergeEndpoints(r.Endpoints, target.Endpoints)
 	p.emit(Open{Peer: target})
@@ -147,4 +150,4 @@ func (q *peer) asker(role Role) Role {
 // forgetNAT has the peer dialled as if nothing were in the way.
 func (q *peer) forgetNAT() { q.nat, q.obstacle = nat.Unknown, nat.NoObstacle }
 
-func (q *peer) endMeeting() { q.invited, q.nonce, q.meets = false, 0, 0 }
+func (q *peer) endMeeting() { q.invited, q.nonce, q.meets, q.met = false, 0, 0, false }

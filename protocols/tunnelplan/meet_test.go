@@ -176,3 +176,86 @@ func TestWhoAskedCountsTheLinkAsOpenedWhoeverDialled(t *testing.T) {
 		t.Errorf("both places for opened links are taken, and dialled is %+v", dials)
 	}
 }
+
+// inVain has the dial to peer 2 fail though that dialled too.
+func inVain(t *testing.T, b *bench) {
+	t.Helper()
+	asked := of[tunnelplan.Meet](b.pass(tunnelplan.MeetDelay))
+	if len(asked) != 1 {
+		t.Fatalf("asked %+v", asked)
+	}
+	b.plan.HandleRendezvous(b.now, id(2), tunnelplan.Rendezvous{Answer: true, Nonce: asked[0].Nonce, NAT: nat.PortRestricted})
+	b.plan.HandleFailed(b.now, id(2))
+}
+
+func TestWhereBothEndsDialInVainTheNextDialsAreLate(t *testing.T) {
+	b := dialing(t)
+	least := tunnelplan.MetMin
+	for range 10 {
+		inVain(t, b)
+		wait := b.plan.Outlook(id(2)).NextDial.Sub(b.now)
+		if wait < least*3/4 || wait > tunnelplan.BackoffMax*5/4 {
+			t.Fatalf("%d failures: the next dial in %v, want %v or so", b.plan.Outlook(id(2)).Failures, wait, least)
+		}
+		if dialled := of[tunnelplan.Open](b.pass(wait)); len(dialled) != 1 {
+			t.Fatalf("then dialled %+v", dialled)
+		}
+		least = min(2*least, tunnelplan.BackoffMax)
+	}
+}
+
+func TestAPeerThatAskedInVainIsDialledLateToo(t *testing.T) {
+	b := newBench(t, tunnelplan.Limits{ClientCount: 2, MaxClients: 5})
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, []tunnelplan.Peer{known(1)})
+	b.plan.HandleUp(b.now, id(1), tunnelplan.Opened, known(1).Endpoints[0])
+	b.plan.HandleRendezvous(b.now, id(2), offered(tunnelplan.Rendezvous{NAT: nat.PortRestricted}, "203.0.113.1:7326"))
+	b.plan.HandleRouting(b.now, tunnelplan.Routing{Reachable: []addr.NodeID{id(1), id(2)}})
+	b.plan.HandleFailed(b.now, id(2))
+	if wait := b.plan.Outlook(id(2)).NextDial.Sub(b.now); wait < tunnelplan.MetMin*3/4 {
+		t.Errorf("the next dial in %v, want %v or so", wait, tunnelplan.MetMin)
+	}
+}
+
+func TestWhatMayHaveChangedIsDialledSoon(t *testing.T) {
+	soon := func(t *testing.T, b *bench) {
+		t.Helper()
+		if wait := b.plan.Outlook(id(2)).NextDial.Sub(b.now); wait > 2*tunnelplan.BackoffMin {
+			t.Errorf("the next dial in %v, want %v or so", wait, tunnelplan.BackoffMin)
+		}
+		if dialled := of[tunnelplan.Open](b.pass(2 * tunnelplan.BackoffMin)); len(dialled) != 1 {
+			t.Errorf("dialled %+v", dialled)
+		}
+	}
+	for name, change := range map[string]func(*bench){
+		"an address of this node": func(b *bench) { b.plan.HandleNetworkChange(b.now) },
+		"the NAT before it":       func(b *bench) { b.plan.HandleNAT(b.now, nat.None) },
+		"the routes to the peer": func(b *bench) {
+			b.plan.HandleRouting(b.now, tunnelplan.Routing{Reachable: []addr.NodeID{id(1)}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := dialing(t)
+			b.plan.HandleNAT(b.now, nat.PortRestricted)
+			inVain(t, b)
+			b.pass(time.Second)
+			change(b)
+			soon(t, b)
+		})
+	}
+	t.Run("a link that was", func(t *testing.T) {
+		b := dialing(t)
+		b.plan.HandleUp(b.now, id(2), tunnelplan.Opened, known(2).Endpoints[0])
+		b.plan.HandleDown(b.now, id(2), tunnelplan.Lost)
+		if dialled := of[tunnelplan.Open](b.pass(b.plan.Outlook(id(2)).NextDial.Sub(b.now))); len(dialled) != 1 {
+			t.Fatalf("dialled %+v", dialled)
+		}
+		inVain(t, b)
+		soon(t, b)
+	})
+	t.Run("a peer that said nothing", func(t *testing.T) {
+		b := dialing(t)
+		b.pass(tunnelplan.MeetDelay)
+		b.plan.HandleFailed(b.now, id(2))
+		soon(t, b)
+	})
+}

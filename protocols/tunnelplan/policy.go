@@ -25,9 +25,10 @@ const (
 const (
 	BackoffMin = 500 * time.Millisecond // after a dial failed
 	BackoffMax = 5 * time.Minute
-	RefusedMin = 5 * time.Second // after a peer was full
-	AloneMin   = time.Second     // instead of RefusedMin, of a node that has no link
-	LostMax    = 5 * time.Second // instead of BackoffMax, for LostFor after a link was lost, while no route reaches its peer
+	MetMin     = 30 * time.Second // instead of BackoffMin, where both ends dialled in vain that never had a link
+	RefusedMin = 5 * time.Second  // after a peer was full
+	AloneMin   = time.Second      // instead of RefusedMin, of a node that has no link
+	LostMax    = 5 * time.Second  // instead of BackoffMax, for LostFor after a link was lost, while no route reaches its peer
 	LostFor    = 10 * time.Minute
 
 	RegistryMin  = time.Second // between questions to the registry, while there is no link
