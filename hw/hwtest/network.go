@@ -190,23 +190,31 @@ func (c *Conn) fill(packets []sock.Packet, n int, a arrival) int {
 		return n
 	}
 	p.Data = append(p.Data[:0], a.Data...)
-	p.Addr, p.Local, p.Interface, p.TOS, p.At = a.From, a.To.Addr(), 0, a.TOS, a.at
+	p.Segment, p.Addr, p.Local, p.Interface, p.TOS, p.At = 0, a.From, a.To.Addr(), 0, a.TOS, a.at
 	c.received.Add(1)
 	return n + 1
 }
 
 // WriteBatch is as in sock.Conn.
 func (c *Conn) WriteBatch(packets []sock.Packet) (int, error) {
-	for i, p := range packets {
-		select {
-		case <-c.closed:
-			return i, net.ErrClosed
-		default:
+	sent := 0
+	for _, p := range packets {
+		for rest, n := p.Data, p.Datagrams(); n > 0; n-- {
+			data := rest
+			if n > 1 {
+				data, rest = rest[:p.Segment], rest[p.Segment:]
+			}
+			select {
+			case <-c.closed:
+				return sent, net.ErrClosed
+			default:
+			}
+			c.network.send(Datagram{From: *c.addr.Load(), To: p.Addr, TOS: p.TOS, Data: data})
+			c.sent.Add(1)
+			sent++
 		}
-		c.network.send(Datagram{From: *c.addr.Load(), To: p.Addr, TOS: p.TOS, Data: p.Data})
-		c.sent.Add(1)
 	}
-	return len(packets), nil
+	return sent, nil
 }
 
 // LocalAddr is as in sock.Conn.

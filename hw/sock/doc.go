@@ -1,7 +1,7 @@
 // Package sock is the UDP socket of the underlay: one port for IPv6 and IPv4.
 //
-//	Packet{Data, Addr, Local, TOS}  --WriteBatch--> sendmsg + IPV6_PKTINFO, IPV6_TCLASS / IP_TOS
-//	Packet{Data, Addr, Local, TOS, At} <-ReadBatch-- recvmsg + the same, + SO_TIMESTAMPNS
+//	Packet{Data, Segment, Addr, Local, TOS}  --WriteBatch--> sendmsg + IPV6_PKTINFO, IPV6_TCLASS / IP_TOS
+//	Packet{Data, Segment, Addr, Local, TOS, At} <-ReadBatch-- recvmsg + the same, + SO_TIMESTAMPNS
 //
 // The socket is AF_INET6 without IPV6_V6ONLY, so IPv4 comes as mapped addresses
 // (RFC 4291 section 2.5.5.2); the Conn hides that. It sets:
@@ -15,14 +15,19 @@
 //     receipt, so that the answer may leave from there: a host with two uplinks is
 //     two addresses to its peers.
 //
+// Packets of one length, one behind another for the same address, go in one call, and are
+// cut by the kernel or the interface (UDP_SEGMENT, Linux 4.18); where it will not, they go
+// one by one. With Config.Batches those that came so are read in one call (UDP_GRO, Linux
+// 5.0). What is counted are datagrams.
+//
 // UDP loses packets; so what the kernel refuses for one packet (no buffer, a
 // firewall, no route, an ICMP error of an earlier one) is counted, and neither
 // call fails for it. They fail when the socket is gone.
 //
 // The caller's duties:
 //
-//  1. Give ReadBatch packets whose Data has the capacity for a datagram: longer
-//     ones are dropped and counted.
+//  1. Give ReadBatch packets whose Data has the capacity for a datagram, or for ReadRoom
+//     bytes with Config.Batches: longer ones are dropped and counted.
 //  2. Have one goroutine read. Any number may write.
 //  3. Close: it unblocks the reader, which gets net.ErrClosed.
 package sock

@@ -28,8 +28,8 @@ const (
 // oobLen holds the control messages of one packet in either direction.
 const oobLen = 256
 
-// putOOB writes the source address, the interface and the traffic class of a packet to
-// send.
+// putOOB writes the source address, the interface, the traffic class and the length of
+// datagrams of a packet to send.
 func putOOB(oob *[oobLen]byte, p *Packet) []byte {
 	b := oob[:0]
 	v4 := p.Addr.Addr().Unmap().Is4()
@@ -56,6 +56,11 @@ func putOOB(oob *[oobLen]byte, p *Packet) []byte {
 		} else {
 			b = appendCmsg(b, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, tos[:])
 		}
+	}
+	if p.Datagrams() > 1 {
+		var segment [2]byte
+		native.PutUint16(segment[:], uint16(p.Segment))
+		b = appendCmsg(b, unix.SOL_UDP, unix.UDP_SEGMENT, segment[:])
 	}
 	return b
 }
@@ -106,6 +111,10 @@ func parseCmsg(level, typ uint32, data []byte, p *Packet) {
 		p.TOS = uint8(native.Uint32(data))
 	case level == unix.IPPROTO_IP && typ == unix.IP_TOS && len(data) >= 1:
 		p.TOS = data[0]
+	case level == unix.SOL_UDP && typ == unix.UDP_GRO && len(data) >= 4:
+		if n := int(int32(native.Uint32(data))); n > 0 && n < len(p.Data) {
+			p.Segment = n
+		}
 	case level == unix.SOL_SOCKET && typ == unix.SO_TIMESTAMPNS_NEW && len(data) >= timespecLen:
 		at := time.Unix(int64(native.Uint64(data)), int64(native.Uint64(data[8:])))
 		// The difference of two wall times, taken off a time that has a monotonic part.

@@ -5,10 +5,13 @@ import (
 	"time"
 )
 
-// Packet is one datagram of UDP.
+// Packet is one datagram of UDP, or several of one length from and to the same.
 type Packet struct {
 	// Data is what to write. For a read its capacity is the room; its length is set.
 	Data []byte
+	// Segment is 0 for one datagram. Else Data is datagrams of so many bytes one behind
+	// another, of which the last may be shorter: MaxSegments at most, MaxBatch bytes in all.
+	Segment int
 	// Addr is the other end. IPv4 is never mapped; link-local IPv6 has a zone.
 	Addr netip.AddrPort
 	// Local is our address: of a packet read, where it was sent to; of one to
@@ -30,7 +33,7 @@ type Conn interface {
 	// It fails only for good: with net.ErrClosed after Close.
 	ReadBatch(packets []Packet) (n int, err error)
 	// WriteBatch sends them in order; those that the kernel refuses are counted.
-	// n is how many were handed over. It fails only for good.
+	// n is how many datagrams were handed over. It fails only for good.
 	WriteBatch(packets []Packet) (n int, err error)
 	// LocalAddr is the address and port that the socket is bound to.
 	LocalAddr() netip.AddrPort
@@ -38,9 +41,13 @@ type Conn interface {
 	Close() error
 }
 
-// Stats counts what happened to packets since the socket was opened.
+// Stats counts what happened to datagrams since the socket was opened.
 type Stats struct {
 	Received, Sent uint64
+	// ReceivedBatches and SentBatches are the calls that took several at a time.
+	ReceivedBatches, SentBatches uint64
+	// Unbatched are batches that the kernel would not take, and so went one by one.
+	Unbatched uint64
 	// Truncated were longer than the room that ReadBatch was given.
 	Truncated uint64
 	// TooBig did not fit the interface (EMSGSIZE).

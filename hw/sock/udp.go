@@ -37,6 +37,9 @@ type Config struct {
 	// Buffer is the size of either kernel buffer in bytes; 0 is DefaultBuffer. The
 	// kernel may give less to who lacks CAP_NET_ADMIN.
 	Buffer int
+	// Batches has the kernel hand over datagrams that came close behind one another in one
+	// Packet (UDP_GRO), where it can: the reader gives room for ReadRoom bytes each.
+	Batches bool
 	// Faults are calls that fail on purpose; nil: none.
 	Faults *fault.Table
 }
@@ -49,7 +52,10 @@ type UDP struct {
 	oob    [oobLen]byte // of the one reader
 
 	received, sent, truncated, tooBig, noBuffer, refused, unreachable, other atomic.Uint64
+	receivedBatches, sentBatches, unbatched                                  atomic.Uint64
 	lastError                                                                atomic.Pointer[string]
+
+	noSegments atomic.Bool // the kernel does not cut what is sent
 }
 
 // Listen opens a socket. The error names the option that the kernel refused.
@@ -113,6 +119,9 @@ func setOptions(fd int, c Config, six bool) error {
 			return fmt.Errorf("set %s to %d: %w", o.name, o.value, err)
 		}
 	}
+	if c.Batches {
+		_ = unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1) // without it they come one by one
+	}
 	for _, b := range [][2]int{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
 		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, b[0], c.Buffer) == nil {
 			continue
@@ -125,7 +134,7 @@ func setOptions(fd int, c Config, six bool) error {
 	return nil
 }
 
-// ReadBatch is as in Conn. It reads one packet per call.
+// ReadBatch is as in Conn. It makes one system call.
 func (u *UDP) ReadBatch(packets []Packet) (int, error) {
 	if len(packets) == 0 {
 		return 0, nil
@@ -148,10 +157,12 @@ func (u *UDP) ReadBatch(packets []Packet) (int, error) {
 			u.truncated.Add(1)
 			continue
 		}
-		u.received.Add(1)
 		p.Data, p.Addr = room[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		p.Local, p.Interface, p.TOS, p.At = netip.Addr{}, 0, 0, time.Now()
+		p.Segment, p.Local, p.Interface, p.TOS, p.At = 0, netip.Addr{}, 0, 0, time.Now()
 		parseOOB(u.oob[:oobn], p)
+		if u.received.Add(uint64(p.Datagrams())); p.Segment > 0 {
+			u.receivedBatches.Add(1)
+		}
 		return 1, nil
 	}
 }
@@ -166,29 +177,54 @@ func (u *UDP) read(room []byte) (n, oobn, flags int, from netip.AddrPort, err er
 // outOOB is memory for the control messages of what is being written.
 var outOOB = sync.Pool{New: func() any { return new([oobLen]byte) }}
 
-// WriteBatch is as in Conn. It writes one packet per system call.
+// WriteBatch is as in Conn. It makes one system call for each packet, unless the kernel
+// does not cut packets of several datagrams.
 func (u *UDP) WriteBatch(packets []Packet) (int, error) {
 	oob := outOOB.Get().(*[oobLen]byte)
 	defer outOOB.Put(oob)
 	sent := 0
 	for i := range packets {
-		p := &packets[i]
-		err := u.write(p, oob)
-		if err != nil && p.Local.IsValid() && isUnreachable(err) {
-			// Our address went away; the peer will learn of the new one.
-			err = u.write(&Packet{Data: p.Data, Addr: p.Addr, TOS: p.TOS}, oob)
-		}
-		switch {
-		case err == nil:
-			sent++
-			u.sent.Add(1)
-		case errors.Is(err, net.ErrClosed):
-			return sent, net.ErrClosed
-		case !u.forgive(err):
-			u.other.Add(1)
+		n, err := u.writeOut(&packets[i], oob)
+		sent += n
+		if err != nil {
+			return sent, err
 		}
 	}
 	return sent, nil
+}
+
+// writeOut sends what is in a packet; n is how many datagrams were handed over.
+func (u *UDP) writeOut(p *Packet, oob *[oobLen]byte) (n int, err error) {
+	if n = p.Datagrams(); n > 1 {
+		err := u.writeSegments(p, oob)
+		switch {
+		case err == nil:
+			u.sent.Add(uint64(n))
+			return n, nil
+		case errors.Is(err, net.ErrClosed):
+			return 0, net.ErrClosed
+		case errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM): // nor would there be for one
+			u.forgive(err)
+			u.noBuffer.Add(uint64(n - 1))
+			return 0, nil
+		}
+		return u.writeSingly(p, oob)
+	}
+	err = u.write(p, oob)
+	if err != nil && p.Local.IsValid() && isUnreachable(err) {
+		// Our address went away; the peer will learn of the new one.
+		err = u.write(&Packet{Data: p.Data, Addr: p.Addr, TOS: p.TOS}, oob)
+	}
+	switch {
+	case err == nil:
+		u.sent.Add(1)
+		return 1, nil
+	case errors.Is(err, net.ErrClosed):
+		return 0, net.ErrClosed
+	case !u.forgive(err):
+		u.other.Add(1)
+	}
+	return 0, nil
 }
 
 func (u *UDP) write(p *Packet, oob *[oobLen]byte) error {
@@ -230,6 +266,7 @@ func (u *UDP) LocalAddr() netip.AddrPort { return u.local }
 func (u *UDP) Stats() Stats {
 	s := Stats{
 		Received: u.received.Load(), Sent: u.sent.Load(), Truncated: u.truncated.Load(), TooBig: u.tooBig.Load(),
+		ReceivedBatches: u.receivedBatches.Load(), SentBatches: u.sentBatches.Load(), Unbatched: u.unbatched.Load(),
 		NoBuffer: u.noBuffer.Load(), Refused: u.refused.Load(), Unreachable: u.unreachable.Load(), OtherErrors: u.other.Load(),
 	}
 	if e := u.lastError.Load(); e != nil {
