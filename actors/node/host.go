@@ -89,7 +89,7 @@ func openHost(c Config, m *registry.Member, faults *fault.Table, log *slog.Logge
 	if h.undo, err = netlink.Forward(runtimeDir); err != nil {
 		log.Warn("only this machine is reached, not what lies behind it", "error", err)
 	}
-	conn, err := sock.Listen(sock.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), *c.Port), Mark: *c.Mark, Faults: faults})
+	conn, err := sock.Listen(sock.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), *c.Port), Mark: *c.Mark, Batches: true, Faults: faults})
 	if err != nil {
 		return h, err
 	}

@@ -52,16 +52,25 @@ func newPath(tb testing.TB) *path {
 		p.wire[i] = &sink{TUN: x.tun}
 		x.Plane.conn, x.Plane.tun = p.wire[i], p.wire[i]
 	}
-	p.a, p.relay, p.b = a.newWorker(), relay.newWorker(), b.newWorker()
+	p.a, p.relay, p.b = a.newWorker(maxFrame), relay.newWorker(maxFrame), b.newWorker(maxFrame)
 	p.frame = sock.Packet{Data: make([]byte, 0, maxFrame), Addr: endpoint(9), At: time.Now()}
 	return p
 }
 
-func (p *path) ingress() { p.a.fromTUN(copy(p.a.buf[innerAt:], p.inner)) }
+func (p *path) ingress() { enter(p.a, p.inner) }
+
+// enter is a packet that the kernel handed over, with no other behind it.
+func enter(w *worker, packet []byte) {
+	room := w.room(len(packet))
+	copy(room, packet)
+	w.fromTUN(room)
+	w.depart()
+}
 
 func (p *path) over(w *worker, s *sink) {
 	p.frame.Data = append(p.frame.Data[:0], s.last...)
 	w.fromConn(&p.frame)
+	w.depart()
 }
 
 func (p *path) toRelay() {

@@ -16,7 +16,7 @@ func transit(kind fabric.TransitKind, to *node, from uint64, payload []byte) []b
 
 func TestQueuesToTheActorsAreBounded(t *testing.T) {
 	_, relay, _ := line(t, hwtest.NewNetwork(1))
-	w, now := relay.newWorker(), time.Now()
+	w, now := relay.newWorker(maxFrame), time.Now()
 	const beyond = 7
 	for _, c := range []struct {
 		name  string
@@ -60,7 +60,7 @@ func TestQueuesToTheActorsAreBounded(t *testing.T) {
 func TestRelayErrorsAreBoundedByIngress(t *testing.T) {
 	a, relay, b := line(t, hwtest.NewNetwork(1))
 	run(t, a)
-	w, now := relay.newWorker(), time.Now()
+	w, now := relay.newWorker(maxFrame), time.Now()
 	hop := fabric.HopHeader{HopLimit: 9, Egress: b.id, Ingress: a.id}
 	frame := make([]byte, fabric.Overhead)
 	hop.Put(frame)
@@ -104,7 +104,7 @@ func TestHintsOfUnknownSessionsAreBoundedByEgress(t *testing.T) {
 
 func TestProbesThatComeByOneLinkAreBounded(t *testing.T) {
 	_, relay, _ := line(t, hwtest.NewNetwork(1))
-	w, now := relay.newWorker(), time.Now()
+	w, now := relay.newWorker(maxFrame), time.Now()
 	probes := func(link rib.LinkID, times uint64) (n int) {
 		for i := range times { // each of an ingress that is made up
 			w.transit(link, transit(fabric.TransitTrace, relay, 1000*uint64(link)+i, nil), now)

@@ -10,7 +10,8 @@
 //	            TakeHop <- relay <----- sockets --------+--> handshakes, control
 //
 // One goroutine reads the TUN, one the sockets; each takes a packet all the way,
-// without a lock, and without allocating. Links, sessions and routes are
+// without a lock, and without allocating. Frames of one length for one link that come
+// behind one another leave by one call (train.go), as soon as there is nothing more to read. Links, sessions and routes are
 // snapshots that are replaced, never changed. Whatever is rare (a destination
 // without a session, an ICMPv6 error, a fragment) may lock and allocate, has a
 // limit, and is counted.

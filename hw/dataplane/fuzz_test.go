@@ -26,7 +26,7 @@ func FuzzFromTUN(f *testing.F) {
 	p := newPath(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		before := total(p.a.Plane)
-		p.a.fromTUN(copy(p.a.buf[innerAt:innerAt+1380], b))
+		enter(p.a, b[:min(len(b), 1380)])
 		if after := total(p.a.Plane); after != before+1 {
 			t.Fatalf("%d packets accounted for", after-before)
 		}
@@ -88,7 +88,7 @@ func FuzzFromConn(f *testing.F) {
 	f.Add([]byte{0x18})
 	f.Add([]byte{0x11})
 	stranger := newNode(f, hwtest.NewNetwork(2), 2)
-	w := stranger.newWorker()
+	w := stranger.newWorker(maxFrame)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > maxFrame {
 			return

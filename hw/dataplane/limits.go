@@ -1,6 +1,9 @@
 package dataplane
 
-import "re6st/protocols/limit"
+import (
+	"re6st/hw/sock"
+	"re6st/protocols/limit"
+)
 
 // Limits are those of the packet path, for `re6st limits`.
 func Limits() []limit.Limit {
@@ -25,6 +28,8 @@ func Limits() []limit.Limit {
 		{Name: "probes of traces of one link, at once", Value: traceLinkBurst, Unit: "probes", Per: "link", Beyond: "dropped", Test: "TestProbesThatComeByOneLinkAreBounded"},
 		{Name: "probes and answers in their queues", Value: traceQueue, Unit: "messages", Per: "node", Beyond: "dropped", Test: "TestQueuesToTheActorsAreBounded"},
 		{Name: "indices on their way into use", Value: maxReserved, Unit: "indices", Per: "node", Beyond: "the oldest go", Test: "TestIndicesAreUnique"},
+		{Name: "frames that leave by one call", Value: sock.MaxSegments, Unit: "frames", Per: "call", Beyond: "by the next call", Test: "TestFramesOfOneLengthLeaveTogether"},
+		{Name: "bytes of frames that leave by one call", Value: sock.MaxBatch, Unit: "bytes", Per: "call", Beyond: "by the next call", Test: "TestFramesOfOneLengthLeaveTogether"},
 		{Name: "keys of a rate", Value: maxBuckets, Unit: "keys", Per: "rate", Beyond: "refused", Test: "TestLimiterForgetsWhoRestsAndRefusesTooMany"},
 	}
 }

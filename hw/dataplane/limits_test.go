@@ -52,7 +52,7 @@ func TestHandshakesOfStrangersAreBoundedBeforeTheyCostAnything(t *testing.T) {
 	net := hwtest.NewNetwork(1)
 	a, relay, _ := line(t, net)
 	relay.marked = func(datagram []byte) bool { return datagram[1] == 'm' }
-	w := relay.newWorker()
+	w := relay.newWorker(maxFrame)
 	now := time.Now()
 	take := func(kind fabric.Type, mark byte, times int) (taken int) {
 		for range times {

@@ -34,8 +34,9 @@ const (
 const (
 	// maxFrame is the longest datagram that is read: a jumbo frame of Ethernet.
 	maxFrame = 9216
-	// batch is how many packets one read of the sockets may bring.
-	batch = 32
+	// maxBatch is how many bytes of frames leave by one call at most, and how many of
+	// datagrams one read of the sockets may bring: all that either has memory for.
+	maxBatch = sock.ReadRoom
 	// housekeeping is how often what has timed out is looked for.
 	housekeeping = time.Second
 	// innerAt is where an inner packet lies in its frame.
@@ -156,7 +157,7 @@ func New(c Config) (*Plane, error) {
 		seed:        maphash.MakeSeed(),
 		stop:        make(chan struct{}),
 	}
-	p.workers.New = func() any { return p.newWorker() }
+	p.workers.New = func() any { return p.newWorker(maxFrame) }
 	p.classes.Store(&c.Classes)
 	p.inbound.Store(c.Inbound)
 	p.view.Store(&rib.View{})
@@ -176,9 +177,9 @@ func (p *Plane) Run(ctx context.Context) error {
 	defer p.running.Done()
 	failed := make(chan error, 2)
 	var workers sync.WaitGroup
-	workers.Go(func() { failed <- p.readTUN(p.newWorker()) })
-	workers.Go(func() { failed <- p.readConn(p.newWorker()) })
-	workers.Go(func() { p.keepHouse(ctx, p.newWorker()) })
+	workers.Go(func() { failed <- p.readTUN(p.newWorker(maxBatch)) })
+	workers.Go(func() { failed <- p.readConn(p.newWorker(maxFrame)) })
+	workers.Go(func() { p.keepHouse(ctx, p.newWorker(maxFrame)) })
 	var err error
 	select {
 	case <-ctx.Done():
@@ -200,10 +201,11 @@ func (p *Plane) Close() {
 
 func (p *Plane) readTUN(w *worker) error {
 	for t := (trouble{}); ; {
-		n, err := p.tun.Read(w.buf[innerAt : len(w.buf)-fabric.TagLen])
+		n, err := p.tun.Read(w.room(maxFrame - fabric.Overhead))
 		if err == nil {
 			t = trouble{}
-			w.fromTUN(n)
+			w.fromTUN(w.room(n))
+			w.depart()
 			continue
 		}
 		p.readErrors.Add(1)
@@ -214,10 +216,7 @@ func (p *Plane) readTUN(w *worker) error {
 }
 
 func (p *Plane) readConn(w *worker) error {
-	packets := make([]sock.Packet, batch)
-	for i := range packets {
-		packets[i].Data = make([]byte, maxFrame)
-	}
+	packets := []sock.Packet{{Data: make([]byte, maxBatch)}}
 	for t := (trouble{}); ; {
 		n, err := p.conn.ReadBatch(packets)
 		if err == nil {
@@ -225,6 +224,7 @@ func (p *Plane) readConn(w *worker) error {
 			for i := range packets[:n] {
 				w.fromConn(&packets[i])
 			}
+			w.depart()
 			continue
 		}
 		p.readErrors.Add(1)

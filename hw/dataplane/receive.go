@@ -11,8 +11,21 @@ import (
 	"re6st/tsn/class"
 )
 
-// fromConn takes one datagram from the underlay.
+// fromConn takes what came from the underlay in one packet.
 func (w *worker) fromConn(packet *sock.Packet) {
+	if packet.Datagrams() == 1 {
+		w.datagram(packet)
+		return
+	}
+	w.in = *packet
+	for rest := packet.Data; len(rest) > 0; rest = rest[len(w.in.Data):] {
+		w.in.Data = rest[:min(packet.Segment, len(rest))]
+		w.datagram(&w.in)
+	}
+}
+
+// datagram takes one datagram from the underlay.
+func (w *worker) datagram(packet *sock.Packet) {
 	t, err := fabric.TypeOf(packet.Data)
 	switch {
 	case err != nil:
@@ -130,9 +143,7 @@ func (w *worker) relay(frame []byte, hop fabric.HopHeader, now time.Time) {
 		w.relayError(now, fabric.RelayTooBig, uint16(mtu), frame, hop)
 		return
 	}
-	if w.transmit(l, frame, hop, now) {
-		w.relayed.add(len(frame))
-	}
+	w.transmit(l, frame, hop, true)
 }
 
 // deliver opens a frame for this node and gives the inner packet to the kernel.

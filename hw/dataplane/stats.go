@@ -85,9 +85,11 @@ type Count struct{ Packets, Bytes uint64 }
 
 type counter struct{ packets, bytes atomic.Uint64 }
 
-func (c *counter) add(size int) {
-	c.packets.Add(1)
-	c.bytes.Add(uint64(size))
+func (c *counter) add(size int) { c.addAll(1, size) }
+
+func (c *counter) addAll(packets, bytes int) {
+	c.packets.Add(uint64(packets))
+	c.bytes.Add(uint64(bytes))
 }
 
 func (c *counter) load() Count { return Count{c.packets.Load(), c.bytes.Load()} }

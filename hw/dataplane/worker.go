@@ -13,22 +13,26 @@ import (
 // worker is the memory of one goroutine on the packet path.
 type worker struct {
 	*Plane
-	buf   []byte // a frame being made
-	piece []byte // a fragment being made
-	body  []byte // of a control frame being made
-	out   [1]sock.Packet
+	buf     []byte      // frames being made
+	at      int         // where in buf the next one begins
+	train   train       // frames about to leave
+	piece   []byte      // a fragment being made
+	body    []byte      // of a control frame being made
+	control []byte      // a control frame being made
+	in      sock.Packet // a datagram of several that came together
+	out     [1]sock.Packet
 }
 
-func (p *Plane) newWorker() *worker {
-	return &worker{Plane: p, buf: make([]byte, maxFrame), piece: make([]byte, maxFrame)}
+// newWorker makes one that can have so many bytes of frames on their way at a time.
+func (p *Plane) newWorker(room int) *worker {
+	return &worker{Plane: p, buf: make([]byte, room), piece: make([]byte, maxFrame), control: make([]byte, 0, maxFrame)}
 }
 
 func (p *Plane) borrow() *worker    { return p.workers.Get().(*worker) }
 func (p *Plane) giveBack(w *worker) { p.workers.Put(w) }
 
-// fromTUN takes the inner packet of n bytes that lies in w.buf at innerAt.
-func (w *worker) fromTUN(n int) {
-	packet := w.buf[innerAt : innerAt+n]
+// fromTUN takes an inner packet that lies in room.
+func (w *worker) fromTUN(packet []byte) {
 	h, why, ok := w.parse(packet)
 	if !ok {
 		w.drop(why)
@@ -78,16 +82,27 @@ func (w *worker) toEgress(packet []byte, h inner, c class.Class, egress addr.Nod
 		Class: uint8(c.ID), Topology: uint8(topology), HopLimit: fabric.InitialHopLimit, ECN: h.ecn,
 		Flow: flowOf(w.seed, packet), Egress: egress, Ingress: w.self,
 	}
-	size := len(packet)
-	hop.Put(w.buf)
-	frame, err := session.Seal(w.buf[:fabric.HopHeaderLen], hop.Class, packet)
+	at := w.at
+	hop.Put(w.buf[at:])
+	frame, err := session.Seal(w.buf[at:at+fabric.HopHeaderLen], hop.Class, packet)
 	if err != nil {
 		w.drop(DropKeysUsedUp)
 		return
 	}
-	if w.transmit(l, frame, hop, time.Now()) {
-		w.ingress.add(size)
+	w.transmit(l, frame, hop, false)
+	if w.at = 0; w.train.count > 0 {
+		w.at = at + len(frame)
 	}
+}
+
+// room is where the next inner packet goes: behind the frames that are about to leave,
+// where it still fits.
+func (w *worker) room(size int) []byte {
+	if w.at+fabric.Overhead+size > len(w.buf) {
+		w.depart()
+		w.at = 0
+	}
+	return w.buf[w.at+innerAt:][:size]
 }
 
 // wait keeps a packet until UseSession, and asks for that.
@@ -109,8 +124,11 @@ func (w *worker) wait(packet []byte, egress addr.NodeID) {
 // flush sends what waited for a session with egress.
 func (w *worker) flush(egress addr.NodeID) {
 	for _, packet := range w.waiting.take(egress) {
-		w.fromTUN(copy(w.buf[innerAt:], packet))
+		room := w.room(len(packet))
+		copy(room, packet)
+		w.fromTUN(room)
 	}
+	w.depart()
 }
 
 // wayTo is the topology and the link for a packet that starts here: the class's
@@ -140,43 +158,6 @@ func (l *link) tooBig(size int) (mtu int, yes bool) {
 	return max(ipv6MinMTU, limit-fabric.Overhead), true
 }
 
-// transmit sends a data frame by a link, split where it does not fit. hop is its
-// header.
-func (w *worker) transmit(l *link, frame []byte, hop fabric.HopHeader, now time.Time) bool {
-	limit := int(l.mtu.Load())
-	if limit == 0 || len(frame) <= limit {
-		return w.stampAndSend(l, frame, hop, now)
-	}
-	sent := true
-	err := fabric.Split(w.piece, frame, limit, func(piece []byte) { sent = w.stampAndSend(l, piece, hop, now) && sent })
-	if err != nil {
-		w.dropAt(l, DropTooBig)
-		return false
-	}
-	w.splits.Add(1)
-	return sent
-}
-
-func (w *worker) stampAndSend(l *link, frame []byte, hop fabric.HopHeader, now time.Time) bool {
-	session, path := l.session.Load(), l.path.Load()
-	if session == nil || !path.Remote.IsValid() {
-		w.dropAt(l, DropNoKeys)
-		return false
-	}
-	if err := session.StampHop(frame); err != nil {
-		w.dropAt(l, DropKeysUsedUp)
-		return false
-	}
-	dscp := classByID(w.classes.Load(), class.ID(hop.Class)).DSCP
-	if n, _ := w.send(packetBy(*path, frame, dscp<<2|hop.ECN)); n == 0 {
-		w.dropAt(l, DropUnderlay)
-		return false
-	}
-	l.sent.add(len(frame))
-	l.lastData.Store(w.sinceStart(now))
-	return true
-}
-
 // packetBy is a packet to send by a path.
 func packetBy(path fabric.Path, data []byte, tos uint8) sock.Packet {
 	return sock.Packet{Data: data, Addr: path.Remote, Local: path.Local.Addr, Interface: path.Local.Interface, TOS: tos}
@@ -203,7 +184,7 @@ func (w *worker) sendControl(l *link, by fabric.Path, kind fabric.ControlKind, b
 	if len(body) > maxFrame-fabric.ControlOverhead {
 		return ErrTooLong
 	}
-	datagram, err := session.SealControl(w.buf[:0], kind, body)
+	datagram, err := session.SealControl(w.control[:0], kind, body)
 	if err != nil {
 		return err
 	}
