@@ -30,7 +30,7 @@ type LinkGone struct{ Link Link }
 // AddrChanged says that the address is new, or became usable or deprecated.
 type AddrChanged struct{ Addr Addr }
 
-// AddrGone says that the address was removed.
+// AddrGone says that the address was removed. It may be one that no AddrChanged told of.
 type AddrGone struct{ Addr Addr }
 
 func (LinkChanged) event() {}
@@ -138,6 +138,8 @@ func (w *watcher) handle(m syscall.NetlinkMessage) error {
 			return err
 		}
 		if m.Header.Type == unix.RTM_DELADDR {
+			// The kernel tells late of a new IPv6 address, and never if it was removed meanwhile.
+			w.addrs[a.key()] = a
 			w.addrGone(a.key())
 		} else {
 			w.addr(a)
