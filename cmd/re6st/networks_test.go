@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -189,9 +190,10 @@ func (h host) join(t *testing.T, re6st string, n *oneOfTwo, dir, config string) 
 	if err := os.WriteFile(filepath.Join(dir, "node.toml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	words := strings.Fields(said) // joined ADDRESS as PREFIX
-	if len(words) < 2 {
+	// What it says before: that the registry does not serve yet.
+	joined := regexp.MustCompile(`(?m)^joined (\S+) as `).FindStringSubmatch(said)
+	if joined == nil {
 		t.Fatalf("join said %q", said)
 	}
-	return words[1]
+	return joined[1]
 }
