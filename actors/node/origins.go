@@ -165,13 +165,14 @@ func (o *origins) judge(peer addr.NodeID, a babel.Announcement) (babel.Standing,
 	if o.policy == wire.OriginsOff {
 		return babel.Claimed, neighbor.Objection{}
 	}
-	// Costs are positive: only who originates a route says 0.
-	if a.Refmetric == 0 && !peer.IsZero() && !o.store.IsRouter(peer, a.RouterID) {
+	verdict, owner := o.store.Judge(a.Prefix, a.RouterID, a.Egress)
+	// Costs are positive: only who originates a route says 0. Who claims another's router-id
+	// for itself may use it for its own prefixes alone.
+	if a.Refmetric == 0 && !peer.IsZero() && o.store.Shares(peer, a.RouterID) && (verdict != claim.Proven || !o.store.IsRouter(peer, a.RouterID)) {
 		return babel.Barred, neighbor.Objection{Why: func() string {
 			return fmt.Sprintf("node %s says that %s is its own, under the router-id %s, which another node has claimed", peer, a.Prefix, a.RouterID)
 		}}
 	}
-	verdict, owner := o.store.Judge(a.Prefix, a.RouterID, a.Egress)
 	switch {
 	case verdict == claim.Proven:
 		return babel.Claimed, neighbor.Objection{}

@@ -318,6 +318,34 @@ func TestARouterIDIsWhoHasClaimedIt(t *testing.T) {
 	}
 }
 
+// Who claims another's router-id as its own may use it for its own prefixes, and for those alone.
+func TestARouterIDThatTwoClaimIsNoWayToAnothersPrefix(t *testing.T) {
+	w, s := newWorld(t), newStore()
+	const owner, rogue = 5, 6
+	signed := w.sign(rogue, statement(1, routerOf(owner), claim.Prefix{Prefix: w.own(rogue)}, claim.Prefix{Prefix: w.own(owner)}))
+	copied, err := w.open(signed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(t, s, w.claim(owner, 1), copied)
+	if v, whose := s.Judge(w.own(owner), routerOf(owner), nodeID(rogue)); v != claim.Contradicted || whose != nodeID(owner) {
+		t.Errorf("the owner's prefix by the rogue: %d, of %s", v, whose)
+	}
+	for _, node := range []int{owner, rogue} {
+		if v, _ := s.Judge(w.own(node), routerOf(owner), nodeID(node)); v != claim.Proven {
+			t.Errorf("the own prefix of node %d: %d", node, v)
+		}
+		if !s.Shares(nodeID(node), routerOf(owner)) {
+			t.Errorf("node %d has the router-id for itself", node)
+		}
+	}
+	s.Expire(copied.Expires)
+	add(t, s, w.claim(owner, 2))
+	if s.Shares(nodeID(owner), routerOf(owner)) || !s.Shares(nodeID(rogue), routerOf(owner)) {
+		t.Error("it is not the owner's alone")
+	}
+}
+
 func TestRightsComeAndGo(t *testing.T) {
 	w, s := newWorld(t), newStore()
 	all := claim.Prefix{Prefix: prefix("::/0")}

@@ -36,8 +36,9 @@ func (s *Store) Judge(prefix netip.Prefix, router babel.RouterID, egress addr.No
 	case owner == egress:
 		// Under another router-id than it claims: it may have begun anew a moment ago.
 		return Unproven, owner
-	case within == prefix && s.held[owner].RouterID == router:
-		// The owner's own route, which came by routers that are none of ours.
+	case within == prefix && s.held[owner].RouterID == router && (e == nil || e.RouterID != router):
+		// The owner's own route, which came by routers that are none of ours; but who claims
+		// that router-id too cannot mean that.
 		return Unproven, owner
 	}
 	return Contradicted, owner

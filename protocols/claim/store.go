@@ -229,6 +229,15 @@ func (s *Store) IsRouter(id addr.NodeID, router babel.RouterID) bool {
 	return s.routers[router] == 0 || e != nil && e.RouterID == router
 }
 
+// Shares tells whether a node other than this one has claimed a router-id.
+func (s *Store) Shares(id addr.NodeID, router babel.RouterID) bool {
+	others := s.routers[router]
+	if e := s.held[id]; e != nil && e.RouterID == router {
+		others--
+	}
+	return others > 0
+}
+
 func (c *Claim) version() Version { return Version{c.Node, c.Sequence, c.hash} }
 
 func bucketOf(id addr.NodeID) int { return int(id[len(id)-1]) % Buckets }
