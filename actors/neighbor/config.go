@@ -35,7 +35,9 @@ type Config struct {
 	// says it does (zero on an interface of the kernel), and what there is to say against it.
 	// OriginsChanged tells that it would judge otherwise. Nil: all do.
 	Judge func(peer addr.NodeID, a babel.Announcement) (babel.Standing, Objection)
-	Links *Links
+	// FalseMetric is as in babel.Config.
+	FalseMetric uint16
+	Links       *Links
 	// Send puts a packet into a control frame of the link.
 	Send func(rib.LinkID, []byte) error
 	// SetView hands the table to the packet path.

@@ -65,7 +65,7 @@ func (r *router) Start(ctx *system.Context[Message]) error {
 	var err error
 	r.babel, err = babel.NewRouter(babel.Config{
 		Self: r.cfg.Self, RouterID: r.cfg.RouterID, Seqno: r.cfg.Seqno(), Locators: r.cfg.Locators,
-		Rand: rand.New(randSource{ctx.Rand()}), Epoch: r.epoch, Origins: r.judge,
+		Rand: rand.New(randSource{ctx.Rand()}), Epoch: r.epoch, Origins: r.judge, FalseMetric: r.cfg.FalseMetric,
 	})
 	if err != nil {
 		return &system.Fault{Op: "router", Kind: system.BadConfig, Err: err}

@@ -120,6 +120,9 @@ type Config struct {
 	// DebugRouterID is another router-id to announce all under, in 16 hexadecimal digits.
 	// It needs DebugFaults.
 	DebugRouterID addr.NodeID `toml:"debug_router_id"`
+	// DebugMetric is announced for the routes of others, whatever they cost; 0: the true
+	// one. It needs DebugFaults.
+	DebugMetric uint16 `toml:"debug_metric"`
 }
 
 // SubnetConfig is a part of the node's prefix for an interface: the one that is given,
@@ -238,6 +241,7 @@ func (c Config) check() error {
 		given bool
 	}{
 		{"debug_restart_window_ms", c.DebugRestartWindow > 0}, {"debug_originate", len(c.DebugOriginate) > 0}, {"debug_router_id", !c.DebugRouterID.IsZero()},
+		{"debug_metric", c.DebugMetric > 0},
 	} {
 		if d.given && !c.DebugFaults {
 			return fmt.Errorf("%w: %s is for tests; it needs debug_faults = true", ErrConfig, d.key)

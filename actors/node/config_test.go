@@ -66,6 +66,7 @@ func TestBadConfigurationsSayWhere(t *testing.T) {
 		"inbound = \"some\"":                                 "write all, established or list",
 		"debug_originate = [\"::/0\"]":                       "needs debug_faults = true",
 		"debug_router_id = \"0102030405060708\"":             "needs debug_faults = true",
+		"debug_metric = 1":                                   "needs debug_faults = true",
 		"origins = \"maybe\"":                                "\"off\", \"prefer\" or \"require\"",
 		"inbound_list = [\"::/0\"]":                          "inbound is \"all\"",
 		"inbound = \"list\"\ninbound_list = [\"::/0 gre\"]":  "line 2",

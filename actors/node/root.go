@@ -126,7 +126,7 @@ func (r *root) spawnRouter() error {
 		Self: r.member.Identity.ID, RouterID: r.routerID(), Seqno: r.state.Seqno, Persist: r.state.Persist,
 		Locators: r.member.Params.LocatorRange, Own: append(own, r.options.Config.DebugOriginate...),
 		HelloInterval: time.Duration(r.parameters.Load().HelloInterval), Routes: r.parameters.Load().Limits.Routes,
-		Revoked: r.revocations.Load().Nodes(), Judge: r.origins.judge,
+		Revoked: r.revocations.Load().Nodes(), Judge: r.origins.judge, FalseMetric: r.options.Config.DebugMetric,
 		Links: r.ports, SetView: r.setView, SetGateways: func(ids []addr.NodeID) { r.gateways.Store(&ids) }, Emit: r.fromRouter, Kernel: r.kernel(),
 		Send: func(id rib.LinkID, packet []byte) error { return r.plane.SendControl(id, fabric.ControlBabel, packet) },
 	})

@@ -91,6 +91,8 @@ Keys of the configuration, all optional (TOML):
   debug_faults    re6st debug fault may fail system calls  (false)
   debug_originate  prefixes to announce, whoever's they are, and
   debug_router_id  a router-id to do so under, for tests of claims (none)
+  debug_metric    of the routes of others, whatever they cost, (the true one)
+                  likewise
   debug_restart_window_ms  faults of an actor count together for so long, for tests (60000)`,
 		Example: "  re6st node -d /var/lib/re6st\n  re6st node -d /var/lib/re6st --config /etc/re6st/node.toml",
 		Args:    cobra.NoArgs,

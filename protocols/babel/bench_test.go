@@ -45,11 +45,17 @@ func newBench(t *testing.T) *bench { return newBenchWith(t, nil) }
 
 // newBenchWith is a bench that judges origins.
 func newBenchWith(t *testing.T, origins func(babel.Announcement) babel.Standing) *bench {
+	return newBenchConfig(t, babel.Config{Origins: origins})
+}
+
+// newBenchConfig is a bench whose router has more of a configuration than others.
+func newBenchConfig(t *testing.T, c babel.Config) *bench {
 	b := &bench{
 		t: t, now: epoch, cfgs: map[babel.InterfaceID]babel.Interface{}, costs: map[babel.InterfaceID]babel.LinkCost{}, neighbors: map[babel.NeighborKey]*babel.Neighbor{},
 		routes: map[rib.Key]rib.Route{}, refused: map[babel.Reason]int{},
 	}
-	r, err := babel.NewRouter(babel.Config{Self: nodeID(0), RouterID: selfID, Seqno: 1000, Locators: locators, Rand: rand.New(rand.NewSource(1)), Origins: origins, Epoch: epoch.Add(-time.Hour)})
+	c.Self, c.RouterID, c.Seqno, c.Locators, c.Rand, c.Epoch = nodeID(0), selfID, 1000, locators, rand.New(rand.NewSource(1)), epoch.Add(-time.Hour)
+	r, err := babel.NewRouter(c)
 	if err != nil {
 		t.Fatal(err)
 	}

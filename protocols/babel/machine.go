@@ -24,7 +24,10 @@ type Config struct {
 	// Origins judges whether a route comes from who may announce it; nil: all do.
 	// Rejudge tells that it would judge otherwise by now.
 	Origins func(Announcement) Standing
-	Epoch   time.Time // when the clock of timestamps was 0; a time of the same clock as now's
+	// FalseMetric is what is said of the routes of others, to see in tests what a liar gets;
+	// 0: their metric.
+	FalseMetric uint16
+	Epoch       time.Time // when the clock of timestamps was 0; a time of the same clock as now's
 }
 
 // Interface describes where Babel is spoken.

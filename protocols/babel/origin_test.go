@@ -150,3 +150,26 @@ func TestWhatIsLostToABarredUpdateIsAskedForOnce(t *testing.T) {
 	b.say(n, update(1, 100))
 	b.want(n, 196)
 }
+
+// What a liar says of others' routes; its own it announces as they are.
+func TestAFalseMetricIsSaidOfTheRoutesOfOthers(t *testing.T) {
+	b := newBenchConfig(t, babel.Config{FalseMetric: 1})
+	b.fabric(1)
+	b.fabric(2)
+	n := b.neighbor(1, 1)
+	b.neighbor(2, 2)
+	b.say(n, update(1, 100))
+	b.want(n, 196)
+	b.pass(time.Second)
+	said := false
+	for _, u := range of[babel.Update](b.take()) {
+		if u.Prefix == far.Prefix && u.Metric != babel.Infinity {
+			if said = true; u.Metric != 1 {
+				t.Errorf("said %d", u.Metric)
+			}
+		}
+	}
+	if !said {
+		t.Error("nothing was said of it")
+	}
+}

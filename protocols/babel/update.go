@@ -291,6 +291,9 @@ func (r *Router) updateOf(now time.Time, i *iface, d *destination) (Update, bool
 	if by.Fabric {
 		u.Egress = o.egress
 	}
+	if r.cfg.FalseMetric > 0 {
+		u.Metric = r.cfg.FalseMetric
+	}
 	return u, r.record(now, d, u.RouterID, o.egress, u.Seqno, u.Metric)
 }
 
