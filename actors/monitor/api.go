@@ -48,6 +48,7 @@ type Status struct {
 	CRL         uint64           `json:"crl"`    // the number of the revocation list; 0: none was heard of
 	Certificate Certificate      `json:"certificate"`
 	Origins     Origins          `json:"origins"`
+	Relayed     Traffic          `json:"relayed"` // frames passed on, sealed as they are
 	Registry    Registry         `json:"registry"`
 	NAT         string           `json:"nat"`               // before this node, as peers see it: none, port-restricted, random or unknown
 	Clock       string           `json:"clock"`             // synchronised, unsynchronised, or floor: counted from what must have passed

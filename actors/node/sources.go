@@ -74,6 +74,8 @@ func (n *parts) status() monitor.Status {
 	n.identityStatus(&s)
 	router, _ := system.Read[neighbor.Snapshot](n.sys, routerPath)
 	s.Origins = n.origins.status(router.Barred)
+	relayed := n.plane.Stats().Relayed
+	s.Relayed = monitor.Traffic{Packets: relayed.Packets, Bytes: relayed.Bytes}
 	if notice := n.origins.notice(); notice != "" {
 		s.Notices = append(s.Notices, notice)
 	}
