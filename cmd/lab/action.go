@@ -23,6 +23,7 @@ type Action struct {
 	Disk  Disk          // disk
 	Shift time.Duration // clock: by how much it jumps
 	Set   string        // set: KEY=VALUE..., one blank between them
+	Text  string        // config: a line of TOML, or wordNone; right: which
 }
 
 // The verbs.
@@ -44,6 +45,9 @@ const (
 	verbRevoke  = "revoke"
 	verbSet     = "set"
 	verbRenew   = "renew"
+	verbConfig  = "config"
+	verbRight   = "right"
+	verbTap     = "tap"
 )
 
 // Words in the place of a node's name.
@@ -62,7 +66,7 @@ const (
 )
 
 // verbs lists them for those who wrote another word.
-const verbs = "cut heal loss rate kill start restart forget addr uplink disk clock revoke renew set ping"
+const verbs = "cut heal loss rate kill start restart forget addr uplink disk clock revoke renew set config right tap ping"
 
 // usages shows how each verb is written.
 var usages = map[string]string{
@@ -83,6 +87,9 @@ var usages = map[string]string{
 	verbRevoke:  "revoke NODE",
 	verbRenew:   "renew NODE|all",
 	verbSet:     "set KEY=VALUE...",
+	verbConfig:  "config NODE KEY = VALUE|none",
+	verbRight:   "right NODE import PREFIX...|gateway|none",
+	verbTap:     "tap NODE",
 }
 
 // parseAction reads the words of an action. Whether its nodes exist is not looked at.
@@ -140,7 +147,7 @@ func (a *Action) names(args []string) int {
 	switch a.Verb {
 	case verbSet:
 		return 0
-	case verbKill, verbStart, verbRestart, verbForget, verbAddr, verbUplink, verbRate, verbDisk, verbClock, verbRevoke, verbRenew:
+	case verbKill, verbStart, verbRestart, verbForget, verbAddr, verbUplink, verbRate, verbDisk, verbClock, verbRevoke, verbRenew, verbConfig, verbRight, verbTap:
 		if !a.Path {
 			return 1
 		}
@@ -154,7 +161,7 @@ func (a *Action) names(args []string) int {
 
 func takesNothing(verb string) bool {
 	switch verb {
-	case verbHeal, verbKill, verbStart, verbRestart, verbForget, verbAddr, verbRevoke, verbRenew:
+	case verbHeal, verbKill, verbStart, verbRestart, verbForget, verbAddr, verbRevoke, verbRenew, verbTap:
 		return true
 	default:
 		return false
@@ -207,6 +214,10 @@ func (a *Action) parseRest(rest []string) (err error) {
 		a.Shift, err = parseShift(rest[0])
 	case verbSet:
 		a.Set, err = parseSet(rest)
+	case verbConfig:
+		a.Text, err = parseSetting(rest)
+	case verbRight:
+		a.Text, err = parseRight(rest)
 	}
 	return err
 }
@@ -304,6 +315,8 @@ func (a Action) String() string {
 		return fmt.Sprintf("disk %s %s", a.A, a.Disk)
 	case verbSet:
 		return "set " + a.Set
+	case verbConfig, verbRight:
+		return fmt.Sprintf("%s %s %s", a.Verb, a.A, a.Text)
 	case verbClock:
 		if a.Shift%year == 0 {
 			return fmt.Sprintf("clock %s %+dy", a.A, a.Shift/year)

@@ -64,6 +64,10 @@ func (l *Lab) act(ctx context.Context, a Action) error {
 		return l.renew(ctx, a.A)
 	case verbSet:
 		return l.set(ctx, a.Set)
+	case verbConfig:
+		return l.configure(ctx, a.A, a.Text)
+	case verbRight:
+		return l.right(ctx, a.A, a.Text)
 	case verbDelay:
 		return fmt.Errorf("%w: this kernel has no netem, and the user-space bridge that delays is not written; loss and rate are there", ErrNotThereYet)
 	default:

@@ -49,6 +49,8 @@
 //	underlay v4 n1                      # n1 has IPv4 alone; also: v6
 //	uplinks n1                          # n1 has a second uplink, whose default route is worse
 //	nat port-restricted n1 n2           # n1 and n2 are behind a NAT each; also: random, igd
+//	babeld n2 n5                        # a machine with babeld, and a cable to babel0 of n2 and of n5
+//	config n2 trusted = ["babel0"]      # a line of its configuration, that it has from the start
 //	ping n1 n5 every 10ms               # runs from here on, and is reported
 //	at 2s cut n1 n2                     # no packet passes; `reject` answers instead
 //	expect whole within 2s              # from the last action: every pair whose ends live
@@ -77,6 +79,16 @@
 //	renew n1                            # re6st renew; also: all
 //	cut n1 registry v4                  # IPv4 is answered by `host unreachable`, IPv6 passes
 //	expect renewed n1 within 20s        # from here on it gets another certificate; also: all
+//	config n4 log = "debug"             # takes effect when it starts again; `config n4 none` takes all away
+//	config n4 debug_originate = ["{n1.prefix}"] # also: half, address, id, router
+//	right n2 import {n5.prefix}         # what the registry lets it announce; also: gateway, none
+//	expect safe n1 from n4 for 5s       # no node but n4 has a route into n1's prefixes that ends elsewhere
+//	expect event n3 node {n4.id} within 10s # n3 has told, or tells, of an event with that text
+//	expect path n3 n1 by n4 within 10s  # packets go by that node
+//	expect answer n3 n1 within 10s      # an echo comes back, sent from here on
+//	tap n4                              # captures at n4; where that was done before, anew
+//	expect tap n4 reads nothing         # no packet of others on its TUN, none of their echoes in the clear
+//	expect tap n4 relayed > 200         # frames, since the tap
 //
 // After an `expect whole` each pair's longest outage is reported, counted from the
 // action to the next one. Outages are as fine as the echoes: 20 to 50 ms.

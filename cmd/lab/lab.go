@@ -30,15 +30,17 @@ type Options struct {
 	Nodes    int
 	Topology Topology
 	Access   Access
-	Seed     uint64         // of the random topology
-	Config   string         // file handed to every node, or ""
-	Disks    bool           // each folder has a disk of its own
-	Spare    int            // join lines beside those of the nodes
-	Timeout  time.Duration  // from the first process to the last echo
-	Folder   string         // of all labs
-	Logs     string         // folder for the logs, which stay there; "": the lab's own
-	HTTP     netip.AddrPort // of the loopback, where the live page is served; zero: nowhere
-	Say      io.Writer      // what happens, a line each
+	Seed     uint64              // of the random topology
+	Config   string              // file handed to every node, or ""
+	Settings map[string]settings // lines of configuration of nodes
+	Babeld   []string            // nodes with a cable to a machine that runs babeld
+	Disks    bool                // each folder has a disk of its own
+	Spare    int                 // join lines beside those of the nodes
+	Timeout  time.Duration       // from the first process to the last echo
+	Folder   string              // of all labs
+	Logs     string              // folder for the logs, which stay there; "": the lab's own
+	HTTP     netip.AddrPort      // of the loopback, where the live page is served; zero: nowhere
+	Say      io.Writer           // what happens, a line each
 }
 
 // Lab is a network in namespaces. Its methods may be called from any goroutine.
@@ -77,7 +79,7 @@ var errDown = errors.New("lab: taken down by command")
 func Open(ctx context.Context, o Options) (l *Lab, err error) {
 	edges, err := o.Topology.edges(o.Nodes, o.Seed)
 	if err == nil {
-		err = o.Access.check(o.Topology, o.Nodes)
+		err = cmp.Or(o.Access.check(o.Topology, o.Nodes), checkBabeld(o.Babeld, o.Nodes))
 	}
 	if err != nil {
 		return nil, &ExitError{exitUsage, err}
@@ -114,7 +116,7 @@ func Open(ctx context.Context, o Options) (l *Lab, err error) {
 	if err := l.makeMembers(); err != nil {
 		return nil, err
 	}
-	if err := l.startGateways(); err != nil {
+	if err := cmp.Or(l.writeConfigs(), l.startGateways(), l.startBabeld()); err != nil {
 		return nil, err
 	}
 	if l.control, err = openControl(l); err != nil {

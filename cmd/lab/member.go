@@ -28,6 +28,8 @@ type member struct {
 	dir  string // the process's own folder
 	log  string // file with all that its processes printed
 	ns   *netns.NS
+	// settings are guarded by acting, once the lab has started.
+	settings settings
 
 	// mu of the lab:
 	running *running // nil: no process
@@ -103,7 +105,11 @@ func (l *Lab) launch(m *member) error {
 	if m.running != nil {
 		return fmt.Errorf("%w: %s runs already", ErrState, m.name)
 	}
-	spec := l.program.node(m.dir, l.options.Config)
+	config := l.options.Config
+	if len(m.settings) > 0 {
+		config = l.configFile(m)
+	}
+	spec := l.program.node(m.dir, config)
 	if m.isRegistry() {
 		spec = l.program.registryServe(m.dir, registryAddress(l.under.places[m.name]))
 	}

@@ -125,6 +125,16 @@ func (p *prober) newTrain(pair Pair) *train {
 	return t
 }
 
+// pairOf is the pair of a train that there is.
+func (p *prober) pairOf(train uint32) (Pair, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if uint64(train) >= uint64(len(p.trains)) {
+		return Pair{}, false
+	}
+	return p.trains[train].pair, true
+}
+
 // pace sends an echo on each of the trains that wanted accepts, at once and then
 // every so often, until ctx or the prober ends. wanted runs under the lock.
 func (p *prober) pace(ctx context.Context, every time.Duration, trains []*train, wanted func(*train) bool) {

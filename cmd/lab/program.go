@@ -71,6 +71,11 @@ func (p program) registryRevoke(dir, prefix string) process.Spec {
 	return p.spec("registry", "revoke", "-d", dir, prefix)
 }
 
+// registryRight says what the node of a prefix may announce beside its own.
+func (p program) registryRight(dir, prefix string, flags []string) process.Spec {
+	return p.spec(append([]string{"registry", "right", "-d", dir, prefix}, flags...)...)
+}
+
 // registrySet changes parameters of the network.
 func (p program) registrySet(dir string, settings []string) process.Spec {
 	return p.spec(append([]string{"registry", "params", "set", "-d", dir}, settings...)...)

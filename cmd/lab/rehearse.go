@@ -5,17 +5,20 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
 // rehearsal is a scenario being run.
 type rehearsal struct {
-	lab    *Lab
-	prober *prober
-	start  time.Duration // of the scenario, in the prober's time
-	trains map[Pair]*train
-	pings  map[Pair]*train
-	report ScenarioReport
+	lab     *Lab
+	prober  *prober
+	start   time.Duration // of the scenario, in the prober's time
+	trains  map[Pair]*train
+	pings   map[Pair]*train
+	taps    map[string]*tap
+	tapping sync.WaitGroup
+	report  ScenarioReport
 
 	actionBegan, actionDone time.Duration // of the last action that is no ping
 	windows                 []*window
@@ -35,12 +38,15 @@ type window struct {
 // it; an expectation that fails does not. An error says that ctx ended.
 func (l *Lab) Run(ctx context.Context, s *Scenario) (ScenarioReport, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	now := l.prober.now()
 	r := &rehearsal{
 		lab: l, prober: l.prober, start: now, actionBegan: now, actionDone: now,
-		trains: map[Pair]*train{}, pings: map[Pair]*train{}, report: ScenarioReport{OK: true},
+		trains: map[Pair]*train{}, pings: map[Pair]*train{}, taps: map[string]*tap{}, report: ScenarioReport{OK: true},
 	}
+	defer func() {
+		cancel()
+		r.tapping.Wait()
+	}()
 	if s.watchesWhole() {
 		r.watchAll(ctx)
 	}
@@ -98,12 +104,16 @@ func (r *rehearsal) step(ctx context.Context, s Step) bool {
 		err = r.expectNews(ctx, s.Expect.News, &report)
 	case s.Action == nil && s.Expect.Renew != nil:
 		err = r.expectRenew(ctx, s.Expect.Renew, &report)
+	case s.Action == nil && s.Expect.Check != nil:
+		err = s.Expect.Check.meet(ctx, r, &report)
 	case s.Action == nil:
 		err = r.expectPing(ctx, s.Expect, &report)
 	case s.Action.Verb == verbPing:
 		pair := Pair{s.Action.A, s.Action.B}
 		r.pings[pair] = r.prober.newTrain(pair)
 		r.prober.steady(ctx, s.Action.Every, r.pings[pair])
+	case s.Action.Verb == verbTap:
+		err = r.tap(ctx, s.Action.A)
 	default:
 		err = r.act(ctx, *s.Action, &report)
 	}
@@ -113,6 +123,17 @@ func (r *rehearsal) step(ctx context.Context, s Step) bool {
 	r.report.OK = r.report.OK && report.OK
 	r.report.Steps = append(r.report.Steps, report)
 	return err == nil
+}
+
+// tap begins to capture at a node, until the scenario ends; anew, if it was done before.
+func (r *rehearsal) tap(ctx context.Context, name string) error {
+	t, err := r.lab.openTap(ctx, r.lab.members[name])
+	if err != nil {
+		return err
+	}
+	r.taps[name] = t
+	r.tapping.Go(func() { t.run(ctx) })
+	return nil
 }
 
 func (r *rehearsal) act(ctx context.Context, a Action, report *StepReport) error {

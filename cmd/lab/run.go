@@ -112,7 +112,7 @@ func (r *run) prepare() (err error) {
 	if _, err = r.options.Topology.edges(r.options.Nodes, r.options.Seed); err != nil {
 		return err
 	}
-	return r.options.Access.check(r.options.Topology, r.options.Nodes)
+	return cmp.Or(r.options.Access.check(r.options.Topology, r.options.Nodes), checkBabeld(r.options.Babeld, r.options.Nodes))
 }
 
 // readScenario takes from the scenario also what network it is for, where no flag says it.
@@ -137,6 +137,7 @@ func (r *run) readScenario() error {
 	if len(given.Uplinks) == 0 {
 		given.Uplinks = wanted.Uplinks
 	}
+	r.options.Settings, r.options.Babeld = r.scenario.Settings, r.scenario.Babeld
 	r.options.Disks = r.options.Disks || r.scenario.actsOnDisks()
 	r.options.Spare = r.scenario.joins()
 	return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +17,11 @@ import (
 type Scenario struct {
 	Network Network // for which it was written; zero: any
 	Access  Access  // of its nodes
-	Steps   []Step
+	// Settings are lines of configuration that nodes have from the start, and Babeld the
+	// nodes with a cable to babeld.
+	Settings map[string]settings
+	Babeld   []string
+	Steps    []Step
 }
 
 // Network is the shape and the size of a lab.
@@ -44,6 +49,7 @@ type Expect struct {
 	State  *StateExpect  // or nil
 	News   *NewsExpect   // or nil
 	Renew  *RenewExpect  // or nil
+	Check  Check         // or nil
 }
 
 // StateExpect is in what state a node, or the registry, must come to be.
@@ -60,17 +66,18 @@ const (
 )
 
 // wordNetwork begins the line that says for what network a scenario is; the others begin
-// lines that say which nodes are behind a NAT each, have one family of the underlay, and
-// have a second uplink.
+// lines that say which nodes are behind a NAT each, have one family of the underlay, have
+// a second uplink, and are joined with babeld.
 const (
 	wordNetwork  = "network"
 	wordNAT      = "nat"
 	wordUnderlay = "underlay"
 	wordUplinks  = "uplinks"
+	wordBabeld   = "babeld"
 )
 
 // Expectations as they are written.
-const expectUsage = "expect whole within DURATION, expect whole for DURATION, expect ping A B lost < N, expect ping A B outage < DURATION, expect status NODE degraded|running|revoked within DURATION, expect join works|refused within DURATION, expect revoked NODE within|for DURATION, expect renewed NODE|all within DURATION, or expect params within DURATION"
+const expectUsage = "expect whole within DURATION, expect whole for DURATION, expect ping A B lost < N, expect ping A B outage < DURATION, expect status NODE degraded|running|revoked within DURATION, expect join works|refused within DURATION, expect revoked NODE within|for DURATION, expect renewed NODE|all within DURATION, expect params within DURATION, " + checkUsage
 
 // ScenarioError says what is wrong in which line.
 type ScenarioError struct {
@@ -120,9 +127,16 @@ func (b *scenarioBuilder) line(number int, words []string) error {
 		return b.underlay(words[1:])
 	case wordUplinks:
 		return b.uplinks(words[1:])
+	case wordBabeld:
+		return b.babeld(words[1:])
+	}
+	if words[0] == verbConfig && b.names == nil {
+		return b.setting(words)
 	}
 	if b.names == nil {
 		b.names = nodeNames(cmp.Or(b.nodes, b.scenario.Network.Nodes, defaultNodes))
+		b.configs = map[string]settings{}
+		maps.Copy(b.configs, b.scenario.Settings)
 	}
 	step, err := parseStep(words)
 	if err != nil {
@@ -190,6 +204,39 @@ func (b *scenarioBuilder) uplinks(words []string) error {
 	return nil
 }
 
+// babeld takes the line that says who is joined with babeld.
+func (b *scenarioBuilder) babeld(words []string) error {
+	if b.names != nil || len(words) == 0 || len(b.scenario.Babeld) > 0 {
+		return fmt.Errorf("babeld has the nodes that are joined with it, once; write, before all steps: babeld n1 n2")
+	}
+	b.scenario.Babeld = words
+	return nil
+}
+
+// setting takes a line of configuration that a node has from the start.
+func (b *scenarioBuilder) setting(words []string) error {
+	a, err := parseAction(words)
+	if err != nil {
+		return err
+	}
+	if len(factNodes(a.Text)) > 0 {
+		return fmt.Errorf("nothing is known of nodes before they run; write it behind a step, and then: restart %s", a.A)
+	}
+	if b.scenario.Settings == nil {
+		b.scenario.Settings = map[string]settings{}
+	}
+	return b.configure(b.scenario.Settings, a)
+}
+
+// configure looks whether a node's configuration is sound with one more line.
+func (b *scenarioBuilder) configure(in map[string]settings, a Action) error {
+	if a.A == registryName {
+		return fmt.Errorf("the registry is no node; write: %s", usages[verbConfig])
+	}
+	in[a.A] = in[a.A].with(a.Text)
+	return in[a.A].check(nil)
+}
+
 // parseStep reads one line, without knowing the others.
 func parseStep(words []string) (Step, error) {
 	var s Step
@@ -214,8 +261,7 @@ func parseStep(words []string) (Step, error) {
 	return s, err
 }
 
-func parseExpect(words []string) (Expect, error) {
-	var e Expect
+func parseExpect(words []string) (e Expect, err error) {
 	switch {
 	case len(words) == 3 && words[0] == "whole" && (words[1] == "within" || words[1] == "for"):
 		d, err := parseDuration(words[2])
@@ -233,6 +279,9 @@ func parseExpect(words []string) (Expect, error) {
 		return e, nil
 	case len(words) == 6 && words[0] == "ping" && words[4] == "<" && isName(words[1]) && isName(words[2]):
 		e.Pair = Pair{words[1], words[2]}
+	case len(words) > 1 && checks[words[0]] != nil:
+		e.Check, err = checks[words[0]](words)
+		return e, err
 	case len(words) >= 4 && (words[0] == wordStatus || words[0] == wordJoin):
 		state, err := parseStateExpect(words)
 		e.State = &state
@@ -274,6 +323,7 @@ type scenarioBuilder struct {
 	names    []string      // nil before the first step
 	pings    map[Pair]bool // that run by now
 	last     Step          // the latest with a time
+	configs  map[string]settings
 }
 
 // add appends a step that fits.
@@ -305,6 +355,11 @@ func (b *scenarioBuilder) add(step Step) error {
 		}
 		b.pings[pair] = true
 	}
+	if a := step.Action; a != nil && a.Verb == verbConfig {
+		if err := b.configure(b.configs, *a); err != nil {
+			return err
+		}
+	}
 	b.scenario.Steps = append(b.scenario.Steps, step)
 	return nil
 }
@@ -313,7 +368,7 @@ func (b *scenarioBuilder) add(step Step) error {
 func (s Step) names() []string {
 	var names []string
 	if s.Action != nil {
-		names = []string{s.Action.A, s.Action.B}
+		names = append([]string{s.Action.A, s.Action.B}, factNodes(s.Action.Text)...)
 	} else if s.Expect.watchesPing() {
 		names = []string{s.Expect.Pair.From, s.Expect.Pair.To}
 	} else if e := s.Expect.State; e != nil && e.Of != wordJoin {
@@ -322,6 +377,8 @@ func (s Step) names() []string {
 		names = []string{e.Revoked}
 	} else if e := s.Expect.Renew; e != nil {
 		names = []string{e.Of}
+	} else if c := s.Expect.Check; c != nil {
+		names = c.names()
 	}
 	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
 }
@@ -339,7 +396,7 @@ func (s *Scenario) watchesWhole() bool {
 func (e *Expect) watchesWhole() bool { return e.Whole > 0 || e.For > 0 }
 
 func (e *Expect) watchesPing() bool {
-	return !e.watchesWhole() && e.State == nil && e.News == nil && e.Renew == nil
+	return !e.watchesWhole() && e.State == nil && e.News == nil && e.Renew == nil && e.Check == nil
 }
 
 // String gives the line as it is written.
@@ -358,6 +415,8 @@ func (s Step) String() string {
 		text = e.News.String()
 	case e.Renew != nil:
 		text = e.Renew.String()
+	case e.Check != nil:
+		text = e.Check.String()
 	case e.Lost > 0:
 		text = fmt.Sprintf("expect ping %s %s lost < %d", e.Pair.From, e.Pair.To, e.Lost)
 	default:

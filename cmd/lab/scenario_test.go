@@ -91,16 +91,37 @@ func TestABadLineIsNamedWithWhatToDo(t *testing.T) {
 		"ping n1 n2":                    "f:1: an interval is needed; write: ping A B every DURATION",
 		"ping n1 n2 every 1us":          "f:1: every 1µs: from 1ms to 1m0s is possible",
 		"ping n1 registry every 1s":     "f:1: registry is no node here",
-		"ping n1 n2 every 1s\nping n1 n2 every 2s": "f:2: a ping n1 n2 runs by then",
-		"expect peace":                                                   `f:1: cannot expect "peace"; write: expect whole within`,
-		"expect whole within 0s":                                         "f:1: no time at all is too short; write: expect whole within 2s",
-		"expect ping n1 n2 lost < 3":                                     "f:1: no ping n1 n2 runs by then; write before it: ping n1 n2 every 10ms",
-		"expect ping n1 n2 lost < 0":                                     `f:1: "0" is no number of echoes above 0`,
-		"expect ping n1 n2 jitter < 3":                                   `f:1: a ping has no "jitter"`,
-		"expect renewed n1 soon":                                         `f:1: cannot expect "renewed n1 soon"; write: expect renewed n1 within 20s`,
-		"expect renewed n9 within 1s":                                    "f:1: n9 is no node here",
-		"expect renewed registry within 1s":                              `f:1: "registry" is no name of a node`,
-		strings.Repeat("x", 2000):                                        "f:1: line of more than 1000 bytes; shorten it",
+		"ping n1 n2 every 1s\nping n1 n2 every 2s":      "f:2: a ping n1 n2 runs by then",
+		"config n1 mut = 1":                             "f:1: bad configuration: line 1: unknown key \"mut\"",
+		"config n1 debug_metric = 1":                    "f:1: bad configuration: debug_metric is for tests; it needs debug_faults = true",
+		"kill n1\nconfig n1 mtu = 1":                    "f:2: bad configuration: mtu is 1; it must be",
+		"config n1 mtu":                                 `f:1: "mtu" is no KEY = VALUE; write: config NODE`,
+		"config registry mtu = 1300":                    "f:1: the registry is no node; write: config NODE",
+		"config n1 debug_originate = [\"{n2.prefix}\"]": "f:1: nothing is known of nodes before they run; write it behind a step, and then: restart n1",
+		"kill n1\nconfig n1 http = \"{n2.port}\"":       "f:2: {n2.port} is no fact of a node; write {n1.prefix}",
+		"expect event n1 {n7.id} within 1s":             "f:1: n7 is no node here",
+		"expect event n1 within 1s":                     `f:1: cannot expect "event n1 within 1s"; write: expect event n3`,
+		"right n1 all":                                  `f:1: "all" is no right; write: right NODE import PREFIX`,
+		"right n1 import n2":                            `f:1: "n2" is no prefix; write: right NODE`,
+		"babeld":                                        "f:1: babeld has the nodes that are joined with it, once; write, before all steps: babeld n1 n2",
+		"kill n1\nbabeld n1":                            "f:2: babeld has the nodes",
+		"tap":                                           "f:1: tap needs 1 names; write: tap NODE",
+		"expect tap n1 writes nothing":                  "f:1: cannot expect that of a tap; write: expect tap n4 reads nothing",
+		"expect tap n1 relayed > x":                     `f:1: "x" is no number of frames`,
+		"expect safe n1 from n2":                        `f:1: cannot expect "safe n1 from n2"; write: expect safe n1 from n4 for 5s`,
+		"expect safe n1 from n2 within 5s":              "f:1: a time is needed at the end; write: expect safe",
+		"expect path n1 n2 within 5s":                   `f:1: cannot expect "path n1 n2 within 5s"; write: expect path n1 n3 by n4`,
+		"expect answer n1 registry within 5s":           `f:1: "registry" is no name of a node; write: expect path`,
+		"expect answer n1 n2 within 0s":                 "f:1: no time at all is too short; write: expect path",
+		"expect peace":                                  `f:1: cannot expect "peace"; write: expect whole within`,
+		"expect whole within 0s":                        "f:1: no time at all is too short; write: expect whole within 2s",
+		"expect ping n1 n2 lost < 3":                    "f:1: no ping n1 n2 runs by then; write before it: ping n1 n2 every 10ms",
+		"expect ping n1 n2 lost < 0":                    `f:1: "0" is no number of echoes above 0`,
+		"expect ping n1 n2 jitter < 3":                  `f:1: a ping has no "jitter"`,
+		"expect renewed n1 soon":                        `f:1: cannot expect "renewed n1 soon"; write: expect renewed n1 within 20s`,
+		"expect renewed n9 within 1s":                   "f:1: n9 is no node here",
+		"expect renewed registry within 1s":             `f:1: "registry" is no name of a node`,
+		strings.Repeat("x", 2000):                       "f:1: line of more than 1000 bytes; shorten it",
 		"cut n1 n2\n" + strings.Repeat("heal n1 n2\n", maxScenarioSteps): "f:10001: more than 10000 steps",
 	} {
 		_, err := ParseScenario("f", strings.NewReader(text), 5)
@@ -122,12 +143,18 @@ func FuzzScenario(f *testing.F) {
 	f.Add("cut n1 registry v4\nrenew all\nrenew n2\nexpect renewed all within 20s\nexpect renewed n3 within 1m")
 	f.Add("kill all\nforget all\nforget n2\nstart all")
 	f.Add("kill registry\nrestart n4\nheal n1 n2\ncut n4 registry reject")
+	f.Add("config n1 mtu = 1300\nbabeld n1 n2\ntap n3\nright n2 import {n3.prefix} 2001:db8:1::/48\nright n2 none")
+	f.Add("kill n1\nconfig n1 debug_faults = true\nconfig n1 debug_originate = [\"{n2.half}\"]\nconfig n1 none\nexpect tap n1 reads nothing\nexpect tap n1 relayed > 7")
+	f.Add("expect safe n1 from n2 for 3s\nexpect event n3 a {n1.id} b within 2s\nexpect path n1 n2 by n3 within 1s\nexpect answer n1 n2 within 1s")
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := ParseScenario("f", strings.NewReader(text), 8)
 		if err != nil {
 			return
 		}
-		s.Network = Network{} // the line itself is no step
+		if len(s.Settings) > 0 {
+			return // steps may build on them
+		}
+		s.Network, s.Access, s.Babeld = Network{}, Access{}, nil // these lines are no steps
 		var again strings.Builder
 		line := 1
 		for _, step := range s.Steps {
