@@ -177,7 +177,7 @@ func dial(mark uint32) registry.Dial {
 }
 
 // endpoints are the addresses of this machine at which others may reach the
-// node: those given, then those of its interfaces, but for the mesh's own.
+// node: those given, then those of its interfaces, but for those of meshes.
 func endpoints(c Config, h *host) ([]netip.AddrPort, error) {
 	all := slices.Clone(c.Endpoints)
 	if h.kernel == nil {
@@ -187,10 +187,18 @@ func endpoints(c Config, h *host) ([]netip.AddrPort, error) {
 	if err != nil {
 		return all, err
 	}
+	links, err := h.kernel.Links()
+	if err != nil {
+		return all, err
+	}
+	mesh := map[int]bool{h.ifindex: true}
+	for _, l := range links {
+		mesh[l.Index] = mesh[l.Index] || l.Group == netlink.MeshGroup // another network's
+	}
 	port := h.conn.LocalAddr().Port()
 	for _, a := range addrs {
 		ip := a.Prefix.Addr()
-		if a.Tentative || a.Deprecated || a.Link == h.ifindex || !ip.IsGlobalUnicast() || h.inRange(ip) {
+		if a.Tentative || a.Deprecated || mesh[a.Link] || !ip.IsGlobalUnicast() || h.inRange(ip) {
 			continue
 		}
 		if e := netip.AddrPortFrom(ip, port); !slices.Contains(all, e) {

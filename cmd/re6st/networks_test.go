@@ -76,7 +76,7 @@ type oneOfTwo struct {
 	prefix, registry string
 	config           string // of the node on the common host
 	other            host
-	address          [2]string // of the node on the common host, and of the other
+	address, folder  [2]string // of the node on the common host, and of the other
 	stop             func()    // the former
 }
 
@@ -123,6 +123,11 @@ func TestTwoNetworksOnOneHost(t *testing.T) {
 	}
 	if a.other.reaches(b.address[0], 0) || b.other.reaches(a.address[1], 0) {
 		t.Error("a node is reached from the other network")
+	}
+	for _, n := range networks {
+		if known := n.other.run(re6st, "peers", "-d", n.folder[1]); strings.Contains(known, "[2001:db8:") {
+			t.Errorf("an address of the other network is told of as an endpoint:\n%s", known)
+		}
 	}
 	t.Logf("# ip -6 route show\n%s", common.run("ip", "-6", "-N", "route", "show"))
 	t.Logf("# ip -6 rule show\n%s", common.run("ip", "-6", "rule", "show"))
@@ -174,7 +179,7 @@ func (n *oneOfTwo) up(t *testing.T, re6st string, common host) {
 		if i == 0 {
 			config = n.config
 		}
-		n.address[i] = h.join(t, re6st, n, folder, config)
+		n.address[i], n.folder[i] = h.join(t, re6st, n, folder, config), folder
 		stop := h.start(re6st, "node", "-d", folder)
 		if i == 0 {
 			n.stop = stop
