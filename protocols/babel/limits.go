@@ -42,7 +42,8 @@ const (
 	seekDelay       = 300 * time.Millisecond // ours: at least, before better ways than one that became worse are asked for
 	driftDelay      = 16 * time.Second       // ours: at most, for a change of metric that is not significant, where full updates are rare
 	urgentDelay     = 20 * time.Millisecond  // ours: at most, to gather what comes of one event
-	triggeredDelay  = 1000 * time.Millisecond // ours: at most, for a mere change of metric
+	triggeredDelay  = 200 * time.Millisecond // ours: at most, for a mere change of metric, or of the next hop
+	patientDelay    = 500 * time.Millisecond // ours: the same on links of the fabric
 	updateGap       = 200 * time.Millisecond // ours: between two bursts of updates that are too many for one
 	repeatDelay     = 300 * time.Millisecond // ours: before an update is repeated; doubling
 	retractionSends = 3                      // a retraction is sent so often where it is not acknowledged (section 3.7.2)

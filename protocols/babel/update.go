@@ -154,7 +154,11 @@ func (r *Router) triggerPatient(now time.Time, i *iface, d *destination) {
 		return
 	}
 	if i.patient.count == 0 {
-		i.patientAt = now.Add(r.soon(triggeredDelay))
+		delay := triggeredDelay
+		if i.assured() {
+			delay = patientDelay
+		}
+		i.patientAt = now.Add(r.soon(delay))
 	}
 	i.patient.put(d.id, true)
 	i.freshen(d)
