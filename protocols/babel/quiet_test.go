@@ -101,3 +101,53 @@ func TestASmallChangeOfMetricIsToldWithinTheOldInterval(t *testing.T) {
 		t.Errorf("of what is as it was told: %+v", us)
 	}
 }
+
+// Who asked has a way of its own by now, and is the one to ask for another who has none.
+func TestARequestIsSentOnToANextHopThatOnceAskedItself(t *testing.T) {
+	b := newBench(t)
+	for i := range babel.InterfaceID(3) {
+		b.fabric(i + 1)
+	}
+	n, m, o := b.neighbor(1, 1), b.neighbor(2, 2), b.neighbor(3, 3)
+	b.say(n, update(5, 200))
+	b.pass(time.Second)
+	ask := babel.SeqnoRequest{Prefix: far.Prefix, Seqno: 6, HopCount: 60, RouterID: update(5, 0).RouterID}
+	b.say(m, ask)
+	b.say(n, update(5, babel.Infinity))
+	b.say(m, update(5, 100))
+	b.want(m, 196)
+	b.take()
+	b.say(o, ask)
+	if to, qs := seqnoRequests(b.take()); len(to) != 1 || to[0] != m.Addr || qs[0].Seqno != 6 {
+		t.Errorf("asked %v: %+v", to, qs)
+	}
+	b.say(m, ask)
+	if to, _ := seqnoRequests(b.take()); len(to) != 0 {
+		t.Errorf("sent its own request back to %v", to)
+	}
+}
+
+// A newer one would have all look for their ways anew.
+func TestABetterRouteThatLagsIsAskedForASeqnoThatIsThere(t *testing.T) {
+	b := newBench(t)
+	for i := range babel.InterfaceID(3) {
+		b.fabric(i + 1)
+	}
+	n, m := b.neighbor(1, 1), b.neighbor(2, 2)
+	b.neighbor(3, 3)
+	b.say(n, update(6, 200))
+	b.pass(time.Second)
+	b.take()
+	for _, c := range []struct{ seqno, metric, want uint16 }{
+		{5, 100, 6}, // feasible with the seqno that this router has
+		{6, 100, 0}, // feasible as it is
+	} {
+		b.say(m, update(c.seqno, c.metric))
+		to, qs := seqnoRequests(b.take())
+		if c.want == 0 && len(to) > 0 || c.want > 0 && (len(to) != 1 || to[0] != m.Addr || qs[0].Seqno != c.want) {
+			t.Errorf("for %+v asked %v: %+v", c, to, qs)
+		}
+	}
+	b.pass(10 * time.Second)
+	b.want(m, 196)
+}

@@ -80,7 +80,7 @@ func (r *Router) handleSeqnoRequest(now time.Time, n *neighbor, q SeqnoRequest) 
 	if !slices.Contains(p.requesters, n.slot) {
 		p.requesters = append(p.requesters, n.slot)
 	}
-	switch next := r.forwardTo(d, p); {
+	switch next := r.forwardTo(d, p, n.slot); {
 	case next != nil && !slices.Contains(p.asked, next.slot):
 		r.ask(now, p, next)
 	case next != nil && now.Sub(p.sentAt) >= requestTimeout: // who waits asks again, and the way may be whole by now
@@ -105,8 +105,9 @@ func (r *Router) current(d *destination) (id RouterID, seqno uint16, reachable b
 
 // forwardTo is the neighbor to send a request on to: the next hop of the selected
 // route, else of the best feasible one, else of the best unfeasible one; but
-// never a requester.
-func (r *Router) forwardTo(d *destination, p *request) *neighbor {
+// never the neighbor in slot from, which asks. Of those that asked before only the first
+// may be it: it has a way by now, and others wait for the answer.
+func (r *Router) forwardTo(d *destination, p *request, from uint16) *neighbor {
 	var best *route
 	nearer := func(rt *route) bool {
 		if best == nil {
@@ -118,7 +119,9 @@ func (r *Router) forwardTo(d *destination, p *request) *neighbor {
 		return best.neighbor != d.selected && (rt.neighbor == d.selected || rt.metric < best.metric)
 	}
 	for i := range d.routes {
-		if rt := &d.routes[i]; rt.metric != Infinity && rt.standing != Barred && !slices.Contains(p.requesters, rt.neighbor) && nearer(rt) {
+		rt := &d.routes[i]
+		waits := rt.neighbor == from || rt.neighbor != d.selected && slices.Contains(p.requesters, rt.neighbor)
+		if rt.metric != Infinity && rt.standing != Barred && !waits && nearer(rt) {
 			best = rt
 		}
 	}
@@ -188,7 +191,11 @@ func (r *Router) askNewer(now time.Time, d *destination, rt *route) {
 		return
 	}
 	n := r.slots[rt.neighbor]
-	p := r.pendingRequest(n.key, d, s.routerID, s.seqno+1, requestHops)
+	seqno := s.seqno + 1
+	if d.selected != nobody && seqnoLess(rt.seqno, s.seqno) && rt.refmetric < s.metric {
+		seqno = s.seqno // others have it
+	}
+	p := r.pendingRequest(n.key, d, s.routerID, seqno, requestHops)
 	if p == nil {
 		return
 	}
@@ -292,7 +299,11 @@ func (p *request) due(r *Router, now time.Time) time.Time {
 // asked first may have lost the way since.
 func (r *Router) widen(p *request) {
 	d := r.destinations[p.key.destination]
-	if next := r.forwardTo(d, p); next != nil && !slices.Contains(p.asked, next.slot) {
+	from := uint16(nobody)
+	if len(p.requesters) == 1 {
+		from = p.requesters[0]
+	}
+	if next := r.forwardTo(d, p, from); next != nil && !slices.Contains(p.asked, next.slot) {
 		p.asked = append(p.asked, next.slot)
 	}
 	if !p.own {
