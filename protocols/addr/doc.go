@@ -18,5 +18,13 @@
 //
 //	|<--- locator range /64, from the CA's fingerprint --->|<- node id ->|
 //
+// A network may have a range of IPv4 too. Each node has a share of it, all of one length,
+// by a number that the registry gives; what it may announce stands in its certificate:
+//
+//	 range 10.42.0.0/16    number 5
+//	|<---- 16 bits ---->|<-- 8 -->|<- 8 ->|
+//	 10 . 42               5         1
+//	                    share 10.42.5.0/24, address .1 in it
+//
 // Everything here is a value: no state, no IO, safe for concurrent use.
 package addr

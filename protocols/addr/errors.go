@@ -10,4 +10,5 @@ var (
 	ErrTooLong = errors.New("prefix longer than 128 bits")
 	ErrNodeID  = errors.New("not a node id")
 	ErrPart    = errors.New("no part of the node's prefix")
+	ErrIPv4    = errors.New("not an IPv4 range of a network")
 )

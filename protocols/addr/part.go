@@ -5,8 +5,12 @@ import (
 	"net/netip"
 )
 
-// MaxPart is the longest prefix of a part: one host beside the router.
-const MaxPart = 127
+// MaxPart is the longest prefix of a part: one host beside the router. MaxIPv4Part is that
+// of IPv4, where the first address and the last are no host's.
+const (
+	MaxPart     = 127
+	MaxIPv4Part = 30
+)
 
 // Part is what is wanted of a node's prefix: the part Prefix, or where that is not
 // valid the first one of Length bits that is free.
@@ -15,10 +19,14 @@ type Part struct {
 	Length int
 }
 
-// Divide gives each want its part of a node's prefix. None overlaps another, nor
-// holds the node's own address. It fails with ErrPart, which names the want.
+// Divide gives each want its part of a node's prefix, or of its share of IPv4, where each
+// has to be named. None overlaps another, nor holds the node's own address. It fails with
+// ErrPart, which names the want.
 func Divide(own netip.Prefix, self netip.Addr, wants []Part) ([]netip.Prefix, error) {
-	parts := make([]netip.Prefix, len(wants))
+	parts, longest := make([]netip.Prefix, len(wants)), MaxPart
+	if own.Addr().Is4() {
+		longest = MaxIPv4Part
+	}
 	var taken []netip.Prefix
 	for i, w := range wants { // those that are named first, for they have no choice
 		if !w.Prefix.IsValid() {
@@ -26,8 +34,8 @@ func Divide(own netip.Prefix, self netip.Addr, wants []Part) ([]netip.Prefix, er
 		}
 		p := w.Prefix.Masked()
 		switch other, clash := overlap(p, taken); {
-		case !p.Addr().Is6() || p.Bits() <= own.Bits() || p.Bits() > MaxPart || !own.Contains(p.Addr()):
-			return nil, fmt.Errorf("%w: %s is no part of %s of up to %d bits", ErrPart, p, own, MaxPart)
+		case p.Bits() <= own.Bits() || p.Bits() > longest || !own.Contains(p.Addr()):
+			return nil, fmt.Errorf("%w: %s is no part of %s of up to %d bits", ErrPart, p, own, longest)
 		case p.Contains(self):
 			return nil, fmt.Errorf("%w: %s holds the node's own address %s", ErrPart, p, self)
 		case clash:
@@ -40,7 +48,7 @@ func Divide(own netip.Prefix, self netip.Addr, wants []Part) ([]netip.Prefix, er
 		if w.Prefix.IsValid() {
 			continue
 		}
-		if w.Length <= own.Bits() || w.Length > MaxPart {
+		if w.Length <= own.Bits() || w.Length > MaxPart || own.Addr().Is4() {
 			return nil, fmt.Errorf("%w: a length of %d in %s; it must be %d to %d", ErrPart, w.Length, own, own.Bits()+1, MaxPart)
 		}
 		p, ok := free(own, self, w.Length, taken)

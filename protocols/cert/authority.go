@@ -22,6 +22,7 @@ const MaxCertificate = 8 << 10
 const (
 	nodeScheme  = "re6st"
 	nodePrefix  = "node:"
+	ipv4Prefix  = "ipv4:"
 	registryURI = "re6st:registry"
 )
 
@@ -39,6 +40,7 @@ type Identity struct {
 	Certificate *x509.Certificate
 	Prefix      addr.Bits
 	ID          addr.NodeID
+	IPv4        netip.Prefix // its share of the network's IPv4; not valid: none
 }
 
 // ParseAuthority reads a CA certificate. That it is the wanted one is shown by
@@ -142,7 +144,11 @@ func (a *Authority) verifyNode(leafDER []byte) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Identity{c, prefix, id}, nil
+	share, err := IPv4Share(c)
+	if err != nil {
+		return nil, err
+	}
+	return &Identity{c, prefix, id, share}, nil
 }
 
 // verifySigned checks everything of a leaf but its dates and its role.
@@ -187,13 +193,32 @@ func (a *Authority) checkTimes(leaf *x509.Certificate, from, until time.Time) er
 	return nil
 }
 
-func nodeID(c *x509.Certificate) (addr.NodeID, error) {
-	var found []string
+// named is what stands behind a prefix in the URIs of a node's certificate.
+func named(c *x509.Certificate, prefix string) (found []string) {
 	for _, u := range c.URIs {
-		if digits, ok := strings.CutPrefix(u.Opaque, nodePrefix); ok && u.Scheme == nodeScheme {
-			found = append(found, digits)
+		if text, ok := strings.CutPrefix(u.Opaque, prefix); ok && u.Scheme == nodeScheme {
+			found = append(found, text)
 		}
 	}
+	return found
+}
+
+// IPv4Share is the share of the network's IPv4 that a node's certificate gives; those of
+// before there was any, and of nodes without one, have none.
+func IPv4Share(c *x509.Certificate) (netip.Prefix, error) {
+	found := named(c, ipv4Prefix)
+	if len(found) == 0 {
+		return netip.Prefix{}, nil
+	}
+	p, err := netip.ParsePrefix(found[0])
+	if err != nil || len(found) > 1 || !p.Addr().Is4() || p != p.Masked() || p.Bits() < addr.MinIPv4Range {
+		return p, fmt.Errorf("%w: %q has the IPv4 shares %q, want one at most, without host bits", ErrNotNode, c.Subject.CommonName, found)
+	}
+	return p, nil
+}
+
+func nodeID(c *x509.Certificate) (addr.NodeID, error) {
+	found := named(c, nodePrefix)
 	if len(found) != 1 {
 		return addr.NodeID{}, fmt.Errorf("%w: %q has %d URIs %s:%s<id>, want one",
 			ErrNotNode, c.Subject.CommonName, len(found), nodeScheme, nodePrefix)

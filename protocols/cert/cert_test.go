@@ -381,3 +381,26 @@ func TestPEMRoundTrip(t *testing.T) {
 		t.Errorf("no PEM: %v", err)
 	}
 }
+
+func TestNodeCertificateStatesItsShareOfIPv4(t *testing.T) {
+	i, k := issuer(t, cert.ECDSA), key(t, cert.ECDSA)
+	share := netip.MustParsePrefix("10.42.5.0/24")
+	for _, want := range []netip.Prefix{share, {}} {
+		der, err := i.IssueNodeIPv4(rand.Reader, k.Public(), prefix(t, "5/16"), nodeA, want, epoch, year)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id, err := i.Verify(der, epoch); err != nil || id.IPv4 != want || id.ID != nodeA {
+			t.Errorf("%s: %+v, %v", want, id, err)
+		}
+	}
+	for _, bad := range []string{"10.42.5.1/24", "2001:db8::/32", "0.0.0.0/0", "::ffff:10.42.5.0/120"} {
+		der, err := i.IssueNodeIPv4(rand.Reader, k.Public(), prefix(t, "5/16"), nodeA, netip.MustParsePrefix(bad), epoch, year)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := i.Verify(der, epoch); !errors.Is(err, cert.ErrNotNode) {
+			t.Errorf("a share %s: %v", bad, err)
+		}
+	}
+}

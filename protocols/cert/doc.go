@@ -7,6 +7,7 @@
 //	CA certificate                       node certificate, signed by the CA
 //	  serial number = 1 || network         common name  N/len: the node's prefix
 //	  self-signed, may sign certificates   URI          re6st:node:<16 hex digits>: the node id
+//	        |                              URI          re6st:ipv4:<prefix>: its share of IPv4, if any
 //	        |                              usage        digitalSignature; client and server of TLS
 //	        |                                   |
 //	        | SHA-256 of the DER                | its key signs

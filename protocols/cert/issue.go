@@ -83,9 +83,19 @@ func NewAuthority(rand io.Reader, key crypto.Signer, network netip.Prefix, now t
 	return NewIssuer(a, key)
 }
 
-// IssueNode makes the certificate of a node, in DER.
+// IssueNode makes the certificate of a node without IPv4, in DER.
 func (i *Issuer) IssueNode(rand io.Reader, key crypto.PublicKey, prefix addr.Bits, id addr.NodeID, now time.Time, lifetime time.Duration) ([]byte, error) {
-	return i.issue(rand, key, prefix.CN(), &url.URL{Scheme: nodeScheme, Opaque: nodePrefix + id.String()}, nil, now, lifetime)
+	return i.IssueNodeIPv4(rand, key, prefix, id, netip.Prefix{}, now, lifetime)
+}
+
+// IssueNodeIPv4 makes the certificate of a node with a share of the network's IPv4, in
+// DER; not valid: without one.
+func (i *Issuer) IssueNodeIPv4(rand io.Reader, key crypto.PublicKey, prefix addr.Bits, id addr.NodeID, share netip.Prefix, now time.Time, lifetime time.Duration) ([]byte, error) {
+	roles := []*url.URL{{Scheme: nodeScheme, Opaque: nodePrefix + id.String()}}
+	if share.IsValid() {
+		roles = append(roles, &url.URL{Scheme: nodeScheme, Opaque: ipv4Prefix + share.String()})
+	}
+	return i.issue(rand, key, prefix.CN(), roles, nil, now, lifetime)
 }
 
 // IssueRegistry makes the certificate of the registry's server, in DER. host is
@@ -95,10 +105,10 @@ func (i *Issuer) IssueRegistry(rand io.Reader, key crypto.PublicKey, host string
 	if err != nil {
 		return nil, err
 	}
-	return i.issue(rand, key, "re6st registry", uri, &host, now, RegistryLifetime)
+	return i.issue(rand, key, "re6st registry", []*url.URL{uri}, &host, now, RegistryLifetime)
 }
 
-func (i *Issuer) issue(rand io.Reader, key crypto.PublicKey, name string, role *url.URL, host *string, now time.Time, lifetime time.Duration) ([]byte, error) {
+func (i *Issuer) issue(rand io.Reader, key crypto.PublicKey, name string, roles []*url.URL, host *string, now time.Time, lifetime time.Duration) ([]byte, error) {
 	if err := CheckPublicKey(key); err != nil {
 		return nil, err
 	}
@@ -114,7 +124,7 @@ func (i *Issuer) issue(rand io.Reader, key crypto.PublicKey, name string, role *
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
-		URIs:                  []*url.URL{role},
+		URIs:                  roles,
 	}
 	if host != nil {
 		if ip, err := netip.ParseAddr(*host); err == nil {
