@@ -81,6 +81,10 @@ var migrations = []string{
 		number INTEGER PRIMARY KEY,
 		signed BLOB NOT NULL
 	) STRICT;`,
+
+	// 3: the number of a node's share of the network's IPv4.
+	`ALTER TABLE node ADD COLUMN ipv4 INTEGER;
+	CREATE UNIQUE INDEX node_ipv4 ON node (ipv4);`,
 }
 
 // migrate brings the database to the newest version, one transaction each.

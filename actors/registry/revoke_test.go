@@ -234,7 +234,7 @@ func TestADatabaseOfTheFirstVersionIsBroughtUp(t *testing.T) {
 	}
 	for _, q := range []string{
 		"ALTER TABLE node DROP COLUMN revoked", "ALTER TABLE node DROP COLUMN reason",
-		"DROP TABLE former", "DROP TABLE revocation", "DROP TABLE revoked_key", "DROP TABLE crl", "PRAGMA user_version = 1",
+		"DROP INDEX node_ipv4", "ALTER TABLE node DROP COLUMN ipv4", "DROP TABLE former", "DROP TABLE revocation", "DROP TABLE revoked_key", "DROP TABLE crl", "PRAGMA user_version = 1",
 	} {
 		if _, err := db.ExecContext(t.Context(), q); err != nil {
 			t.Fatal(q, err)

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"crypto"
+	"crypto/x509"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -36,6 +37,7 @@ const maxTokens = 10000
 type Node struct {
 	Prefix    addr.Bits
 	ID        addr.NodeID
+	IPv4      netip.Prefix // its share, as its newest certificate has it; not valid: none
 	Joined    time.Time
 	Expires   time.Time // its certificate
 	Seen      time.Time // its last bootstrap; zero: never
@@ -97,11 +99,15 @@ func (s *Store) Join(ctx context.Context, rand io.Reader, token registry.Token, 
 		if err != nil {
 			return err
 		}
-		if der, err = s.issuer.IssueNode(rand, key, prefix, id, now, lifetime); err != nil {
+		share, err := s.allotIPv4(ctx, tx, prefix, sql.NullInt64{})
+		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "INSERT INTO node (id, prefix, certificate, static, joined, expires) VALUES (?, ?, ?, ?, ?, ?)",
-			id[:], prefix.String(), der, static[:], now.Unix(), now.Add(lifetime).Unix()); err != nil {
+		if der, err = s.issuer.IssueNodeIPv4(rand, key, prefix, id, share.prefix, now, lifetime); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "INSERT INTO node (id, prefix, certificate, static, joined, expires, ipv4) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			id[:], prefix.String(), der, static[:], now.Unix(), now.Add(lifetime).Unix(), share.number); err != nil {
 			return unavailable(err)
 		}
 		_, err = tx.ExecContext(ctx, "UPDATE token SET key_hash = ?, node = ? WHERE hash = ?", keyHash[:], id[:], hash[:])
@@ -172,7 +178,7 @@ func (s *Store) Seen(ctx context.Context, p registry.Peer, boot registry.BootID,
 
 // Nodes lists all nodes, in the order of their prefixes.
 func (s *Store) Nodes(ctx context.Context) (nodes []Node, err error) {
-	found, err := s.db.QueryContext(ctx, "SELECT prefix, id, joined, expires, seen, static, endpoints, revoked, reason FROM node ORDER BY prefix")
+	found, err := s.db.QueryContext(ctx, "SELECT prefix, id, joined, expires, seen, static, endpoints, revoked, reason, certificate FROM node ORDER BY prefix")
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -189,10 +195,10 @@ func (s *Store) Nodes(ctx context.Context) (nodes []Node, err error) {
 
 func scanNode(row *sql.Rows) (n Node, err error) {
 	var prefix, endpoints string
-	var id, static []byte
+	var id, static, certificate []byte
 	var joined, expires int64
 	var seen, revoked, reason sql.NullInt64
-	if err := row.Scan(&prefix, &id, &joined, &expires, &seen, &static, &endpoints, &revoked, &reason); err != nil {
+	if err := row.Scan(&prefix, &id, &joined, &expires, &seen, &static, &endpoints, &revoked, &reason, &certificate); err != nil {
 		return n, unavailable(err)
 	}
 	copy(n.ID[:], id)
@@ -205,6 +211,13 @@ func scanNode(row *sql.Rows) (n Node, err error) {
 		n.Revoked, n.Reason = time.Unix(revoked.Int64, 0).UTC(), cert.Reason(reason.Int64)
 	}
 	if n.Prefix, err = addr.ParseBits(prefix); err != nil {
+		return n, err
+	}
+	c, err := x509.ParseCertificate(certificate)
+	if err != nil {
+		return n, err
+	}
+	if n.IPv4, err = cert.IPv4Share(c); err != nil {
 		return n, err
 	}
 	return n, json.Unmarshal([]byte(endpoints), &n.Endpoints)

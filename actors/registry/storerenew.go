@@ -40,18 +40,26 @@ func (s *Store) Renew(ctx context.Context, rand io.Reader, present *cert.Identit
 		if err != nil {
 			return err
 		}
-		if newest.keyHash == keyHash && n.certificate.SerialNumber.Cmp(present.Certificate.SerialNumber) != 0 && n.isYoung(now) {
+		share, err := s.allotIPv4(ctx, tx, present.Prefix, n.ipv4)
+		if err != nil {
+			return err
+		}
+		issued, err := cert.IPv4Share(n.certificate)
+		if err != nil {
+			return err
+		}
+		if newest.keyHash == keyHash && issued == share.prefix && n.certificate.SerialNumber.Cmp(present.Certificate.SerialNumber) != 0 && n.isYoung(now) {
 			der = n.certificate.Raw
 			return nil
 		}
 		if err := n.retire(ctx, tx, newest); err != nil {
 			return err
 		}
-		if der, err = s.issuer.IssueNode(rand, key, present.Prefix, present.ID, now, lifetime); err != nil {
+		if der, err = s.issuer.IssueNodeIPv4(rand, key, present.Prefix, present.ID, share.prefix, now, lifetime); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, "UPDATE node SET certificate = ?, static = ?, expires = ? WHERE id = ?",
-			der, static[:], now.Add(lifetime).Unix(), present.ID[:])
+		_, err = tx.ExecContext(ctx, "UPDATE node SET certificate = ?, static = ?, expires = ?, ipv4 = ? WHERE id = ?",
+			der, static[:], now.Add(lifetime).Unix(), share.number, present.ID[:])
 		return unavailable(err)
 	})
 	return der, err

@@ -143,13 +143,14 @@ type nodeRow struct {
 	prefix      string
 	certificate *x509.Certificate
 	static      registry.StaticKey
+	ipv4        sql.NullInt64 // the number of its share
 }
 
 // readNode finds a node: ErrNoNode, or registry.ErrRevoked where it was revoked.
 func readNode(ctx context.Context, tx *sql.Tx, id addr.NodeID) (n nodeRow, err error) {
 	var der, static []byte
 	var revoked sql.NullInt64
-	err = tx.QueryRowContext(ctx, "SELECT prefix, certificate, static, revoked FROM node WHERE id = ?", id[:]).Scan(&n.prefix, &der, &static, &revoked)
+	err = tx.QueryRowContext(ctx, "SELECT prefix, certificate, static, revoked, ipv4 FROM node WHERE id = ?", id[:]).Scan(&n.prefix, &der, &static, &revoked, &n.ipv4)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return n, fmt.Errorf("%w %s", ErrNoNode, id)

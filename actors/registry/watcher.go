@@ -34,6 +34,9 @@ type WatcherConfig struct {
 	Client *Client
 	Held   func() registry.Held // the documents that this node has
 	Dates  func() (notBefore, notAfter time.Time)
+	// Early tells that another certificate is wanted now, which CallAgain has looked at; nil:
+	// never.
+	Early func() bool
 	// Renew gets another certificate.
 	Renew func(context.Context) error
 	Now   func() time.Time
@@ -211,9 +214,9 @@ func (cfg WatcherConfig) renewals(stop context.Context, c clock.Clock, look *wai
 		notBefore, notAfter := cfg.Dates()
 		due := registry.RenewalTime(notBefore, notAfter, r)
 		isRenewed := func() bool { _, end := cfg.Dates(); return !end.Equal(notAfter) } // by command
-		for now := cfg.Now(); now.Before(due) && !isRenewed(); now = cfg.Now() {
+		for now := cfg.Now(); now.Before(due) && !isRenewed() && !cfg.early(); now = cfg.Now() {
 			ctx, cancel := look.begin(stop)
-			if !isRenewed() { // or it was before this could be cut short
+			if !isRenewed() && !cfg.early() { // or it was before this could be cut short
 				_ = clock.Sleep(ctx, c, min(due.Sub(now), renewalLook))
 			}
 			cancel()
@@ -229,6 +232,8 @@ func (cfg WatcherConfig) renewals(stop context.Context, c clock.Clock, look *wai
 		}
 	}
 }
+
+func (cfg WatcherConfig) early() bool { return cfg.Early != nil && cfg.Early() }
 
 // renewOne tries until the certificate is renewed; an error says that stop ended.
 func (cfg WatcherConfig) renewOne(stop context.Context, c clock.Clock, r *rand.Rand, p *system.Pump[WatcherMessage]) error {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -58,15 +59,16 @@ is in one SQLite database; the commands work while the service runs.`,
 }
 
 func registryInit(dir *string) *cobra.Command {
-	var network, keyType, advertise string
-	var clients int
+	var network, keyType, advertise, ipv4 string
+	var clients, share int
 	var set []string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "init [-d DIR] --network PREFIX",
 		Short: "Make a new network",
 		Example: `  re6st registry init -d reg --network 2001:db8:42::/48 --advertise registry.example.net:6326
-  re6st registry init -d reg --network fd12:3456:789a::/48 --key-type ed25519 --set hello_interval=2s`,
+  re6st registry init -d reg --network fd12:3456:789a::/48 --key-type ed25519 --set hello_interval=2s
+  re6st registry init -d reg --network 2001:db8:42::/48 --ipv4 10.42.0.0/16`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c := registry.Creation{KeyType: cert.KeyType(keyType), Now: time.Now(), Rand: rand.Reader}
@@ -79,6 +81,12 @@ func registryInit(dir *string) *cobra.Command {
 			}
 			if cmd.Flags().Changed("client-count") {
 				set = append([]string{fmt.Sprintf("client_count=%d", clients)}, set...)
+			}
+			if cmd.Flags().Changed("ipv4-share") {
+				set = append([]string{fmt.Sprintf("ipv4_share=%d", share)}, set...)
+			}
+			if ipv4 != "" {
+				set = append([]string{"ipv4=" + ipv4}, set...)
 			}
 			if c.Params, err = settings(set); err != nil {
 				return err
@@ -93,6 +101,8 @@ func registryInit(dir *string) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&network, "network", "", "IPv6 prefix of the network, such as 2001:db8:42::/48")
+	f.StringVar(&ipv4, "ipv4", "", "IPv4 `PREFIX` of which each node has a share, such as 10.42.0.0/16; none: no IPv4")
+	f.IntVar(&share, "ipv4-share", protocol.DefaultIPv4Share, "length of a node's share of it")
 	f.StringVar(&keyType, "key-type", string(cert.ECDSA), "of the CA: ecdsa (P-256), rsa or ed25519")
 	f.StringVar(&advertise, "advertise", "", "HOST:PORT at which nodes will reach the registry")
 	f.IntVar(&clients, "client-count", 0, "how many links a node opens (default 4)")
@@ -232,6 +242,7 @@ would a password.`,
 type nodeRow struct {
 	Prefix    addr.Bits        `json:"prefix"`
 	Address   netip.Addr       `json:"address"`
+	IPv4      netip.Prefix     `json:"ipv4,omitzero"`
 	ID        addr.NodeID      `json:"id"`
 	Joined    time.Time        `json:"joined"`
 	Expires   time.Time        `json:"expires"`
@@ -265,7 +276,7 @@ func registryNodes(dir *string) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				row := nodeRow{Prefix: n.Prefix, Address: address, ID: n.ID, Joined: n.Joined, Expires: n.Expires, Seen: n.Seen, Endpoints: n.Endpoints}
+				row := nodeRow{Prefix: n.Prefix, Address: address, IPv4: n.IPv4, ID: n.ID, Joined: n.Joined, Expires: n.Expires, Seen: n.Seen, Endpoints: n.Endpoints}
 				if !n.Revoked.IsZero() {
 					row.Revoked, row.Reason = n.Revoked, n.Reason.String()
 				}
@@ -283,9 +294,20 @@ func registryNodes(dir *string) *cobra.Command {
 
 func printNodes(w io.Writer, rows []nodeRow) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "PREFIX\tADDRESS\tID\tSTATE\tJOINED\tEXPIRES\tSEEN\tENDPOINTS")
+	anyIPv4 := slices.ContainsFunc(rows, func(r nodeRow) bool { return r.IPv4.IsValid() })
+	fmt.Fprint(t, "PREFIX\tADDRESS\t")
+	if anyIPv4 {
+		fmt.Fprint(t, "IPV4\t")
+	}
+	fmt.Fprintln(t, "ID\tSTATE\tJOINED\tEXPIRES\tSEEN\tENDPOINTS")
 	for _, r := range rows {
-		seen, at, state := "never", "-", "member"
+		seen, at, state, address := "never", "-", "member", r.Address.String()
+		switch {
+		case r.IPv4.IsValid():
+			address += "\t" + r.IPv4.String()
+		case anyIPv4:
+			address += "\t-"
+		}
 		if !r.Revoked.IsZero() {
 			state = "revoked"
 		}
@@ -299,7 +321,7 @@ func printNodes(w io.Writer, rows []nodeRow) error {
 			}
 			at = strings.Join(all, " ")
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Prefix.CN(), r.Address, r.ID, state,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Prefix.CN(), address, r.ID, state,
 			r.Joined.Format(time.RFC3339), r.Expires.Format(time.DateOnly), seen, at)
 	}
 	return t.Flush()

@@ -40,6 +40,10 @@ type Params struct {
 	Origins Origins `json:"origins"`
 	// Rights are what some nodes may announce beside their own prefixes.
 	Rights []Right `json:"rights"`
+	// IPv4 is the range of which each node has a share of IPv4Share bits; not valid: the
+	// network carries no IPv4.
+	IPv4      netip.Prefix `json:"ipv4"`
+	IPv4Share int          `json:"ipv4_share"`
 }
 
 // Liveness says how often a link is probed: at InUse while it carries traffic,
@@ -96,6 +100,9 @@ func (l Limits) bounded() Limits {
 // General is the name of class 0, whose range is the network itself.
 const General = "general"
 
+// DefaultIPv4Share is the length of a node's share of IPv4.
+const DefaultIPv4Share = 24
+
 // MaxClasses bounds the classes: a node has as many addresses and queues.
 const MaxClasses = 16
 
@@ -123,6 +130,7 @@ func DefaultParams(a *cert.Authority) Params {
 		Registries:          []string{},
 		Origins:             OriginsPrefer,
 		Rights:              []Right{},
+		IPv4Share:           DefaultIPv4Share,
 	}
 }
 
@@ -144,6 +152,7 @@ func (p Params) Check() error {
 		{"liveness.idle_max", int64(p.Liveness.IdleMax), int64(p.Liveness.IdleMin), 600 * s, duration},
 		{"mtu", int64(p.MTU), 1280, 65000, number},
 		{"certificate_lifetime", int64(p.CertificateLifetime), 20 * s, 20 * 365 * day, duration},
+		{"ipv4_share", int64(p.IPv4Share), addr.MinIPv4Range + 1, addr.MaxIPv4, number},
 		{"limits.sessions", int64(p.Limits.Sessions), int64(least.Sessions), int64(most.Sessions), number},
 		{"limits.session_idle", int64(p.Limits.SessionIdle), int64(least.SessionIdle), int64(most.SessionIdle), duration},
 		{"limits.queue_bytes", int64(p.Limits.QueueBytes), int64(least.QueueBytes), int64(most.QueueBytes), number},
@@ -168,7 +177,21 @@ func (p Params) Check() error {
 	if err := p.checkRights(); err != nil {
 		return err
 	}
+	if err := p.checkIPv4(); err != nil {
+		return err
+	}
 	return p.checkClasses()
+}
+
+// checkIPv4 looks at the range where there is one, for the length has a default.
+func (p Params) checkIPv4() error {
+	if p.IPv4 == (netip.Prefix{}) {
+		return nil
+	}
+	if err := addr.CheckIPv4(p.IPv4, p.IPv4Share); err != nil {
+		return fmt.Errorf("%w: ipv4 and ipv4_share: %w", ErrParams, err)
+	}
+	return nil
 }
 
 func (p Params) checkClasses() error {

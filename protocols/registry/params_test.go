@@ -129,6 +129,25 @@ func TestOnlyAGreaterNumberSupersedes(t *testing.T) {
 	}
 }
 
+// TestParametersOfBeforeIPv4AreRead: those of a network whose nodes know nothing of it.
+func TestParametersOfBeforeIPv4AreRead(t *testing.T) {
+	i := issuer(t)
+	line, _, _ := strings.Cut(string(sign(t, i, registry.DefaultParams(i.Authority)).Bytes), "\n")
+	before, ok := strings.CutSuffix(line, `,"ipv4":"","ipv4_share":24}`)
+	if !ok {
+		t.Fatal(line)
+	}
+	line = before + "}"
+	signature, err := i.Sign(rand.Reader, append([]byte("re6st parameters v1\x00"), line...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := registry.VerifyParams(i.Authority, []byte(line+"\n"+base64.StdEncoding.EncodeToString(signature)+"\n"))
+	if err != nil || got.IPv4.IsValid() || got.IPv4Share != registry.DefaultIPv4Share {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestValuesOutOfRangeAreNamed(t *testing.T) {
 	i := issuer(t)
 	for _, c := range []struct{ key, value string }{
@@ -156,6 +175,12 @@ func TestValuesOutOfRangeAreNamed(t *testing.T) {
 		{"limits.routes", "16385"},
 		{"limits.lan_links", "-1"},
 		{"limits.lan_links", "9"},
+		{"ipv4", "10.42.0.1/16"},
+		{"ipv4", "2001:db8::/32"},
+		{"ipv4", "224.0.0.0/8"},
+		{"ipv4", "10.42.0.0/24"},
+		{"ipv4_share", "8"},
+		{"ipv4_share", "33"},
 	} {
 		p, err := registry.DefaultParams(i.Authority).With(registry.Setting{Key: c.key, Value: c.value})
 		if err != nil {
@@ -263,7 +288,7 @@ func TestSettings(t *testing.T) {
 func TestSettingsSetThemselves(t *testing.T) {
 	p := registry.DefaultParams(issuer(t).Authority)
 	all, err := p.Settings()
-	if err != nil || len(all) != 21 {
+	if err != nil || len(all) != 23 {
 		t.Fatalf("%d settings: %v, %v", len(all), all, err)
 	}
 	var q registry.Params

@@ -100,6 +100,7 @@ func decodeParams(body []byte) (Params, error) {
 		p.Rights = []Right{}
 	}
 	p.Origins = cmp.Or(p.Origins, OriginsPrefer)
+	p.IPv4Share = cmp.Or(p.IPv4Share, DefaultIPv4Share)
 	return p, p.Check()
 }
 
