@@ -120,6 +120,7 @@ type memory struct {
 	revoked  []addr.NodeID
 	offers   map[rib.Key]Offer // of others than this router
 	speakers []Speaker         // as they are wanted
+	ipv4     netip.Prefix      // whose nodes have shares; not valid: there is none
 	view     *rib.View         // as the packet path was given it last; nil: never
 	learned  *rib.View         // by a router that failed while it held view; nil: none did
 }

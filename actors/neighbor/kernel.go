@@ -35,11 +35,24 @@ func (r *router) startPumps() {
 	if r.cfg.Kernel == nil {
 		return
 	}
-	r.desired, r.recheck = make(chan *rib.View, 1), new(atomic.Bool)
-	desired, recheck, kernel, locators := r.desired, r.recheck, r.cfg.Kernel, r.cfg.Locators
+	r.desired, r.recheck = make(chan desired, 1), new(atomic.Bool)
+	wanted, recheck, kernel, locators := r.desired, r.recheck, r.cfg.Kernel, r.cfg.Locators
 	r.ctx.Pump("kernel", func(stop context.Context, p *system.Pump[Message]) error {
-		return kernel.program(stop, desired, recheck, locators, p)
+		return kernel.program(stop, wanted, recheck, locators, p)
 	}, system.WithTurn())
+}
+
+// desired is what the kernel's routes are made of.
+type desired struct {
+	view *rib.View
+	ipv4 netip.Prefix // the network's; not valid: none
+}
+
+// programKernel has the kernel hold what the routes are now.
+func (r *router) programKernel() {
+	if r.desired != nil && r.view != nil {
+		system.Replace(r.desired, desired{r.view, r.kept.ipv4})
+	}
 }
 
 // restoreKernel has the kernel's routes compared with those wanted. A router that has
@@ -49,16 +62,16 @@ func (r *router) restoreKernel() {
 		return
 	}
 	r.recheck.Store(true)
-	system.Replace(r.desired, r.view)
+	r.programKernel()
 }
 
 // program keeps the kernel's routes at what the newest view wants. With the first
 // one it removes what a crashed run left; where routes may be lost it looks again.
-func (k *Kernel) program(stop context.Context, desired <-chan *rib.View, recheck *atomic.Bool, locators netip.Prefix, p *system.Pump[Message]) error {
+func (k *Kernel) program(stop context.Context, wanted <-chan desired, recheck *atomic.Bool, locators netip.Prefix, p *system.Pump[Message]) error {
 	var held []netlink.Route
 	known := false // what the kernel has
-	return each(stop, desired, func(view *rib.View) bool {
-		want := k.routes(view, locators)
+	return each(stop, wanted, func(d desired) bool {
+		want := k.routes(d, locators)
 		again := recheck.Swap(false) || !known
 		err := p.Work("the kernel's routes", func() (err error) {
 			if again {
@@ -77,24 +90,31 @@ func (k *Kernel) program(stop context.Context, desired <-chan *rib.View, recheck
 
 // routes is what the kernel needs of a view: the ranges and all that lies
 // outside of them lead into the fabric, the rest to where it says.
-func (k *Kernel) routes(view *rib.View, locators netip.Prefix) []netlink.Route {
+func (k *Kernel) routes(d desired, locators netip.Prefix) []netlink.Route {
 	var want []netlink.Route
 	for _, r := range k.Ranges {
 		want = append(want, netlink.Route{Dst: r.Prefix, Link: k.TUN, PrefSrc: r.Address})
 	}
-	for _, r := range view.Routes() {
+	if d.ipv4.IsValid() { // the TUN has one address of IPv4, which the kernel takes by itself
+		want = append(want, netlink.Route{Dst: d.ipv4, Link: k.TUN})
+	}
+	covered := func(p netip.Prefix) bool { return k.covers(p) || holds(d.ipv4, p) }
+	for _, r := range d.view.Routes() {
 		out := netlink.Route{Dst: r.Prefix, Src: r.Source}
 		switch {
 		case r.Topology != 0 || locators.Contains(r.Prefix.Addr()) || !r.Unreachable && r.NextHop.IsSelf():
 			continue
 		case r.Unreachable:
-			if k.covers(r.Prefix) || r.Prefix.Bits() == 0 {
+			if covered(r.Prefix) || r.Prefix.Bits() == 0 {
 				continue // the packet path answers for it, or the machine has its own
 			}
 			out.Kind = netlink.Unreachable
 		case r.NextHop.Link != 0:
-			if k.covers(r.Prefix) || r.Prefix.Addr().Is4() || r.Prefix.Bits() == 0 && !k.DefaultRoute {
+			if covered(r.Prefix) || r.Prefix.Bits() == 0 && !k.DefaultRoute {
 				continue
+			}
+			if r.Prefix.Addr().Is4() && (!d.ipv4.IsValid() || r.Prefix.Bits() == 0) {
+				continue // a way out of IPv4 would be for all sources: that is the machine's own
 			}
 			out.Link = k.TUN
 			if r.Prefix.Bits() == 0 {
@@ -121,8 +141,10 @@ func (k *Kernel) addressIn(source netip.Prefix) netip.Addr {
 
 // covers tells whether a prefix lies in a range, which leads into the fabric.
 func (k *Kernel) covers(p netip.Prefix) bool {
-	return slices.ContainsFunc(k.Ranges, func(r Range) bool { return r.Prefix.Bits() <= p.Bits() && r.Prefix.Contains(p.Addr()) })
+	return slices.ContainsFunc(k.Ranges, func(r Range) bool { return holds(r.Prefix, p) })
 }
+
+func holds(p, inner netip.Prefix) bool { return p.Bits() <= inner.Bits() && p.Contains(inner.Addr()) }
 
 // changed is what of want is not held as it is.
 func changed(held, want []netlink.Route) (set []netlink.Route) {

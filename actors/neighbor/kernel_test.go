@@ -54,7 +54,30 @@ func TestWhatTheKernelIsToProgram(t *testing.T) {
 		"IPv4 by a trusted interface":          {rib.Route{Prefix: prefix("192.0.2.0/24"), Egress: someone, NextHop: rib.NextHop{Ifindex: 5, Gateway: via4}}, []netlink.Route{{Dst: prefix("192.0.2.0/24"), Link: 5, Via: via4, OnLink: true}}},
 		"this node's own":                      {rib.Route{Prefix: prefix("fd99::/64"), Egress: someone}, nil},
 	} {
-		if got, want := k.routes(view(t, c.route), locators), append([]netlink.Route{ranges}, c.want...); !slices.Equal(got, want) {
+		if got, want := k.routes(desired{view: view(t, c.route)}, locators), append([]netlink.Route{ranges}, c.want...); !slices.Equal(got, want) {
+			t.Errorf("%s:\ngot  %v\nwant %v", name, got, want)
+		}
+	}
+}
+
+func TestWhatTheKernelIsToProgramOfIPv4(t *testing.T) {
+	fabric, k := rib.NextHop{Link: 3}, &Kernel{DefaultRoute: true, TUN: 7}
+	ranges := netlink.Route{Dst: prefix("10.42.0.0/16"), Link: 7}
+	for name, c := range map[string]struct {
+		route rib.Route
+		want  []netlink.Route
+	}{
+		"a node's share lies in the range":    {rib.Route{Prefix: prefix("10.42.5.0/24"), Egress: someone, NextHop: fabric}, nil},
+		"outside of the range":                {rib.Route{Prefix: prefix("192.0.2.0/24"), Egress: someone, NextHop: fabric}, []netlink.Route{{Dst: prefix("192.0.2.0/24"), Link: 7}}},
+		"around the range":                    {rib.Route{Prefix: prefix("10.0.0.0/8"), Egress: someone, NextHop: fabric}, []netlink.Route{{Dst: prefix("10.0.0.0/8"), Link: 7}}},
+		"a LAN of this node's own":            {rib.Route{Prefix: prefix("10.42.1.128/25"), NextHop: rib.NextHop{Ifindex: 5}}, []netlink.Route{{Dst: prefix("10.42.1.128/25"), Link: 5}}},
+		"a way out":                           {rib.Route{Prefix: prefix("0.0.0.0/0"), Egress: someone, NextHop: fabric}, nil},
+		"unreachable in the range":            {rib.Route{Prefix: prefix("10.42.5.0/24"), Unreachable: true}, nil},
+		"unreachable outside":                 {rib.Route{Prefix: prefix("192.0.2.0/24"), Unreachable: true}, []netlink.Route{{Dst: prefix("192.0.2.0/24"), Kind: netlink.Unreachable}}},
+		"in the range by another interface":   {rib.Route{Prefix: prefix("10.42.5.0/24"), NextHop: rib.NextHop{Ifindex: 5, Gateway: netip.MustParseAddr("fe80::b")}}, []netlink.Route{{Dst: prefix("10.42.5.0/24"), Link: 5, Via: netip.MustParseAddr("fe80::b")}}},
+		"IPv6 that lies in no range, as ever": {rib.Route{Prefix: prefix("fd99::/64"), Egress: someone, NextHop: fabric}, []netlink.Route{{Dst: prefix("fd99::/64"), Link: 7}}},
+	} {
+		if got, want := k.routes(desired{view(t, c.route), ranges.Dst}, locators), append([]netlink.Route{ranges}, c.want...); !slices.Equal(got, want) {
 			t.Errorf("%s:\ngot  %v\nwant %v", name, got, want)
 		}
 	}

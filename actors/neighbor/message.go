@@ -78,6 +78,10 @@ type Explained struct {
 	Locator bool                         // of the egress of one before
 }
 
+// IPv4Changed says of which range of IPv4 the network's nodes have shares: it leads into
+// the fabric, and so do routes of IPv4 beside it; not valid: none does.
+type IPv4Changed struct{ Range netip.Prefix }
+
 type (
 	linksChanged struct{}
 	routerTick   struct{}
@@ -114,6 +118,7 @@ func (Explain) routerMessage()         {}
 func (ExplainRoute) routerMessage()    {}
 func (KernelLost) routerMessage()      {}
 func (Revoked) routerMessage()         {}
+func (IPv4Changed) routerMessage()     {}
 func (HelloChanged) routerMessage()    {}
 func (RoutesLimited) routerMessage()   {}
 func (linksChanged) routerMessage()    {}

@@ -39,7 +39,7 @@ type router struct {
 	bridged   *rib.View                     // its own, when it bridged last; nil: a link went, or a neighbor had its say since
 	waiting   map[rib.Key]babel.InterfaceID // while held: what the neighbors behind these have said nothing of yet
 	answering map[babel.InterfaceID]bool    // while held: those that began to
-	desired   chan *rib.View                // to the kernel's pump; holds the newest
+	desired   chan desired                  // to the kernel's pump; holds the newest
 	recheck   *atomic.Bool                  // the kernel may not hold what the pump believes
 	seqnos    chan uint16                   // to the store's pump; holds the newest
 }
@@ -148,6 +148,9 @@ func (r *router) Handle(ctx *system.Context[Message], m Message) error {
 		r.babel.Withdraw(now, m.Key)
 	case KernelLost:
 		r.restoreKernel()
+	case IPv4Changed:
+		r.kept.ipv4 = m.Range
+		r.programKernel()
 	case Revoked:
 		r.kept.revoked = m.Nodes
 		r.babel.Revoke(now, m.Nodes)
@@ -296,9 +299,7 @@ func (r *router) publish() {
 	if !r.held && view != r.view {
 		r.view, r.kept.view = view, view
 		r.cfg.SetView(view)
-		if r.desired != nil {
-			system.Replace(r.desired, view)
-		}
+		r.programKernel()
 		r.report(view)
 	}
 	if !r.held {

@@ -47,9 +47,10 @@ type Prefix struct {
 // Claim is a Statement that its node has signed, verified. It is immutable.
 type Claim struct {
 	Statement
-	Node   addr.NodeID // as the certificate says
-	Bits   addr.Bits   // likewise, its prefix
-	Serial *big.Int    // of the certificate
+	Node   addr.NodeID  // as the certificate says
+	Bits   addr.Bits    // likewise, its prefix
+	IPv4   netip.Prefix // likewise, its share of the network's; not valid: none
+	Serial *big.Int     // of the certificate
 	// Signed are the bytes that are passed on. The owner is Claim.
 	Signed []byte
 
@@ -106,7 +107,7 @@ func Verify(ca [sha256.Size]byte, verify func(der []byte) (*cert.Identity, error
 	}
 	sum := sha256.Sum256(signed)
 	return &Claim{
-		Statement: s, Node: id.ID, Bits: id.Prefix, Serial: id.Certificate.SerialNumber,
+		Statement: s, Node: id.ID, Bits: id.Prefix, IPv4: id.IPv4, Serial: id.Certificate.SerialNumber,
 		Signed: slices.Clone(signed), hash: binary.BigEndian.Uint64(sum[:]),
 	}, nil
 }

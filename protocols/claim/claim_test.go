@@ -81,6 +81,20 @@ func (w *world) node(i int) *member {
 	return w.nodes[i]
 }
 
+// share gives node i a share of IPv4.
+func (w *world) share(i int, share netip.Prefix) {
+	w.t.Helper()
+	m := w.node(i)
+	der, err := w.issuer.IssueNodeIPv4(rand.Reader, m.key.Public(), m.id.Prefix, m.id.ID, share, epoch, 24*time.Hour)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if m.id, err = w.verify(der); err != nil {
+		w.t.Fatal(err)
+	}
+	m.der = der
+}
+
 func (w *world) verify(der []byte) (*cert.Identity, error) { return w.issuer.Verify(der, epoch) }
 
 func (w *world) own(i int) netip.Prefix {
@@ -299,6 +313,40 @@ func TestRoutesAreJudgedByTheClaims(t *testing.T) {
 	h, _ := s.Get(nodeID(rogue))
 	if want := []netip.Prefix{all.Prefix, w.own(owner), locator(owner)}; !slices.Equal(h.Refused, want) {
 		t.Errorf("refused %v, want %v", h.Refused, want)
+	}
+}
+
+// TestAShareOfIPv4IsItsNodesOwn, as its certificate has it.
+func TestAShareOfIPv4IsItsNodesOwn(t *testing.T) {
+	w, s := newWorld(t), newStore()
+	share, lan := prefix("10.42.5.0/24"), prefix("192.168.7.0/24")
+	w.share(5, share)
+	w.share(6, prefix("10.42.6.0/24"))
+	add(t, s, w.claim(5, 1, claim.Prefix{Prefix: share}), w.claim(6, 1, claim.Prefix{Prefix: share}, claim.Prefix{Prefix: lan, AnyRouter: true}), w.claim(7, 1))
+	s.SetRights([]registry.Right{{Node: nodeID(6), Import: []netip.Prefix{lan}}})
+	part := prefix("10.42.5.128/25")
+	for what, c := range map[string]struct {
+		prefix netip.Prefix
+		egress int
+		want   claim.Verdict
+	}{
+		"the owner":                  {share, 5, claim.Proven},
+		"a part, by the owner":       {part, 5, claim.Proven},
+		"another":                    {share, 6, claim.Contradicted},
+		"a part, by another":         {part, 6, claim.Contradicted},
+		"who has no share":           {share, 7, claim.Contradicted},
+		"its own, which it does not": {prefix("10.42.6.0/24"), 6, claim.Unproven},
+		"a LAN, with a right":        {lan, 6, claim.Proven},
+		"the range":                  {prefix("10.42.0.0/16"), 7, claim.Unproven},
+	} {
+		if got, _ := s.Judge(c.prefix, routerOf(c.egress), nodeID(c.egress)); got != c.want {
+			t.Errorf("%s: %d, want %d", what, got, c.want)
+		}
+	}
+	for src, want := range map[string]bool{"10.42.5.9": true, "10.42.6.9": false, "192.168.7.1": false} {
+		if got := s.MaySend(nodeID(5), netip.MustParseAddr(src)); got != want {
+			t.Errorf("from %s: %v", src, got)
+		}
 	}
 }
 

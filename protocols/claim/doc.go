@@ -14,7 +14,7 @@
 // whoever brings it. Of a node the claim of the greatest sequence counts.
 //
 // What a claim is worth is decided by the CA: a node may announce its prefix in the
-// range of each class, its locator, and what a right in the network's signed parameters
+// range of each class, its share of IPv4, its locator, and what a right in the network's signed parameters
 // gives it: the way out of the mesh (gateway), or prefixes that it imports from
 // elsewhere. Claimed prefixes beyond that grant nothing.
 //

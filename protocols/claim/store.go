@@ -185,13 +185,17 @@ func (s *Store) All() []Held {
 // Len is how many claims there are.
 func (s *Store) Len() int { return len(s.held) }
 
-// ownOf are the prefixes that a certificate gives: in each range, and the locator.
+// ownOf are the prefixes that a certificate gives: in each range, of IPv4, and the
+// locator.
 func (s *Store) ownOf(c *Claim) []netip.Prefix {
 	var own []netip.Prefix
 	for _, r := range s.ranges {
 		if p, err := addr.Subnet(r, c.Bits); err == nil { // else the range has no room for this node
 			own = append(own, p)
 		}
+	}
+	if c.IPv4.IsValid() {
+		own = append(own, c.IPv4)
 	}
 	if s.locators.IsValid() {
 		own = append(own, netip.PrefixFrom(addr.Locator(s.locators, c.Node), 128))
