@@ -80,18 +80,25 @@ func (c *Conn) SetAddress(name string, prefix netip.Prefix, deprecated bool) err
 	})
 }
 
-// SetPart gives a link the router's address in a part of a node's prefix, marked with
-// a protocol number, and without the route that the kernel would add: that is for the
+// SetPart gives a link the router's address in a part of a node's prefix, or of its share
+// of IPv4, marked with a protocol number, and without the route that the kernel would add: that is for the
 // router to make. It is usable at once.
 func (c *Conn) SetPart(name string, prefix netip.Prefix, protocol uint8) error {
 	return c.change(name, "address "+prefix.String(), func(l vnl.Link) error {
 		req := c.request(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE|unix.NLM_F_ACK)
-		msg := nl.NewIfAddrmsg(unix.AF_INET6)
+		if err := c.faults.Check(fault.NetlinkAddress); err != nil {
+			return err
+		}
+		flags := uint32(unix.IFA_F_NOPREFIXROUTE)
+		if prefix.Addr().Is6() {
+			flags |= unix.IFA_F_NODAD
+		}
+		msg := nl.NewIfAddrmsg(int(family(prefix.Addr())))
 		msg.Index, msg.Prefixlen = uint32(l.Attrs().Index), uint8(prefix.Bits())
 		req.AddData(msg)
 		req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, prefix.Addr().AsSlice()))
 		req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, prefix.Addr().AsSlice()))
-		req.AddData(nl.NewRtAttr(unix.IFA_FLAGS, nl.Uint32Attr(unix.IFA_F_NODAD|unix.IFA_F_NOPREFIXROUTE)))
+		req.AddData(nl.NewRtAttr(unix.IFA_FLAGS, nl.Uint32Attr(flags)))
 		req.AddData(nl.NewRtAttr(ifaProto, []byte{protocol}))
 		_, err := req.Execute(unix.NETLINK_ROUTE, 0)
 		return err

@@ -17,6 +17,7 @@ import (
 const (
 	ipv6Conf       = "/proc/sys/net/ipv6/conf"
 	forwarding     = ipv6Conf + "/all/forwarding"
+	forwardingIPv4 = "/proc/sys/net/ipv4/ip_forward"
 	acceptRA       = "1" // accept router advertisements unless forwarding
 	acceptRAAlways = "2" // accept them although forwarding
 )
@@ -34,6 +35,7 @@ const (
 // reboot takes away record and settings alike.
 type forwarder struct {
 	dir   string
+	file  string // the setting that makes the kernel forward
 	users *os.File
 }
 
@@ -49,13 +51,24 @@ type sysctl struct {
 // another process that called Forward in this namespace lives, which then will; it is
 // never nil. dir is where those processes meet, such as /run/re6st.
 func Forward(dir string) (undo func() error, err error) {
+	return forward(filepath.Join(dir, "forward-"), "IPv6", forwarding)
+}
+
+// ForwardIPv4 is Forward for IPv4.
+func ForwardIPv4(dir string) (undo func() error, err error) {
+	return forward(filepath.Join(dir, "forward4-"), "IPv4", forwardingIPv4)
+}
+
+// forward has the processes of a namespace meet in a folder of that name and the
+// namespace's.
+func forward(name, family, file string) (undo func() error, err error) {
 	ns, err := namespace()
 	if err != nil {
 		return func() error { return nil }, fmt.Errorf("cannot tell the network namespace: %w", err)
 	}
-	f := &forwarder{dir: filepath.Join(dir, "forward-"+ns)}
+	f := &forwarder{dir: name + ns, file: file}
 	if err := f.begin(); err != nil {
-		return f.end, fmt.Errorf("cannot let the kernel forward IPv6: %w", err)
+		return f.end, fmt.Errorf("cannot let the kernel forward %s: %w", family, err)
 	}
 	return f.end, nil
 }
@@ -88,7 +101,7 @@ func (f *forwarder) begin() error {
 		return err
 	}
 	changed := f.record()
-	if on, err := readSysctl(forwarding); err != nil || on != "1" {
+	if on, err := readSysctl(f.file); err != nil || on != "1" {
 		changed = nil // of a namespace that had the number of this one
 	}
 	wanted, err := f.wanted()
@@ -101,7 +114,7 @@ func (f *forwarder) begin() error {
 	}
 	for _, s := range wanted {
 		value := acceptRAAlways
-		if s.File == forwarding {
+		if s.File == f.file {
 			value = "1"
 		}
 		if err := os.WriteFile(s.File, []byte(value), 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -117,16 +130,19 @@ func (f *forwarder) wanted() (wanted []sysctl, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.file != forwarding {
+		interfaces = nil // which IPv4 does not have
+	}
 	for _, file := range interfaces {
 		if was, err := readSysctl(file); err == nil && was == acceptRA {
 			wanted = append(wanted, sysctl{file, was})
 		}
 	}
-	was, err := readSysctl(forwarding)
+	was, err := readSysctl(f.file)
 	if err != nil || was == "1" {
 		return wanted, err
 	}
-	return append(wanted, sysctl{forwarding, was}), nil
+	return append(wanted, sysctl{f.file, was}), nil
 }
 
 // end leaves those who forward; the last one puts back what was changed.
@@ -188,7 +204,7 @@ func (f *forwarder) record() (changed []sysctl) {
 		return nil
 	}
 	for _, s := range changed { // it says what to write where, as root
-		if match, err := filepath.Match(ipv6Conf+"/*/accept_ra", s.File); err != nil || !match && s.File != forwarding {
+		if match, err := filepath.Match(ipv6Conf+"/*/accept_ra", s.File); err != nil || !match && s.File != f.file {
 			return nil
 		}
 	}

@@ -17,8 +17,15 @@ import (
 // its input ends.
 const forwardEnv = "FORWARD_TEST_DIR"
 
+// forwardIPv4Env has it forward IPv4, where it is set.
+const forwardIPv4Env = "FORWARD_TEST_IPV4"
+
 func beForwarder(dir string) {
-	undo, err := netlink.Forward(dir)
+	forward := netlink.Forward
+	if os.Getenv(forwardIPv4Env) != "" {
+		forward = netlink.ForwardIPv4
+	}
+	undo, err := forward(dir)
 	fmt.Println("forwarding", err)
 	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
 	if err := undo(); err != nil {
@@ -73,10 +80,10 @@ func (f *forwarding) want(when string, values ...string) {
 }
 
 // start runs a process that forwards; end asks it to end, crash does not ask.
-func (f *forwarding) start() (end, crash func()) {
+func (f *forwarding) start(env ...string) (end, crash func()) {
 	f.t.Helper()
 	cmd := exec.Command("ip", "netns", "exec", f.ns.Name(), os.Args[0])
-	cmd.Env = append(os.Environ(), forwardEnv+"="+f.dir)
+	cmd.Env = append(append(os.Environ(), forwardEnv+"="+f.dir), env...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		f.t.Fatal(err)
@@ -116,6 +123,33 @@ func TestForwardingKeepsRouterAdvertisements(t *testing.T) {
 	f.want("forwarding", "1", "2", "0")
 	end()
 	f.want("after the end", "0", "1", "0")
+	f.wantNoRecord()
+}
+
+// TestEachFamilyForwardsByItself: what one has changed, the other does not put back.
+func TestEachFamilyForwardsByItself(t *testing.T) {
+	f := newForwarding(t)
+	if err := f.ns.Sysctl("net/ipv4/ip_forward", "0"); err != nil {
+		t.Fatal(err)
+	}
+	wantIPv4 := func(when, value string) {
+		t.Helper()
+		out, err := exec.Command("ip", "netns", "exec", f.ns.Name(), "cat", "/proc/sys/net/ipv4/ip_forward").Output()
+		if got := strings.TrimSpace(string(out)); err != nil || got != value {
+			t.Errorf("%s: ip_forward is %q, %v; want %s", when, got, err, value)
+		}
+	}
+	_, crash := f.start(forwardIPv4Env + "=1")
+	crash()
+	end4, _ := f.start(forwardIPv4Env + "=1")
+	wantIPv4("forwarding", "1")
+	f.want("IPv4 alone", "0", "1", "0")
+	end6, _ := f.start()
+	end6()
+	wantIPv4("IPv6 has ended", "1")
+	f.want("after its end", "0", "1", "0")
+	end4()
+	wantIPv4("after the end", "0")
 	f.wantNoRecord()
 }
 
