@@ -37,6 +37,7 @@ type Status struct {
 	Prefix      addr.Bits        `json:"prefix"`
 	Network     netip.Prefix     `json:"network"`
 	Addresses   []Address        `json:"addresses"`
+	IPv4        *IPv4            `json:"ipv4,omitempty"` // nil: the network has none
 	State       State            `json:"state"`
 	Problems    []string         `json:"problems,omitempty"` // why it is degraded
 	Notices     []string         `json:"notices,omitempty"`  // what waits for a person, and may wait
@@ -69,6 +70,13 @@ type Certificate struct {
 type Address struct {
 	Class   string     `json:"class"`
 	Address netip.Addr `json:"address"`
+}
+
+// IPv4 is the network's, and what of it is the node's own.
+type IPv4 struct {
+	Range   netip.Prefix `json:"range"`
+	Share   netip.Prefix `json:"share,omitzero"`   // not valid: it has none
+	Address netip.Addr   `json:"address,omitzero"` // likewise
 }
 
 // Mapping is a port of a gateway that reaches the node.

@@ -168,7 +168,15 @@ func (l *lan) folder(i int, config string, peers ...tunnelplan.Peer) string {
 	l.check(err)
 	bits, err := addr.ParseCN(fmt.Sprintf("%d/16", i))
 	l.check(err)
-	der, err := l.issuer.IssueNode(rand.Reader, key.Public(), bits, addr.NodeIDFromUint64(uint64(i)), time.Now(), 24*time.Hour)
+	p := wire.DefaultParams(l.issuer.Authority)
+	if l.params != nil {
+		l.params(&p)
+	}
+	var share netip.Prefix
+	if p.IPv4.IsValid() {
+		share = addr.Share(p.IPv4, p.IPv4Share, uint32(i))
+	}
+	der, err := l.issuer.IssueNodeIPv4(rand.Reader, key.Public(), bits, addr.NodeIDFromUint64(uint64(i)), share, time.Now(), 24*time.Hour)
 	l.check(err)
 	static, err := ecdh.X25519().GenerateKey(rand.Reader)
 	l.check(err)
@@ -178,10 +186,6 @@ func (l *lan) folder(i int, config string, peers ...tunnelplan.Peer) string {
 	l.check(err)
 	keyText, err := cert.EncodeKey(key)
 	l.check(err)
-	p := wire.DefaultParams(l.issuer.Authority)
-	if l.params != nil {
-		l.params(&p)
-	}
 	params, err := wire.SignParams(rand.Reader, l.issuer, p)
 	l.check(err)
 	staticText := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),

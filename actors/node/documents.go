@@ -69,7 +69,7 @@ func (r *root) adopt(p *wire.SignedParams) {
 	}
 	r.parameters.Store(p)
 	r.origins.setParams(p.Params, r.settings.get().Origins)
-	if !reflect.DeepEqual(old.RightOf(r.member.Identity.ID), p.RightOf(r.member.Identity.ID)) {
+	if r.takeIPv4() || !reflect.DeepEqual(old.RightOf(r.member.Identity.ID), p.RightOf(r.member.Identity.ID)) {
 		r.claimAnew()
 	}
 	r.router.Tell(neighbor.OriginsChanged{})

@@ -51,7 +51,7 @@ func newFarLAN(t *testing.T) *farLAN {
 // ping sends echoes from a namespace, and says what came of it.
 func (l *lan) ping(ns *netns.NS, args ...string) {
 	l.t.Helper()
-	args = append([]string{"netns", "exec", ns.Name(), "ping", "-6", "-n"}, args...)
+	args = append([]string{"netns", "exec", ns.Name(), "ping", "-n"}, args...)
 	out, err := exec.Command("ip", args...).CombinedOutput()
 	l.t.Logf("# ip %s\n%s", strings.Join(args, " "), out)
 	if err != nil {

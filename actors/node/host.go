@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sync/atomic"
 
 	"github.com/flynn/noise"
 	"golang.org/x/sys/cpu"
@@ -39,6 +40,8 @@ type host struct {
 	routes  netlink.Routes
 	bypass  *netlink.Bypass // nil: what carries the mesh bears no mark
 	undo    func() error    // of the kernel's settings
+	ipv4    lastIPv4
+	undo4   atomic.Pointer[func() error] // of forwarding IPv4; nil: it was never wanted
 	ranges  []neighbor.Range
 }
 
@@ -136,6 +139,9 @@ func (h *host) close() error {
 			c.Close()
 		}
 	}
+	if undo := h.undo4.Load(); undo != nil {
+		errs = append(errs, (*undo)())
+	}
 	return errors.Join(append(errs, h.undo())...)
 }
 
@@ -178,7 +184,7 @@ func dial(mark uint32) registry.Dial {
 
 // endpoints are the addresses of this machine at which others may reach the
 // node: those given, then those of its interfaces, but for those of meshes.
-func endpoints(c Config, h *host) ([]netip.AddrPort, error) {
+func endpoints(c Config, h *host, own *ipv4) ([]netip.AddrPort, error) {
 	all := slices.Clone(c.Endpoints)
 	if h.kernel == nil {
 		return all, nil
@@ -198,7 +204,7 @@ func endpoints(c Config, h *host) ([]netip.AddrPort, error) {
 	port := h.conn.LocalAddr().Port()
 	for _, a := range addrs {
 		ip := a.Prefix.Addr()
-		if a.Tentative || a.Deprecated || mesh[a.Link] || !ip.IsGlobalUnicast() || h.inRange(ip) {
+		if a.Tentative || a.Deprecated || mesh[a.Link] || !ip.IsGlobalUnicast() || h.inRange(ip) || own.holds(ip) {
 			continue
 		}
 		if e := netip.AddrPortFrom(ip, port); !slices.Contains(all, e) {

@@ -27,6 +27,7 @@ type identity struct {
 	barred   string               // by the registry; empty: it is not
 	refusals map[addr.NodeID]bool // by peers
 	failed   string               // why the certificate is not renewed yet
+	asked    ipv4Range            // the network's IPv4 when the certificate was renewed last
 }
 
 func (i *identity) start(m *registry.Member) { i.member, i.refusals = m, map[addr.NodeID]bool{} }
@@ -83,8 +84,9 @@ func (r *root) spawnWatcher() (err error) {
 			_, err := r.renew(ctx, false)
 			return err
 		},
-		Now:  r.now,
-		Emit: func(e registry.WatcherEvent) { self.Tell(fromRegistry{e}) },
+		Early: r.lacksIPv4,
+		Now:   r.now,
+		Emit:  func(e registry.WatcherEvent) { self.Tell(fromRegistry{e}) },
 	})
 	return err
 }
@@ -114,11 +116,12 @@ func (r *root) fromRegistry(e registry.WatcherEvent) {
 func (r *root) renew(ctx context.Context, newKey bool) (*registry.Member, error) {
 	r.identity.renewing.Lock()
 	defer r.identity.renewing.Unlock()
+	asked := rangeOf(r.parameters.Load().Params)
 	m, err := registry.Renew(ctx, registry.Renewing{Dir: r.dir, Member: r.identity.newest(), Client: r.client, NewKey: newKey, Now: r.now})
 	if err != nil {
 		return nil, err
 	}
-	r.identity.change(func(i *identity) { i.member, i.failed = m, "" })
+	r.identity.change(func(i *identity) { i.member, i.failed, i.asked = m, "", asked })
 	r.client.SetMember(m)
 	r.ctx.Self().Tell(renewed{m})
 	return m, nil
@@ -150,6 +153,7 @@ func (r *root) showRenewed(m *registry.Member) {
 	r.wall.Raise(m.Identity.Certificate.NotBefore)
 	r.tunnels.Tell(tunnel.Renewed{Credentials: c})
 	r.sessions.Tell(session.Renewed{Credentials: c})
+	r.takeIPv4()
 	r.claimAnew()
 	if r.lan != nil {
 		r.lan.Tell(discovery.Renewed{Self: r.beacon(m)})

@@ -11,7 +11,7 @@ import (
 // answers tells whether an echo comes back within some tries.
 func (l *lan) answers(ns *netns.NS, to string, tries string) bool {
 	l.t.Helper()
-	return exec.Command("ip", "netns", "exec", ns.Name(), "ping", "-6", "-n", "-c", "1", "-w", tries, to).Run() == nil
+	return exec.Command("ip", "netns", "exec", ns.Name(), "ping", "-n", "-c", "1", "-w", tries, to).Run() == nil
 }
 
 func TestTheInboundPolicyIsBeforeTheKernel(t *testing.T) {

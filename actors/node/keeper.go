@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"re6st/actors/neighbor"
 	"re6st/actors/system"
@@ -12,30 +13,49 @@ import (
 )
 
 // keeper is the actor that keeps the TUN as the node needs it: up, and with the
-// node's addresses. Whoever sets it down, or flushes it, takes addresses and routes
+// node's addresses, of which that of IPv4 comes and goes. Whoever sets it down, or flushes it, takes addresses and routes
 // away; both come back, as do the routes by another interface that was down. A TUN that
 // is deleted ends the node, by the packet path.
 type keeper struct {
 	open    func() (*netlink.Conn, error)
 	ifindex int
 	ranges  []neighbor.Range
-	mended  func() // the kernel may have lost routes
+	// ipv4 is the address of IPv4 that is wanted now; not valid, or nil: none.
+	ipv4    func() netip.Addr
+	had     *lastIPv4    // what the TUN was given of that
+	forward func() error // of IPv4, where that is wanted; nil: never
+	mended  func()       // the kernel may have lost routes
+
+	wake chan struct{} // to the pump that follows ipv4
 }
 
-// keeperMessage is what the keeper takes: nothing.
+// lastIPv4 is the address of IPv4 that a TUN was given last; not valid: never one.
+type lastIPv4 struct {
+	mu      sync.Mutex // guards address, and what is done about it
+	address netip.Addr
+}
+
+// keeperMessage is what the keeper takes.
 //
 //sumtype:decl
 type keeperMessage interface{ keeperMessage() }
+
+// readdress says that ipv4 has news.
+type readdress struct{}
+
+func (readdress) keeperMessage() {}
 
 func (r *root) spawnKeeper() error {
 	if r.host.kernel == nil {
 		return nil
 	}
 	router := r.router
-	_, err := system.Spawn(r.ctx, "tun", keeperSpec(keeper{
+	ref, err := system.Spawn(r.ctx, "tun", keeperSpec(keeper{
 		open: r.openKernel, ifindex: r.host.ifindex, ranges: r.host.ranges,
+		ipv4: func() netip.Addr { return r.ipv4.Load().address() }, had: &r.host.ipv4, forward: r.forwardIPv4,
 		mended: func() { router.Tell(neighbor.KernelLost{}) },
 	}))
+	r.keeper = &ref
 	return err
 }
 
@@ -54,6 +74,11 @@ func keeperSpec(k keeper) system.Spec[keeperMessage] {
 
 // Start watches the kernel, which tells first how everything is.
 func (k *keeper) Start(ctx *system.Context[keeperMessage]) error {
+	k.wake = make(chan struct{}, 1)
+	wake := k.wake
+	ctx.Pump("addresses", func(stop context.Context, p *system.Pump[keeperMessage]) error {
+		return k.follow(stop, wake, p)
+	}, system.WithTurn())
 	ctx.Pump("watch", func(stop context.Context, _ *system.Pump[keeperMessage]) error {
 		conn, err := k.open()
 		if err != nil {
@@ -65,8 +90,43 @@ func (k *keeper) Start(ctx *system.Context[keeperMessage]) error {
 	return nil
 }
 
-// Handle has nothing to do.
-func (k *keeper) Handle(*system.Context[keeperMessage], keeperMessage) error { return nil }
+// Handle has the address of IPv4 followed.
+func (k *keeper) Handle(*system.Context[keeperMessage], keeperMessage) error {
+	select {
+	case k.wake <- struct{}{}:
+	default: // it will look in any case
+	}
+	return nil
+}
+
+// follow makes the TUN as it must be each time that this changes.
+func (k *keeper) follow(stop context.Context, wake <-chan struct{}, p *system.Pump[keeperMessage]) error {
+	for {
+		select {
+		case <-stop.Done():
+			return nil
+		case <-wake:
+		}
+		err := p.Work("the addresses", func() error {
+			conn, err := k.open()
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			done, err := k.mend(conn)
+			if done != "" {
+				k.mended()
+			}
+			if err == nil && k.forward != nil {
+				err = k.forward()
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
 
 // Stop has nothing to close: it is all the pump's.
 func (k *keeper) Stop(*system.Context[keeperMessage]) {}
@@ -111,7 +171,9 @@ func (k *keeper) concerns(e netlink.Event) bool {
 	case netlink.LinkChanged:
 		return e.Link.Index == k.ifindex
 	case netlink.AddrGone:
-		return e.Addr.Link == k.ifindex && slices.ContainsFunc(k.ranges, func(r neighbor.Range) bool { return r.Address == e.Addr.Prefix.Addr() })
+		gone := e.Addr.Prefix.Addr()
+		return e.Addr.Link == k.ifindex &&
+			(gone == k.wantedIPv4() || slices.ContainsFunc(k.ranges, func(r neighbor.Range) bool { return r.Address == gone }))
 	default: // of a TUN that is gone the packet path tells, and ends the node
 		return false
 	}
@@ -148,5 +210,41 @@ func (k *keeper) mend(conn *netlink.Conn) (done string, err error) {
 		}
 		done = cmp.Or(done, name+" had lost an address; it has it again")
 	}
-	return done, nil
+	changed, err := k.mendIPv4(conn, name, addrs)
+	return cmp.Or(done, changed), err
+}
+
+func (k *keeper) wantedIPv4() netip.Addr {
+	if k.ipv4 == nil {
+		return netip.Addr{}
+	}
+	return k.ipv4()
+}
+
+// mendIPv4 gives the TUN its address of IPv4, and takes away one that it had before.
+func (k *keeper) mendIPv4(conn *netlink.Conn, name string, addrs []netlink.Addr) (done string, err error) {
+	if k.ipv4 == nil {
+		return "", nil
+	}
+	has := func(wanted netip.Addr) bool {
+		return slices.ContainsFunc(addrs, func(a netlink.Addr) bool { return a.Link == k.ifindex && a.Prefix.Addr() == wanted })
+	}
+	k.had.mu.Lock() // with the other pump
+	defer k.had.mu.Unlock()
+	want := k.ipv4()
+	if old := k.had.address; old.IsValid() && old != want {
+		if err := conn.RemoveAddress(name, netip.PrefixFrom(old, old.BitLen())); err != nil {
+			return "", err
+		}
+		k.had.address = netip.Addr{}
+		done = name + " has the address " + old.String() + " no more"
+	}
+	if !want.IsValid() || has(want) {
+		return done, nil
+	}
+	if err := conn.SetAddress(name, netip.PrefixFrom(want, want.BitLen()), false); err != nil {
+		return done, err
+	}
+	k.had.address = want
+	return name + " has the address " + want.String(), nil
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,8 @@ type keptTUN struct {
 	tun    tun.Device
 	link   netlink.Link
 	own    netip.Addr
+	ipv4   atomic.Pointer[netip.Addr] // that is wanted; nil: none
+	keeper system.Ref[keeperMessage]
 	faults *fault.Table
 	sys    *system.System
 	mended chan bool
@@ -58,8 +61,9 @@ func newKeptTUN(t *testing.T) *keptTUN {
 		}
 		return conn, err
 	}
-	_, err = system.Spawn(k.sys, "tun", keeperSpec(keeper{
+	k.keeper, err = system.Spawn(k.sys, "tun", keeperSpec(keeper{
 		open: open, ifindex: k.link.Index, ranges: []neighbor.Range{{Prefix: netip.MustParsePrefix("2001:db8:42::/48"), Address: k.own}},
+		ipv4: k.wanted, had: new(lastIPv4),
 		mended: func() { k.mended <- true },
 	}))
 	check(t, err)
@@ -88,6 +92,60 @@ func (k *keptTUN) whole(after string) {
 		case <-late:
 			addrs, err := k.conn.Addresses()
 			k.t.Fatalf("after %s: not mended; addresses %v, %v; %+v", after, addrs, err, k.sys.Events())
+		}
+	}
+}
+
+func (k *keptTUN) wanted() netip.Addr {
+	if a := k.ipv4.Load(); a != nil {
+		return *a
+	}
+	return netip.Addr{}
+}
+
+func TestTheAddressOfIPv4ComesAndGoes(t *testing.T) {
+	k := newKeptTUN(t)
+	foreign := netip.MustParseAddr("192.0.2.9")
+	check(t, k.conn.SetAddress("mesh", netip.PrefixFrom(foreign, 32), false))
+	for _, text := range []string{"10.42.7.1", "10.43.7.1", ""} {
+		want := []netip.Addr{foreign}
+		k.ipv4.Store(nil)
+		if text != "" {
+			a := netip.MustParseAddr(text)
+			want = append(want, a)
+			k.ipv4.Store(&a)
+		}
+		k.keeper.Tell(readdress{})
+		k.has(want, "it is to be "+text)
+		if text != "" {
+			check(t, k.conn.RemoveAddress("mesh", netip.PrefixFrom(k.wanted(), 32)))
+			k.has(want, "a flush")
+			check(t, k.conn.SetUp("mesh", false))
+			k.whole("down")
+			k.has(want, "down")
+		}
+	}
+}
+
+// has waits until the TUN has these addresses of IPv4, and no other.
+func (k *keptTUN) has(want []netip.Addr, after string) {
+	k.t.Helper()
+	for late := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		addrs, err := k.conn.Addresses()
+		check(k.t, err)
+		var got []netip.Addr
+		for _, a := range addrs {
+			if a.Link == k.link.Index && a.Prefix.Addr().Is4() {
+				got = append(got, a.Prefix.Addr())
+			}
+		}
+		slices.SortFunc(got, netip.Addr.Compare)
+		slices.SortFunc(want, netip.Addr.Compare)
+		if slices.Equal(got, want) {
+			return
+		}
+		if time.Now().After(late) {
+			k.t.Fatalf("after %s: addresses %v, want %v", after, got, want)
 		}
 	}
 }

@@ -219,6 +219,9 @@ func (n *parts) statement(m *registry.Member) (claim.Statement, error) {
 	}
 	config, right := n.options.Config, n.parameters.Load().RightOf(m.Identity.ID)
 	imports := len(config.Trusted) > 0 // from routers that are none of ours
+	if share := n.wantedIPv4().share; share.IsValid() {
+		own = append(own, share)
+	}
 	for _, p := range own {
 		s.Prefixes = append(s.Prefixes, claim.Prefix{Prefix: p, AnyRouter: imports})
 	}

@@ -46,7 +46,9 @@ type parts struct {
 	dial        registry.Dial // of the registry; nil: the usual one
 	unwatched   bool          // no control sockets
 	settings    settings
-	filter      *inbound.Filter // of the packet path
+	filter      *inbound.Filter      // of the packet path
+	ipv4        atomic.Pointer[ipv4] // in force; nil: none
+	dividedFrom atomic.Pointer[ipv4] // that the subnets were made of; nil: there are none yet
 
 	client      *registry.Client
 	parameters  atomic.Pointer[wire.SignedParams]
@@ -73,18 +75,26 @@ type asked struct {
 
 // peerTable is who the peers of end-to-end sessions proved to be. The packet path
 // reads it for each packet that leaves the mesh here.
-type peerTable struct{ identities sync.Map } // addr.NodeID to addr.Bits
+type peerTable struct{ identities sync.Map } // addr.NodeID to proven
 
-func (t *peerTable) identified(id *cert.Identity) { t.identities.Store(id.ID, id.Prefix) }
+// proven is what a certificate gives its node.
+type proven struct {
+	prefix addr.Bits
+	ipv4   netip.Prefix // not valid: nothing
+}
+
+func (t *peerTable) identified(id *cert.Identity) {
+	t.identities.Store(id.ID, proven{id.Prefix, id.IPv4})
+}
 
 func (t *peerTable) forgotten(id addr.NodeID) { t.identities.Delete(id) }
 
-func (t *peerTable) prefix(id addr.NodeID) (addr.Bits, bool) {
+func (t *peerTable) get(id addr.NodeID) (proven, bool) {
 	p, ok := t.identities.Load(id)
 	if !ok {
-		return addr.Bits{}, false
+		return proven{}, false
 	}
-	return p.(addr.Bits), true
+	return p.(proven), true
 }
 
 // openPlane makes the packet path.
@@ -109,10 +119,14 @@ func (n *parts) openPlane() error {
 // where the peer's certificate covers src, or src is routed to that peer, or the peer
 // is a gateway and src is of nowhere in the mesh, or it has claimed a right to src.
 func (n *parts) accept(peer addr.NodeID, src netip.Addr) bool {
-	prefix, ok := n.peers.prefix(peer)
+	given, ok := n.peers.get(peer)
 	if !ok {
 		return false
 	}
+	if src.Is4() {
+		return n.acceptIPv4(peer, given.ipv4, src)
+	}
+	prefix := given.prefix
 	for _, r := range n.host.ranges {
 		if bits, in := addr.BitsIn(r.Prefix, src, prefix.Len()); in {
 			return bits == prefix || n.origins.maySend(peer, src)
@@ -157,24 +171,37 @@ func (n *parts) own() (prefixes []netip.Prefix, err error) {
 	return prefixes, nil
 }
 
-// subnets are the parts of the node's general prefix that the configuration hands out.
+// subnets are the parts of the node's general prefix that the configuration hands out,
+// and those of its share of IPv4 while it has one.
 func (n *parts) subnets() ([]subnet.Subnet, error) {
-	wants := n.options.Config.Subnets
-	parts := make([]addr.Part, len(wants))
-	for i, w := range wants {
-		parts[i] = addr.Part{Prefix: w.Part, Length: w.Length}
-	}
 	own, err := addr.Subnet(n.host.ranges[0].Prefix, n.member.Identity.Prefix)
 	if err != nil {
 		return nil, err
 	}
-	divided, err := addr.Divide(own, n.host.ranges[0].Address, parts)
+	subnets, err := divided(own, n.host.ranges[0].Address, n.options.Config.Subnets)
+	if v := n.wantedIPv4(); err == nil && v.share.IsValid() {
+		var more []subnet.Subnet
+		more, err = divided(v.share, v.address(), n.options.Config.Subnets)
+		subnets = append(subnets, more...)
+	}
+	return subnets, err
+}
+
+// divided are those of a family.
+func divided(own netip.Prefix, self netip.Addr, wants []SubnetConfig) (subnets []subnet.Subnet, err error) {
+	var parts []addr.Part
+	for _, w := range wants {
+		if w.Part.Addr().Is4() == own.Addr().Is4() {
+			subnets = append(subnets, subnet.Subnet{Interface: w.Interface})
+			parts = append(parts, addr.Part{Prefix: w.Part, Length: w.Length})
+		}
+	}
+	given, err := addr.Divide(own, self, parts)
 	if err != nil {
 		return nil, err
 	}
-	subnets := make([]subnet.Subnet, len(wants))
-	for i, w := range wants {
-		subnets[i] = subnet.Subnet{Interface: w.Interface, Part: divided[i]}
+	for i, p := range given {
+		subnets[i].Part = p
 	}
 	return subnets, nil
 }

@@ -62,7 +62,7 @@ func (r *root) remapped(m mapped) {
 
 // reachedAt are the addresses of this machine, and that at which a gateway maps it.
 func (r *root) reachedAt() ([]netip.AddrPort, error) {
-	at, err := endpoints(r.options.Config, r.host)
+	at, err := endpoints(r.options.Config, r.host, r.ipv4.Load())
 	if e := r.mappedAt.Load(); e != nil && e.IsValid() {
 		at = append([]netip.AddrPort{*e}, at...)
 	}

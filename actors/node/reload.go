@@ -152,6 +152,9 @@ func (r *root) reconfigured() {
 		r.ctx.Event("reload", err.Error()) // the configuration was checked: it has no such error
 	}
 	r.router.Tell(neighbor.SpeakersChanged{Speakers: r.settings.get().speakers()})
+	if r.keeper != nil {
+		r.keeper.Tell(readdress{}) // what lies behind this machine may be new
+	}
 	p := r.parameters.Load()
 	r.origins.setParams(p.Params, r.settings.get().Origins)
 	r.router.Tell(neighbor.OriginsChanged{})

@@ -59,6 +59,7 @@ type root struct {
 	mapper   *system.Ref[portmap.Message] // nil: none is wanted
 	tunnels  system.Ref[tunnel.Message]
 	router   system.Ref[neighbor.Message]
+	keeper   *system.Ref[keeperMessage] // nil: there is no kernel
 	sessions system.Ref[session.Message]
 	watcher  system.Ref[registry.WatcherMessage]
 	lan      *system.Ref[discovery.Message] // nil: not on LANs
@@ -87,7 +88,7 @@ func (r *root) Start(ctx *system.Context[message]) error {
 		r.rememberAgain()
 	}
 	for _, spawn := range []func() error{
-		r.startClaims, r.spawnEnquirer, r.spawnRouter, r.spawnKeeper, r.spawnSession, r.spawnTunnels, r.spawnUnderlay, r.spawnTracer, r.spawnPortmap,
+		r.startClaims, r.spawnEnquirer, r.spawnRouter, r.spawnKeeper, r.startIPv4, r.spawnSession, r.spawnTunnels, r.spawnUnderlay, r.spawnTracer, r.spawnPortmap,
 		r.spawnLAN, r.spawnSubnets, r.spawnWatcher, r.spawnMonitor, r.spawnHTTP,
 	} {
 		if err := spawn(); err != nil {
@@ -141,14 +142,14 @@ func (r *root) spawnSession() (err error) {
 }
 
 func (r *root) spawnTunnels() error {
-	at, err := endpoints(r.options.Config, r.host)
+	at, err := endpoints(r.options.Config, r.host, r.ipv4.Load())
 	if err != nil {
 		return fmt.Errorf("addresses of this machine: %w", err)
 	}
 	params, revoked := r.parameters.Load(), r.revocations.Load()
 	r.tunnels, err = tunnel.Spawn(r.ctx, tunnel.Config{
 		Credentials: r.credentials, Prefix: r.member.Identity.Prefix, Software: r.options.Version, Limits: r.limits(),
-		Endpoints: at, Networks: r.networks(), Remembered: r.remembered,
+		Endpoints: at, Networks: append(r.networks(), r.ipv4.Load().ranges()...), Remembered: r.remembered,
 		Documents: []tunnel.Document{paramsDocument(params), revocationsDocument(revoked)}, Revoked: revoked.Nodes(), Pace: pace(params.Params),
 		Plane: r.plane, Babel: r.ports.Deliver, Emit: r.fromTunnels, Claims: r.origins,
 		Store: func(peers []tunnelplan.Peer) error { return storePeers(r.dir, peers) },
@@ -163,6 +164,7 @@ func (r *root) spawnSubnets() error {
 		return nil
 	}
 	subnets, err := r.subnets()
+	r.dividedFrom.Store(r.wantedIPv4())
 	if err != nil {
 		return &system.Fault{Op: "subnets", Kind: system.BadConfig, Err: err}
 	}

@@ -72,6 +72,10 @@ func (n *parts) status() monitor.Status {
 	}
 	s.Babel = n.babel()
 	n.identityStatus(&s)
+	var wanted string
+	if s.IPv4, wanted = n.ipv4Status(); wanted != "" {
+		s.Notices = append(s.Notices, wanted)
+	}
 	router, _ := system.Read[neighbor.Snapshot](n.sys, routerPath)
 	s.Origins = n.origins.status(router.Barred)
 	relayed := n.plane.Stats().Relayed

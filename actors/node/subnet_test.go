@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"re6st/hw/netns"
 )
 
 func TestASubnetBehindANode(t *testing.T) {
@@ -58,12 +60,18 @@ func (l *lan) has(address string) bool {
 	return strings.Contains(l.ip(l.n1, "-6 addr show dev veth0"), address+"/")
 }
 
-// sysctl is one of n1's settings.
+// sysctl is one of n1's settings of IPv6.
 func (l *lan) sysctl(key string) string {
 	l.t.Helper()
+	return l.setting(l.n1, "net/ipv6/conf/"+key)
+}
+
+// setting is one of a namespace.
+func (l *lan) setting(ns *netns.NS, key string) string {
+	l.t.Helper()
 	var raw []byte
-	l.check(l.n1.Do(func() (err error) {
-		raw, err = os.ReadFile("/proc/sys/net/ipv6/conf/" + key)
+	l.check(ns.Do(func() (err error) {
+		raw, err = os.ReadFile("/proc/sys/" + key)
 		return err
 	}))
 	return strings.TrimSpace(string(raw))

@@ -113,6 +113,10 @@ func (n *parts) traceStart(q monitor.TraceQuery) (s monitor.TraceStart, local bo
 		return s, true, nil
 	case ok:
 		s.Egress = route.Egress
+		if q.Address.Is4() {
+			s.Behind = !n.ipv4.Load().isNode(route.Prefix, q.Address)
+			return s, false, nil
+		}
 	default:
 		if s.Egress, ok = n.ownerOf(q.Address); !ok {
 			return s, false, fmt.Errorf("no route to %s, and no node is known that it belongs to", q.Address)
@@ -129,8 +133,8 @@ func (n *parts) prefixOf(id addr.NodeID) (addr.Bits, bool) {
 	if id == n.member.Identity.ID {
 		return n.member.Identity.Prefix, true
 	}
-	if p, ok := n.peers.prefix(id); ok {
-		return p, true
+	if p, ok := n.peers.get(id); ok {
+		return p.prefix, true
 	}
 	snapshot, _ := system.Read[tunnel.Snapshot](n.sys, tunnelPath)
 	for _, l := range snapshot.Links {

@@ -71,8 +71,9 @@ func (r *root) uplinksSeen(seen []netlink.Uplink) {
 			r.ctx.Event("underlay", err.Error())
 		}
 	}
-	seen = slices.DeleteFunc(seen, func(u netlink.Uplink) bool { return r.host.inRange(u.Prefix.Addr()) })
-	at, err := endpoints(r.options.Config, r.host)
+	ipv4 := r.ipv4.Load()
+	seen = slices.DeleteFunc(seen, func(u netlink.Uplink) bool { return r.host.inRange(u.Prefix.Addr()) || ipv4.holds(u.Prefix.Addr()) })
+	at, err := endpoints(r.options.Config, r.host, ipv4)
 	if err != nil {
 		r.ctx.Event("underlay", "addresses of this machine: "+err.Error())
 		return

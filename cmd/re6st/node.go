@@ -68,13 +68,15 @@ Keys of the configuration, all optional (TOML):
   inbound         what the mesh may send here: "all",      ("all")
                   "established" from here, or "list"
   inbound_list    what else with "list", such as           ([])
-                  "2001:db8:42::/48 tcp 22", "::/0 icmp"
+                  "2001:db8:42::/48 tcp 22", "::/0 icmp",
+                  "10.42.0.0/16 icmp"
   port_mapping    have the gateway map the port, by PCP,   (true)
                   NAT-PMP or UPnP
   subnets         parts of the node's prefix for           ([])
                   interfaces of this machine, such as
                   { interface = "br0", length = 80 }, or
-                  { interface = "br0", part = "PREFIX" }
+                  { interface = "br0", part = "PREFIX" };
+                  of its share of IPv4, by part only
   origins         routes that no claim proves: "off" takes (the network's)
                   them as others, "prefer" where there is
                   no proven one, "require" does not

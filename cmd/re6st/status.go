@@ -39,6 +39,11 @@ func statusRows(s monitor.Status, _ bool) [][]any {
 	for _, a := range s.Addresses {
 		rows = append(rows, []any{a.Class, a.Address})
 	}
+	if v := s.IPv4; v != nil && v.Share.IsValid() {
+		rows = append(rows, []any{"ipv4", fmt.Sprintf("%s, share %s of %s", v.Address, v.Share, v.Range)})
+	} else if v != nil {
+		rows = append(rows, []any{"ipv4", fmt.Sprintf("no share of %s", v.Range)})
+	}
 	rows = append(rows, []any{"state", fmt.Sprintf("%s, started %s ago, process %d", s.State, age(s.Now, s.Started), s.PID)})
 	for _, p := range s.Problems {
 		rows = append(rows, []any{"problem", p})
