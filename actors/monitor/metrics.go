@@ -102,7 +102,7 @@ var (
 	mRelayBytes  = counter("dataplane_relayed_bytes_total", "Bytes of the frames passed on.")
 	mDrops       = counter("dataplane_dropped_packets_total", "Packets that went no further.", "reason")
 	mWaiting     = gauge("dataplane_waiting_packets", "Packets that wait for a session.")
-	mICMP        = counter("dataplane_icmp_errors_sent_total", "ICMPv6 errors given to the kernel.")
+	mICMP        = counter("dataplane_icmp_errors_sent_total", "ICMP and ICMPv6 errors given to the kernel.")
 	mRelayErrors = counter("dataplane_relay_errors_received_total", "Errors that relays sent.")
 	mSockSent    = counter("socket_sent_packets_total", "Datagrams that the kernel took.")
 	mSockRecv    = counter("socket_received_packets_total", "Datagrams from the kernel.")
