@@ -55,7 +55,7 @@ var boundName = regexp.MustCompile(`^[Mm]ax[A-Z]|(Rate|Queue)$`)
 // unlisted are bounds that `re6st limits` leaves out, and why.
 var unlisted = map[string][]string{
 	"the form of a message or of a number; its decoder refuses what is longer": {
-		"protocols/addr.MaxBits", "protocols/addr.MaxPart", "protocols/babel.MaxDiameter", "protocols/babel.MaxLinkCost", "protocols/babel.maxRTTCost",
+		"protocols/addr.MaxBits", "protocols/addr.MaxPart", "protocols/addr.MaxIPv4", "protocols/addr.MaxIPv4Part", "protocols/babel.MaxDiameter", "protocols/babel.MaxLinkCost", "protocols/babel.maxRTTCost",
 		"protocols/babel.MaxPacket", "protocols/cert.MaxRequest", "protocols/cert.maxRSABits", "protocols/discovery.MaxBeacon",
 		"protocols/fabric.MaxControlBody", "protocols/fabric.MaxDatagram", "protocols/peer.MaxEndpoints", "protocols/peer.MaxSoftware",
 		"protocols/inbound.maxHeaders", "protocols/names.MaxNameLen", "protocols/portmap.MaxMessage", "protocols/registry.MaxClasses",
@@ -74,6 +74,7 @@ var unlisted = map[string][]string{
 		"protocols/trace.maxSilent", "protocols/simnet.MaxNodes", "protocols/simnet.MaxMesh", "protocols/simnet.MaxLinks", "protocols/simnet.MaxCells", "protocols/simnet.MaxDegree",
 		"protocols/simnet.MaxRanges", "protocols/simnet.MaxSteps", "protocols/simnet.MaxLine", "protocols/simnet.MaxShards", "protocols/simnet.MaxLatency",
 	},
+	"how large a buffer is, which others cannot fill with more": {"hw/dataplane.maxBatch"},
 	"of a clock": {"hw/clock.MaxStep", "hw/sock.maxClockDelay", "protocols/babel.maxTimestampAge", "protocols/babel.maxInterval"},
 	"no test reaches it yet": {
 		"protocols/fabric.maxLaneTrials", "actors/neighbor.maxOnTrusted", "actors/portmap.maxDocument", "actors/registry.maxHeader",
