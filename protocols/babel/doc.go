@@ -56,6 +56,11 @@
 // cannot have grown, so this makes no loop. On a link to one neighbor triggered
 // updates are acknowledged, and repeated until they are (section 3.7.2).
 //
+// What is urgent there goes at once: what is lost, new, or asked for. A mere change of
+// metric or next hop waits for others, for half a second at most, and an Ack for 20 ms. And
+// a better route that is not feasible, as it lags behind, is asked for the sequence number
+// that there is already: a newer one would have all look for their ways anew.
+//
 // So over the fabric Hellos and full updates are there to make sure, every 128 Hello
 // intervals or ten minutes. What their absence would leave undone is done by itself: who
 // lost what it had heard asks for all, what is refused takes back what was announced

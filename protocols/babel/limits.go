@@ -45,6 +45,7 @@ const (
 	triggeredDelay  = 200 * time.Millisecond // ours: at most, for a mere change of metric, or of the next hop
 	patientDelay    = 500 * time.Millisecond // ours: the same on links of the fabric
 	updateGap       = 200 * time.Millisecond // ours: between two bursts of updates that are too many for one
+	ackDelay        = 20 * time.Millisecond  // ours: at most, for an Ack to wait for company; far less than repeatDelay
 	repeatDelay     = 300 * time.Millisecond // ours: before an update is repeated; doubling
 	retractionSends = 3                      // a retraction is sent so often where it is not acknowledged (section 3.7.2)
 	aboveUpdates    = 8                      // ours: other TLVs that may stand in one packet with them

@@ -120,6 +120,8 @@ type iface struct {
 	inFlight   int       // updates sent once that the neighbor may yet acknowledge
 	acked      bool      // it did so since it was told all
 	opaque     uint16    // of the last AckRequest
+	acks       []TLV     // that wait for company, of an assured interface
+	acksAt     time.Time // until when; of no meaning where there are none
 	poison     idSet     // to be retracted, though the route leads there (see announce)
 	sends      map[uint32]uint8
 	dumping    []uint32  // what a full update still lacks
@@ -291,6 +293,7 @@ func (r *Router) dropNeighbor(now time.Time, n *neighbor, cause Cause) {
 	n.cost, r.cause = Infinity, cause
 	r.timers.disarm(n)
 	delete(r.neighbors, n.key)
+	n.iface.acks = nil
 	n.iface.neighbors = slices.DeleteFunc(n.iface.neighbors, func(o *neighbor) bool { return o == n })
 	r.dropAll(now, n)
 	r.unanswered(now, n)
@@ -314,7 +317,7 @@ func (r *Router) Handle(now time.Time, key NeighborKey, event NeighborEvent) {
 	case SeqnoRequested:
 		r.handleSeqnoRequest(now, n, e.SeqnoRequest)
 	case AckRequested:
-		n.queue = append(n.queue, Ack{e.Opaque})
+		n.acknowledge(now, e.AckRequest)
 	case Acked:
 		r.handleAck(now, n.iface, e.Opaque)
 	case CostChanged:
@@ -469,7 +472,7 @@ func (r *Router) NextTimeout() (time.Time, bool) {
 		}
 	}
 	for _, i := range r.interfaces {
-		for _, t := range [...]time.Time{i.helloAt, i.updateAt, i.updatesAt()} {
+		for _, t := range [...]time.Time{i.helloAt, i.updateAt, i.updatesAt(), i.acksDue()} {
 			if !t.IsZero() && (next.IsZero() || t.Before(next)) {
 				next = t
 			}

@@ -151,3 +151,41 @@ func TestABetterRouteThatLagsIsAskedForASeqnoThatIsThere(t *testing.T) {
 	b.pass(10 * time.Second)
 	b.want(m, 196)
 }
+
+// Over the fabric updates come and go at the same times; an Ack alone is a packet more.
+func TestAnAckWaitsForCompanyAMoment(t *testing.T) {
+	b := newBench(t)
+	b.fabric(1)
+	b.lan(2)
+	n, m := b.neighbor(1, 1), b.neighbor(2, 2)
+	asks := func(count int) (tlvs []babel.TLV) {
+		for i := range count {
+			tlvs = append(tlvs, babel.AckRequest{Opaque: uint16(i), Interval: 300 * time.Millisecond})
+		}
+		return tlvs
+	}
+	acks := func(want int, when string) {
+		t.Helper()
+		if got := of[babel.Ack](b.take()); len(got) != want {
+			t.Errorf("%s %+v were sent", when, got)
+		}
+	}
+	b.pass(time.Second)
+	b.take()
+	b.say(n, asks(1)...)
+	acks(0, "at once")
+	b.pass(20 * time.Millisecond)
+	acks(1, "alone, after a moment")
+	b.say(n, asks(2)...)
+	b.say(n, babel.RouteRequest{Prefix: far.Prefix})
+	acks(2, "with an update")
+	b.say(n, asks(50)...)
+	acks(50, "of many")
+	b.say(n, babel.AckRequest{Opaque: 1, Interval: 10 * time.Millisecond})
+	b.pass(10 * time.Millisecond)
+	acks(1, "in the time that was given")
+	b.say(m, asks(1)...)
+	acks(1, "by a kernel interface, at once,")
+	b.pass(time.Minute)
+	acks(0, "later")
+}

@@ -79,6 +79,10 @@ func (r *Router) sendAll(now time.Time) {
 			r.send(now, i, netip.Addr{}, group)
 		}
 		for _, n := range i.neighbors {
+			if len(i.acks) > 0 && (len(n.queue)+len(shared) > 0 || len(i.acks) >= aboveUpdates || !now.Before(i.acksAt)) {
+				n.queue = append(n.queue, i.acks...)
+				i.acks = i.acks[:0]
+			}
 			if len(n.queue) > aboveUpdates { // lest what is acknowledged together is parted
 				r.send(now, i, n.key.Addr, n.queue)
 				r.send(now, i, n.key.Addr, shared)
@@ -94,6 +98,28 @@ func (r *Router) sendAll(now time.Time) {
 	if cap(r.scratch) > MaxUnacknowledged/4 {
 		r.scratch = nil
 	}
+}
+
+// acknowledge answers an AckRequest: over the fabric, where updates come and go at the
+// same times, together with what else there is to send soon.
+func (n *neighbor) acknowledge(now time.Time, q AckRequest) {
+	i := n.iface
+	if !i.assured() {
+		n.queue = append(n.queue, Ack{q.Opaque})
+		return
+	}
+	if at := now.Add(min(ackDelay, q.Interval/4)); len(i.acks) == 0 || at.Before(i.acksAt) {
+		i.acksAt = at
+	}
+	i.acks = append(i.acks, Ack{q.Opaque})
+}
+
+// acksDue is when Acks go without company; the zero Time is never.
+func (i *iface) acksDue() (at time.Time) {
+	if len(i.acks) > 0 {
+		at = i.acksAt
+	}
+	return at
 }
 
 // toGroup parts the queue of an interface with multicast in what goes to the group, and
