@@ -170,16 +170,16 @@ func TestWorkThatHangsIsToldWhileItsActorLives(t *testing.T) {
 
 func TestADeliveryThatItsActorDoesNotTakeIsTold(t *testing.T) {
 	inTime(t, func(t *testing.T, s *system.System) {
-		ref := spawn(t, s, "node", spec(probe{onStart: withPump(func(stop context.Context, p *system.Pump[message]) error {
-			for range 2 {
-				if err := p.Deliver(text("news")); err != nil {
+		long := do(func(*system.Context[message]) error { time.Sleep(2 * system.StuckAfter); return nil })
+		spawn(t, s, "node", spec(probe{onStart: withPump(func(stop context.Context, p *system.Pump[message]) error {
+			for _, m := range []message{long, text("news")} {
+				if err := p.Deliver(m); err != nil {
 					return nil
 				}
 			}
 			<-stop.Done()
 			return nil
 		}, system.WithCredit(1))}))
-		ref.Tell(do(func(*system.Context[message]) error { time.Sleep(2 * system.StuckAfter); return nil }))
 		time.Sleep(system.StuckAfter + time.Second)
 		if r := recordOf(s, "node"); !slices.Equal(r.Stuck, []string{"reader"}) {
 			t.Errorf("while the actor is at a message: %+v", r)
