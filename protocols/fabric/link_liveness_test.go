@@ -318,3 +318,38 @@ func TestIdleProbesAreNoFartherApartThanANATRemembers(t *testing.T) {
 		t.Errorf("without the limit probes are %s apart", d)
 	}
 }
+
+// What a link costs where every byte is paid for: the network's parameters set the pace.
+func TestASlowPaceSpendsLittle(t *testing.T) {
+	const hour = time.Hour
+	spent := func(pace fabric.Pace, inUse bool) (bytes int) {
+		w, a, b, la, lb := joined(t, 33)
+		for _, l := range []*siteLink{la, lb} {
+			l.SetPace(w.now, pace)
+			l.SetUse(w.now, inUse)
+		}
+		a.drain()
+		b.drain()
+		w.run(time.Minute)
+		from := [2]int{len(la.events), len(lb.events)}
+		w.run(hour)
+		for i, l := range []*siteLink{la, lb} {
+			for _, e := range l.events[from[i]:] {
+				if c, ok := e.(fabric.SendControl); ok {
+					bytes += fabric.ControlOverhead + len(c.Body) + 20 + 8 // IPv4 and UDP
+				}
+			}
+		}
+		if !la.IsUp() || !lb.IsUp() {
+			t.Errorf("%+v, in use %v: the link is down", pace, inUse)
+		}
+		return bytes
+	}
+	usual := spent(fabric.Pace{}, true)
+	slow := spent(fabric.Pace{InUse: 10 * time.Second, IdleFirst: time.Minute, IdleLast: 10 * time.Minute}, true)
+	idle := spent(fabric.Pace{}, false)
+	t.Logf("an hour, both ends: in use %d bytes, in use at a slow pace %d, idle %d", usual, slow, idle)
+	if slow > usual/40 || idle > usual/100 {
+		t.Errorf("in use %d bytes, in use at a fiftieth of the pace %d, idle %d", usual, slow, idle)
+	}
+}
