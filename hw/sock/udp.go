@@ -47,9 +47,16 @@ type Config struct {
 // UDP is the real Conn.
 type UDP struct {
 	conn   *net.UDPConn
+	raw    syscall.RawConn
+	six    bool // AF_INET6
 	local  netip.AddrPort
 	faults *fault.Table
-	oob    [oobLen]byte // of the one reader
+
+	// Of the one reader:
+	oob     [oobLen]byte
+	in      message
+	receive func(fd uintptr) bool
+	zones   zones
 
 	received, sent, truncated, tooBig, noBuffer, refused, unreachable, other atomic.Uint64
 	receivedBatches, sentBatches, unbatched                                  atomic.Uint64
@@ -86,7 +93,15 @@ func Listen(c Config) (*UDP, error) {
 	}
 	conn := pc.(*net.UDPConn)
 	local := conn.LocalAddr().(*net.UDPAddr).AddrPort()
-	return &UDP{conn: conn, local: netip.AddrPortFrom(local.Addr().Unmap(), local.Port()), faults: c.Faults}, nil
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("sock: open %s: %w", c.Addr, err), conn.Close())
+	}
+	u := &UDP{
+		conn: conn, raw: raw, six: network != "udp4", local: netip.AddrPortFrom(local.Addr().Unmap(), local.Port()), faults: c.Faults,
+	}
+	u.receive = func(fd uintptr) bool { return u.in.call(unix.SYS_RECVMSG, fd) }
+	return u, nil
 }
 
 // setOptions sets all options before the bind; six tells that the socket is
@@ -171,7 +186,14 @@ func (u *UDP) read(room []byte) (n, oobn, flags int, from netip.AddrPort, err er
 	if err := u.faults.Check(fault.SockReceive); err != nil {
 		return 0, 0, 0, from, err
 	}
-	return u.conn.ReadMsgUDPAddrPort(room, u.oob[:])
+	m := &u.in
+	m.point(room, u.oob[:])
+	if err := m.result("recvmsg", u.raw.Read(u.receive)); err != nil {
+		return 0, 0, 0, from, err
+	}
+	oobn, flags = int(m.header.Controllen), int(m.header.Flags)
+	m.forget()
+	return m.length, oobn, flags, m.from(&u.zones), nil
 }
 
 // outOOB is memory for the control messages of what is being written.
@@ -231,8 +253,15 @@ func (u *UDP) write(p *Packet, oob *[oobLen]byte) error {
 	if err := u.faults.Check(fault.SockSend); err != nil {
 		return err
 	}
-	_, _, err := u.conn.WriteMsgUDPAddrPort(p.Data, putOOB(oob, p), p.Addr)
-	return err
+	m := outgoings.Get().(*outgoing)
+	defer outgoings.Put(m)
+	m.point(p.Data, putOOB(oob, p))
+	defer m.forget()
+	if !m.aim(p.Addr, u.six) {
+		_, _, err := u.conn.WriteMsgUDPAddrPort(p.Data, putOOB(oob, p), p.Addr)
+		return err
+	}
+	return m.result("sendmsg", u.raw.Write(m.send))
 }
 
 func isUnreachable(err error) bool {

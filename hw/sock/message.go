@@ -1,0 +1,142 @@
+package sock
+
+import (
+	"cmp"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// message is a struct msghdr with what it points to, for one packet in either direction. The
+// socket never blocks, so the calls are raw: an ordinary one tells Go's scheduler that the
+// thread may be gone for long, and so wakes the thread that watches over those. Of the CPU
+// time of an idle node that was a third.
+type message struct {
+	header unix.Msghdr
+	vector unix.Iovec
+	name   unix.RawSockaddrInet6 // of an AF_INET socket it holds the shorter RawSockaddrInet4
+	length int                   // what the last call came to
+	err    syscall.Errno
+}
+
+// point has the header point to a packet's data and control messages.
+func (m *message) point(data, oob []byte) {
+	m.header = unix.Msghdr{Name: (*byte)(unsafe.Pointer(&m.name)), Namelen: unix.SizeofSockaddrInet6}
+	if len(data) > 0 {
+		m.vector.Base = &data[0]
+		m.vector.SetLen(len(data))
+		m.header.Iov = &m.vector
+		m.header.SetIovlen(1)
+	}
+	if len(oob) > 0 {
+		m.header.Control = &oob[0]
+		m.header.SetControllen(len(oob))
+	}
+}
+
+// forget lets go of the packet.
+func (m *message) forget() { m.header, m.vector = unix.Msghdr{}, unix.Iovec{} }
+
+// call is for syscall.RawConn: false where the socket is to be waited for.
+func (m *message) call(trap, fd uintptr) bool {
+	for {
+		n, _, err := unix.RawSyscall(trap, fd, uintptr(unsafe.Pointer(&m.header)), 0)
+		if err != unix.EINTR {
+			m.length, m.err = int(n), err
+			return err != unix.EAGAIN
+		}
+	}
+}
+
+// result is that of the last call of name; waited is the error of the wait for the socket.
+func (m *message) result(name string, waited error) error {
+	if waited != nil {
+		return waited
+	}
+	if m.err != 0 {
+		return os.NewSyscallError(name, m.err)
+	}
+	return nil
+}
+
+// aim puts an address into the header, for a socket that is AF_INET6 if six; false where
+// it is none for that socket, or one with the name of an interface.
+func (m *message) aim(to netip.AddrPort, six bool) bool {
+	a := to.Addr()
+	switch {
+	case !a.IsValid() || a.Zone() != "":
+		return false
+	case six:
+		m.name = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: a.As16()}
+	case a.Unmap().Is4():
+		*m.name4() = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: a.Unmap().As4()}
+		m.header.Namelen = unix.SizeofSockaddrInet4
+	default:
+		return false
+	}
+	*m.port() = [2]byte{byte(to.Port() >> 8), byte(to.Port())}
+	return true
+}
+
+// from is the address in the header.
+func (m *message) from(z *zones) netip.AddrPort {
+	port := uint16(m.port()[0])<<8 | uint16(m.port()[1])
+	if m.name.Family == unix.AF_INET {
+		return netip.AddrPortFrom(netip.AddrFrom4(m.name4().Addr), port)
+	}
+	a := netip.AddrFrom16(m.name.Addr)
+	if m.name.Scope_id != 0 {
+		a = a.WithZone(z.name(int(m.name.Scope_id)))
+	}
+	return netip.AddrPortFrom(a, port)
+}
+
+func (m *message) name4() *unix.RawSockaddrInet4 {
+	return (*unix.RawSockaddrInet4)(unsafe.Pointer(&m.name))
+}
+
+// port is in network order, at one place in both families.
+func (m *message) port() *[2]byte { return (*[2]byte)(unsafe.Pointer(&m.name.Port)) }
+
+// outgoing is a message to send, with a function that it is sent by, made once.
+type outgoing struct {
+	message
+	send func(fd uintptr) bool
+}
+
+var outgoings = sync.Pool{New: func() any {
+	m := &outgoing{}
+	m.send = func(fd uintptr) bool { return m.call(unix.SYS_SENDMSG, fd) }
+	return m
+}}
+
+// zoneLife is how long the name of an interface is believed, as in package net.
+const zoneLife = 60 * time.Second
+
+// zones are the names of interfaces, for one reader.
+type zones struct {
+	names map[int]string
+	until time.Time
+}
+
+func (z *zones) name(index int) string {
+	if now := time.Now(); now.After(z.until) {
+		z.names, z.until = map[int]string{}, now.Add(zoneLife)
+	}
+	name, ok := z.names[index]
+	if !ok {
+		if i, err := net.InterfaceByIndex(index); err == nil {
+			name = i.Name
+		}
+		name = cmp.Or(name, strconv.Itoa(index))
+		z.names[index] = name
+	}
+	return name
+}

@@ -1,0 +1,93 @@
+package sock
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"os/exec"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"re6st/hw/netns"
+)
+
+func TestALinkLocalAddressHasTheNameOfItsInterface(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("network namespaces need root")
+	}
+	group, err := netns.NewGroup(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer group.Close()
+	var spaces [2]*netns.NS
+	for i, name := range []string{"a", "b"} {
+		if spaces[i], err = group.Create(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	links := [2]string{"to-b", "to-a"}
+	if err := netns.Veth(spaces[0], links[0], spaces[1], links[1]); err != nil {
+		t.Fatal(err)
+	}
+	addresses := [2]netip.Addr{netip.MustParseAddr("fe80::a"), netip.MustParseAddr("fe80::b")}
+	var ends [2]*UDP
+	for i, ns := range spaces {
+		args := []string{"-n", ns.Name(), "addr", "add", addresses[i].String() + "/64", "dev", links[i], "nodad"}
+		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if err := ns.Do(func() error { ends[i] = open(t, Config{}); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	port := func(i int) uint16 { return ends[i].LocalAddr().Port() }
+	to := netip.AddrPortFrom(addresses[1].WithZone(links[0]), port(1))
+	for i := range 4 { // there and back, to where it came from
+		from, at := i%2, 1-i%2
+		if err := spaces[from].Do(func() error { write(t, ends[from], Packet{Data: []byte("x"), Addr: to}); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if err := spaces[at].Do(func() error { to = read(t, ends[at]).Addr; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if want := netip.AddrPortFrom(addresses[from].WithZone(links[at]), port(from)); to != want {
+			t.Fatalf("it came from %s, want %s", to, want)
+		}
+	}
+}
+
+func TestAnAddressOfNoneOfTheSocketsFamiliesIsCounted(t *testing.T) {
+	four, six := open(t, Config{Addr: netip.MustParseAddrPort("127.0.0.1:0")}), open(t, Config{Addr: netip.MustParseAddrPort("[::1]:0")})
+	for name, c := range map[string]struct {
+		from *UDP
+		to   string
+	}{
+		"IPv6 by a socket of IPv4": {four, "[::1]:9"},
+		"IPv4 by a socket of IPv6": {six, "127.0.0.1:9"},
+	} {
+		before := c.from.Stats()
+		n, err := c.from.WriteBatch([]Packet{{Data: []byte("x"), Addr: netip.MustParseAddrPort(c.to)}})
+		after := c.from.Stats()
+		if n != 0 || err != nil || after.OtherErrors+after.Unreachable+after.Refused != before.OtherErrors+before.Unreachable+before.Refused+1 {
+			t.Errorf("%s: %d, %v, %+v", name, n, err, after)
+		}
+	}
+}
+
+func TestTheErrorOfASocketNamesTheCall(t *testing.T) {
+	u := open(t, Config{})
+	if n, err := u.WriteBatch([]Packet{{Data: make([]byte, 65000), Addr: netip.MustParseAddrPort("[::1]:9"), Local: netip.MustParseAddr("::1")}}); n != 1 || err != nil {
+		t.Errorf("the largest: %d, %v", n, err)
+	}
+	if n, err := u.WriteBatch([]Packet{{Data: make([]byte, 70000), Addr: netip.MustParseAddrPort("[::1]:9")}}); n != 0 || err != nil {
+		t.Errorf("too long: %d, %v", n, err)
+	}
+	if s := u.Stats(); s.TooBig != 1 || s.LastError != "sendmsg: message too long" {
+		t.Errorf("%+v", s)
+	}
+	if err := (&message{err: unix.EPERM}).result("sendmsg", nil); !errors.Is(err, unix.EPERM) {
+		t.Error(err)
+	}
+}
