@@ -63,7 +63,8 @@ func (r *Router) sendFresh(now time.Time, i *iface, n int) (late bool) {
 
 // byOrigin orders destinations so that the updates of one router-id share its TLV.
 func (r *Router) byOrigin(a, b uint32) int {
-	return cmp.Or(bytes.Compare(r.destinations[a].told.routerID[:], r.destinations[b].told.routerID[:]), cmp.Compare(a, b))
+	x, y := r.destinations[a].told.origin(), r.destinations[b].told.origin()
+	return cmp.Or(bytes.Compare(x[:], y[:]), cmp.Compare(a, b))
 }
 
 // fly sends updates of some destinations, and keeps those that are to be sent again.

@@ -1,6 +1,7 @@
 package babel
 
 import (
+	"slices"
 	"time"
 
 	"re6st/protocols/addr"
@@ -59,8 +60,36 @@ func (r *Router) Rejudge(now time.Time) {
 		if changed {
 			r.reselect(now, d)
 		}
+		if !d.holdUntil.IsZero() && r.toldLie(d) {
+			r.unhold(d)
+		}
 	}
 	r.finish(now)
+}
+
+// toldLie tells whether the origin of what was told last of a lost destination had no
+// right to it.
+func (r *Router) toldLie(d *destination) bool {
+	if _, known := r.findInterface(d.told.by); r.cfg.Origins == nil || !known || d.told.own {
+		return false
+	}
+	const refmetric = 1 // it is not known any more; 0 says something else
+	a := Announcement{NeighborKey{Interface: d.told.by}, d.ribKey(), d.told.routerID, d.told.egress, refmetric}
+	return r.cfg.Origins(a) == Barred
+}
+
+// unhold lets what was lost as its origin had no right to it be reached at once by the
+// less specific route that it hid. Without interfaces of the kernel that makes no loop
+// (what section 2.8 holds it for): packets are sealed to the egress of that route, and
+// relays look for the way there alone.
+func (r *Router) unhold(d *destination) {
+	if slices.ContainsFunc(r.interfaces, func(i *iface) bool { return !i.Fabric }) {
+		return
+	}
+	d.holdUntil = time.Time{}
+	r.doubt(d)
+	r.offer(d)
+	r.forget(d)
 }
 
 // better tells whether a is to be selected rather than b.

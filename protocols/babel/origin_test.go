@@ -44,8 +44,47 @@ func TestABarredRouteIsNotSelectedUntilItIsJudgedAnew(t *testing.T) {
 	standings[rogueID] = babel.Barred
 	b.router.Rejudge(b.now)
 	b.settle()
-	if r, ok := b.routes[far]; !ok || !r.Unreachable {
-		t.Errorf("after its claim fell: %+v, %v", r, ok)
+	b.wantNone()
+}
+
+// What a lie hid is reached by the less specific route as soon as the lie is known for one,
+// and not after the 10 s for which a lost prefix is held.
+func TestALieThatIsFoundOutHidesNothing(t *testing.T) {
+	for _, c := range []struct {
+		what      string
+		lan       bool // there is an interface of the kernel
+		retracted bool // by who heard before this router that it is a lie
+		held      bool
+	}{{what: "at once"}, {what: "after its retraction", retracted: true}, {what: "beside a LAN", lan: true, held: true}} {
+		b, standings := judging(t)
+		b.fabric(1)
+		if c.lan {
+			b.lan(2)
+		}
+		n := b.neighbor(1, 1)
+		standings[rogueID] = babel.Unclaimed
+		b.say(n, by(rogueID, 1, 100))
+		b.want(n, 196)
+		b.pass(time.Second)
+		if c.retracted {
+			b.say(n, by(rogueID, 1, babel.Infinity))
+			if r, ok := b.routes[far]; !ok || !r.Unreachable {
+				t.Errorf("%s: a lost prefix is %+v, %v", c.what, r, ok)
+			}
+		}
+		b.take()
+		standings[rogueID] = babel.Barred
+		b.router.Rejudge(b.now)
+		b.settle()
+		if r, ok := b.routes[far]; ok != c.held || ok && !r.Unreachable {
+			t.Errorf("%s: the prefix of the lie is %+v, %v", c.what, r, ok)
+		}
+		// The lie may have taken the place of what the neighbor says itself.
+		if asked := len(of[babel.RouteRequest](b.take())); c.what == "at once" && asked != 1 {
+			t.Errorf("asked %d times", asked)
+		}
+		b.pass(11 * time.Second)
+		b.wantNone()
 	}
 }
 

@@ -68,11 +68,20 @@ const (
 // told is what the neighbors were told last of a destination.
 type told struct {
 	reachable bool
-	own       bool        // originated by this router
-	metric    uint16      // if reachable, as is what follows
-	by        InterfaceID // that the selected route leaves by; of what was retracted, by which it left
-	routerID  RouterID
-	egress    addr.NodeID
+	own       bool   // originated by this router
+	metric    uint16 // if reachable, as is what follows
+	// Of what was retracted, that before.
+	by       InterfaceID // that the selected route leaves by
+	routerID RouterID
+	egress   addr.NodeID
+}
+
+// origin is the router-id that an update of it needs; none for a retraction.
+func (t *told) origin() (id RouterID) {
+	if t.reachable {
+		id = t.routerID
+	}
+	return id
 }
 
 // route is an entry of the route table (section 3.2.6): 24 bytes without pointers.

@@ -21,7 +21,7 @@ func (r *Router) announce(now time.Time, d *destination) {
 		return
 	case !is.reachable:
 		delay, sends = 0, retractionSends
-		is.own, is.by = was.own, was.by
+		is.own, is.by, is.routerID, is.egress = was.own, was.by, was.routerID, was.egress
 	case !was.reachable:
 	case is.routerID != was.routerID:
 		sends = 2
