@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 
 	"re6st/actors/neighbor"
 	"re6st/actors/registry"
+	"re6st/hw/dataplane"
 	"re6st/hw/fault"
 	"re6st/hw/netlink"
 	"re6st/hw/sock"
@@ -72,7 +74,8 @@ func openHost(c Config, m *registry.Member, faults *fault.Table, log *slog.Logge
 		return h, err
 	}
 	h.routes = table
-	if h.tun, err = tun.Open(tun.Config{Name: c.Interface, MTU: c.MTU, Faults: faults}); err != nil {
+	device := tun.Config{Name: c.Interface, MTU: c.MTU, Segments: dataplane.Together(cmp.Or(c.MTU, tun.DefaultMTU)), Faults: faults}
+	if h.tun, err = tun.Open(device); err != nil {
 		return h, err
 	}
 	link, err := h.kernel.Link(h.tun.Name())

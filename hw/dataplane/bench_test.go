@@ -70,7 +70,7 @@ func enter(w *worker, packet []byte) {
 func (p *path) over(w *worker, s *sink) {
 	p.frame.Data = append(p.frame.Data[:0], s.last...)
 	w.fromConn(&p.frame)
-	w.depart()
+	w.endBatch()
 }
 
 func (p *path) toRelay() {

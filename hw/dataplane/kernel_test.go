@@ -38,10 +38,10 @@ func TestKernelToKernel(t *testing.T) {
 		}
 	})
 	one, two := must(g.Create("n1")), must(g.Create("n2"))
-	if err := netns.Veth(one, "up0", two, "up0"); err != nil {
+	if err := netns.Veth(one, "up2", two, "up1"); err != nil {
 		t.Fatal(err)
 	}
-	a, b := kernelNode(t, one, 1), kernelNode(t, two, 2)
+	a, b := kernelNode(t, one, 1, true, "up2"), kernelNode(t, two, 2, true, "up1")
 	join(a, b)
 	meet(a, b)
 	route(a, 2, 2)
@@ -91,27 +91,36 @@ func TestKernelToKernel(t *testing.T) {
 	}
 }
 
-// kernelNode is node n in a namespace, with addresses and routes.
-func kernelNode(t *testing.T, ns *netns.NS, n uint64) *node {
+// kernelNode is node n in a namespace, with addresses and routes, an interface to each
+// neighbor (up2 leads to node 2), and the kernel's help with batches or not.
+func kernelNode(t *testing.T, ns *netns.NS, n uint64, offload bool, up ...string) *node {
 	t.Helper()
 	x := &node{n: n, id: nodeID(n), at: endpoint(n), table: rib.NewTable(locators), control: make(chan Control, 100)}
 	err := ns.Do(func() error {
-		dev, err := tun.Open(tun.Config{Name: "mesh"})
+		dev, err := tun.Open(tun.Config{Name: "mesh", Plain: !offload, Segments: Together(tun.DefaultMTU)})
 		if err != nil {
 			return err
 		}
-		for _, c := range []string{
-			fmt.Sprintf("-6 addr add %s/64 dev up0 nodad", endpoint(n).Addr()),
+		commands := []string{
 			fmt.Sprintf("-6 addr add %s/128 dev mesh nodad", host(general, n)),
 			fmt.Sprintf("-6 route add %s dev mesh", general.Range),
 			fmt.Sprintf("addr add %s/32 dev mesh", host4(byte(n))),
 			fmt.Sprintf("route add %s dev mesh", range4),
-		} {
+		}
+		for _, dev := range up {
+			commands = append(commands, fmt.Sprintf("-6 addr add %s/128 dev %s nodad", endpoint(n).Addr(), dev))
+			for peer := range uint64(4) { // an interface has the number of the node behind it
+				if dev == fmt.Sprintf("up%d", peer) && peer != n {
+					commands = append(commands, fmt.Sprintf("-6 route add %s/128 dev %s", endpoint(peer).Addr(), dev))
+				}
+			}
+		}
+		for _, c := range commands {
 			if out, err := exec.Command("ip", strings.Fields(c)...).CombinedOutput(); err != nil {
 				return fmt.Errorf("ip %s: %w: %s", c, err, out)
 			}
 		}
-		conn, err := sock.Listen(sock.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), endpoint(n).Port()), Mark: 1})
+		conn, err := sock.Listen(sock.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), endpoint(n).Port()), Mark: 1, Batches: offload})
 		if err != nil {
 			return err
 		}

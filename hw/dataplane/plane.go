@@ -200,12 +200,16 @@ func (p *Plane) Close() {
 }
 
 func (p *Plane) readTUN(w *worker) error {
+	w.super = make([]byte, tun.SuperRoom)
 	for t := (trouble{}); ; {
-		n, err := p.tun.Read(w.room(maxFrame - fabric.Overhead))
-		if err == nil {
+		n, offload, err := p.tun.Read(w.super, true)
+		for err == nil {
 			t = trouble{}
-			w.fromTUN(w.room(n))
-			w.depart()
+			w.fromKernel(n, offload)
+			n, offload, err = p.tun.Read(w.super, false)
+		}
+		w.depart()
+		if errors.Is(err, tun.ErrNothing) {
 			continue
 		}
 		p.readErrors.Add(1)
@@ -224,7 +228,7 @@ func (p *Plane) readConn(w *worker) error {
 			for i := range packets[:n] {
 				w.fromConn(&packets[i])
 			}
-			w.depart()
+			w.endBatch()
 			continue
 		}
 		p.readErrors.Add(1)

@@ -212,11 +212,13 @@ func (w *worker) toTUN(session *fabric.Session, packet []byte, hop fabric.HopHea
 		}
 		setECN(packet, fabric.ECNCE)
 	}
-	if _, err := w.tun.Write(packet); err != nil {
-		w.drop(DropTUN)
-		return
-	}
-	w.egress.add(len(packet))
+	w.joiner.Add(packet)
+}
+
+// endBatch sends, and gives the kernel, what came of one read of the sockets.
+func (w *worker) endBatch() {
+	w.depart()
+	w.joiner.Flush()
 }
 
 // letsIn tells whether the inbound policy lets a packet in, and if not why. What only

@@ -21,6 +21,9 @@ type train struct {
 	frames  []byte
 }
 
+// Together is how many packets as long as an MTU, in bytes, leave by one call.
+func Together(mtu int) int { return min(sock.MaxSegments, sock.MaxBatch/(fabric.Overhead+mtu)) }
+
 // takes tells whether a frame may be the next.
 func (t *train) takes(l *link, path *fabric.Path, tos uint8, relayed bool, frame []byte) bool {
 	n := len(t.frames)

@@ -121,6 +121,7 @@ func TestFramesOfOneLengthLeaveTogether(t *testing.T) {
 	for _, p := range passed.packets {
 		p.Addr, p.At = endpoint(2), time.Now()
 		e.fromConn(&p)
+		e.endBatch()
 	}
 	for i, want := range inners {
 		if got := out(t, b); !bytes.Equal(got, want) {
@@ -165,6 +166,7 @@ func TestABadFrameLeavesTheOthersOfItsBatchAlone(t *testing.T) {
 	for _, p := range passed.packets {
 		p.Addr, p.At = endpoint(2), time.Now()
 		e.fromConn(&p)
+		e.endBatch()
 	}
 	for _, want := range []byte{0, 1, 3, 4, 6, 8} {
 		if got := out(t, b); got[40] != want {

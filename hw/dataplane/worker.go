@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"re6st/hw/sock"
+	"re6st/hw/tun"
 	"re6st/protocols/addr"
 	"re6st/protocols/fabric"
 	"re6st/protocols/rib"
@@ -13,9 +14,13 @@ import (
 // worker is the memory of one goroutine on the packet path.
 type worker struct {
 	*Plane
-	buf     []byte      // frames being made
-	at      int         // where in buf the next one begins
-	train   train       // frames about to leave
+	buf     []byte // frames being made
+	at      int    // where in buf the next one begins
+	train   train  // frames about to leave
+	super   []byte // what the kernel handed over
+	cutter  tun.Cutter
+	way     way         // of the packets that are being cut
+	joiner  *tun.Joiner // of what is given to the kernel
 	piece   []byte      // a fragment being made
 	body    []byte      // of a control frame being made
 	control []byte      // a control frame being made
@@ -25,7 +30,51 @@ type worker struct {
 
 // newWorker makes one that can have so many bytes of frames on their way at a time.
 func (p *Plane) newWorker(room int) *worker {
-	return &worker{Plane: p, buf: make([]byte, room), piece: make([]byte, maxFrame), control: make([]byte, 0, maxFrame)}
+	return &worker{
+		Plane: p, buf: make([]byte, room), piece: make([]byte, maxFrame), control: make([]byte, 0, maxFrame),
+		joiner: tun.NewJoiner(p.tun, p.gave),
+	}
+}
+
+// gave counts packets that were given to the kernel.
+func (p *Plane) gave(packets, bytes int, err error) {
+	if err != nil {
+		p.drops[DropTUN].Add(uint64(packets))
+		return
+	}
+	p.egress.addAll(packets, bytes)
+}
+
+// way is where the packets of a flow go, and how.
+type way struct {
+	session *fabric.Session // nil: it is to be found
+	link    *link
+	hop     fabric.HopHeader
+	// mayFragment as in inner.
+	mayFragment bool
+}
+
+// fromKernel takes what lies in w.super. All packets that it stands for go the way of the
+// first.
+func (w *worker) fromKernel(n int, o tun.Offload) {
+	if err := w.cutter.Take(w.super[:n], o); err != nil {
+		w.drop(DropMalformed)
+		return
+	}
+	for n := w.cutter.Next(); n > 0; n = w.cutter.Next() {
+		if n > maxFrame-fabric.Overhead {
+			w.drop(DropMalformed)
+			return
+		}
+		packet := w.room(n)
+		w.cutter.Cut(packet)
+		if w.way.session != nil {
+			w.seal(packet)
+		} else {
+			w.fromTUN(packet)
+		}
+	}
+	w.way = way{}
 }
 
 func (p *Plane) borrow() *worker    { return p.workers.Get().(*worker) }
@@ -53,9 +102,6 @@ func (w *worker) fromTUN(packet []byte) {
 		// The kernel has the better route and would give the packet back.
 		w.drop(DropLoop)
 	default:
-		if filter := w.inbound.Load(); filter != nil {
-			filter.Sent(time.Since(w.start), packet)
-		}
 		w.toEgress(packet, h, c, route.Egress, route.NextHop.Link)
 	}
 }
@@ -64,34 +110,50 @@ func (w *worker) fromTUN(packet []byte) {
 func (w *worker) toEgress(packet []byte, h inner, c class.Class, egress addr.NodeID, via rib.LinkID) {
 	session := w.sessions.Load().byEgress[egress]
 	if session == nil {
+		w.noteSent(packet)
 		w.wait(packet, egress)
 		return
 	}
 	topology, l := w.wayTo(c.ID, egress, via)
 	if l == nil {
+		w.noteSent(packet)
 		w.drop(DropNoRoute)
 		w.refuse(packet, icmpUnreachable, codeNoRoute, 0)
 		return
 	}
-	if mtu, tooBig := l.tooBig(fabric.Overhead + len(packet)); tooBig && !h.mayFragment {
-		w.dropAt(l, DropTooBig)
+	w.way = way{session, l, fabric.HopHeader{
+		Class: uint8(c.ID), Topology: uint8(topology), HopLimit: fabric.InitialHopLimit, ECN: h.ecn,
+		Flow: flowOf(w.seed, packet), Egress: egress, Ingress: w.self,
+	}, h.mayFragment}
+	w.seal(packet)
+}
+
+// seal sends a packet its way.
+func (w *worker) seal(packet []byte) {
+	w.noteSent(packet)
+	y := &w.way
+	if mtu, tooBig := y.link.tooBig(fabric.Overhead + len(packet)); tooBig && !y.mayFragment {
+		w.dropAt(y.link, DropTooBig)
 		w.refuse(packet, icmpTooBig, 0, mtu)
 		return
 	}
-	hop := fabric.HopHeader{
-		Class: uint8(c.ID), Topology: uint8(topology), HopLimit: fabric.InitialHopLimit, ECN: h.ecn,
-		Flow: flowOf(w.seed, packet), Egress: egress, Ingress: w.self,
-	}
 	at := w.at
-	hop.Put(w.buf[at:])
-	frame, err := session.Seal(w.buf[at:at+fabric.HopHeaderLen], hop.Class, packet)
+	y.hop.Put(w.buf[at:])
+	frame, err := y.session.Seal(w.buf[at:at+fabric.HopHeaderLen], y.hop.Class, packet)
 	if err != nil {
 		w.drop(DropKeysUsedUp)
 		return
 	}
-	w.transmit(l, frame, hop, false)
+	w.transmit(y.link, frame, y.hop, false)
 	if w.at = 0; w.train.count > 0 {
 		w.at = at + len(frame)
+	}
+}
+
+// noteSent has the inbound policy let in what answers a packet.
+func (w *worker) noteSent(packet []byte) {
+	if filter := w.inbound.Load(); filter != nil {
+		filter.Sent(time.Since(w.start), packet)
 	}
 }
 
@@ -128,6 +190,7 @@ func (w *worker) flush(egress addr.NodeID) {
 		copy(room, packet)
 		w.fromTUN(room)
 	}
+	w.way = way{}
 	w.depart()
 }
 

@@ -118,7 +118,7 @@ func TestCloseUnblocks(t *testing.T) {
 		conn <- err
 	}()
 	go func() {
-		_, err := dev.Read(make([]byte, 10))
+		_, _, err := dev.Read(make([]byte, 10), true)
 		file <- err
 	}()
 	_, _ = ca.Close(), dev.Close()
@@ -137,7 +137,7 @@ func TestTUNPassesPackets(t *testing.T) {
 	defer dev.Close()
 	dev.Inject([]byte("in"))
 	buf := make([]byte, 10)
-	if n, err := dev.Read(buf); err != nil || string(buf[:n]) != "in" {
+	if n, _, err := dev.Read(buf, true); err != nil || string(buf[:n]) != "in" {
 		t.Error(err)
 	}
 	if _, err := dev.Write([]byte("out")); err != nil || string(<-dev.Out()) != "out" {

@@ -4,6 +4,8 @@ import (
 	"os"
 	"slices"
 	"sync"
+
+	"re6st/hw/tun"
 )
 
 // depth is how many packets wait in any queue of this package.
@@ -36,14 +38,28 @@ func (t *TUN) Inject(packet []byte) {
 func (t *TUN) Out() <-chan []byte { return t.out }
 
 // Read is as in tun.Device.
-func (t *TUN) Read(packet []byte) (int, error) {
+func (t *TUN) Read(packet []byte, wait bool) (int, tun.Offload, error) {
+	if !wait {
+		select {
+		case p := <-t.in:
+			return copy(packet, p), tun.Offload{}, nil
+		default:
+			return 0, tun.Offload{}, tun.ErrNothing
+		}
+	}
 	select {
 	case p := <-t.in:
-		return copy(packet, p), nil
+		return copy(packet, p), tun.Offload{}, nil
 	case <-t.closed:
-		return 0, os.ErrClosed
+		return 0, tun.Offload{}, os.ErrClosed
 	}
 }
+
+// Support is none: packets come and go one by one.
+func (t *TUN) Support() tun.Support { return tun.Support{} }
+
+// WriteSuper is as in tun.Device.
+func (t *TUN) WriteSuper(tun.Offload, int, [][]byte) error { return tun.ErrOffload }
 
 // Write is as in tun.Device; where nobody reads Out it drops, as a kernel does.
 func (t *TUN) Write(packet []byte) (int, error) {

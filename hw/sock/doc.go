@@ -15,10 +15,10 @@
 //     receipt, so that the answer may leave from there: a host with two uplinks is
 //     two addresses to its peers.
 //
-// Packets of one length, one behind another for the same address, go in one call, and are
-// cut by the kernel or the interface (UDP_SEGMENT, Linux 4.18); where it will not, they go
-// one by one. With Config.Batches those that came so are read in one call (UDP_GRO, Linux
-// 5.0). What is counted are datagrams.
+// With Config.Batches, datagrams of one length for the same address, one behind another, go
+// in one call, and are cut by the kernel or the interface (UDP_SEGMENT, Linux 4.18); where it
+// will not, they go one by one. Those that came so are read in one call (UDP_GRO, Linux 5.0).
+// What is counted are datagrams.
 //
 // UDP loses packets; so what the kernel refuses for one packet (no buffer, a
 // firewall, no route, an ICMP error of an earlier one) is counted, and neither

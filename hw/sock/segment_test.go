@@ -51,7 +51,7 @@ func TestManyDatagramsOfOneCallArriveAsTheyAre(t *testing.T) {
 				for _, whole := range []bool{false, true} {
 					faults := fault.New(time.Now)
 					to := open(t, Config{Batches: joined})
-					from := open(t, Config{Faults: faults})
+					from := open(t, Config{Batches: true, Faults: faults})
 					if !whole { // as where an interface makes no checksums
 						if err := faults.Fail(fault.Rule{Call: fault.SockSend, Errno: unix.EIO, Count: 1}); err != nil {
 							t.Fatal(err)

@@ -37,8 +37,9 @@ type Config struct {
 	// Buffer is the size of either kernel buffer in bytes; 0 is DefaultBuffer. The
 	// kernel may give less to who lacks CAP_NET_ADMIN.
 	Buffer int
-	// Batches has the kernel hand over datagrams that came close behind one another in one
-	// Packet (UDP_GRO), where it can: the reader gives room for ReadRoom bytes each.
+	// Batches has the kernel, where it can, cut a Packet of several datagrams (UDP_SEGMENT),
+	// and hand over those that came close behind one another in one (UDP_GRO): the reader
+	// gives room for ReadRoom bytes each. Without it datagrams go and come one by one.
 	Batches bool
 	// Faults are calls that fail on purpose; nil: none.
 	Faults *fault.Table
@@ -101,6 +102,7 @@ func Listen(c Config) (*UDP, error) {
 		conn: conn, raw: raw, six: network != "udp4", local: netip.AddrPortFrom(local.Addr().Unmap(), local.Port()), faults: c.Faults,
 	}
 	u.receive = func(fd uintptr) bool { return u.in.call(unix.SYS_RECVMSG, fd) }
+	u.noSegments.Store(!c.Batches)
 	return u, nil
 }
 

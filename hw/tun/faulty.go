@@ -16,11 +16,11 @@ func WithFaults(d Device, t *fault.Table) Device {
 	return &faulty{d, t}
 }
 
-func (d *faulty) Read(packet []byte) (int, error) {
+func (d *faulty) Read(packet []byte, wait bool) (int, Offload, error) {
 	if err := d.faults.Check(fault.TUNRead); err != nil {
-		return 0, err
+		return 0, Offload{}, err
 	}
-	return d.Device.Read(packet)
+	return d.Device.Read(packet, wait)
 }
 
 func (d *faulty) Write(packet []byte) (int, error) {
@@ -28,4 +28,11 @@ func (d *faulty) Write(packet []byte) (int, error) {
 		return 0, err
 	}
 	return d.Device.Write(packet)
+}
+
+func (d *faulty) WriteSuper(o Offload, headers int, packets [][]byte) error {
+	if err := d.faults.Check(fault.TUNWrite); err != nil {
+		return err
+	}
+	return d.Device.WriteSuper(o, headers, packets)
 }

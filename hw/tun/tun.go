@@ -3,7 +3,6 @@ package tun
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -23,14 +22,21 @@ var ErrMTU = errors.New("bad MTU")
 
 // Device is a TUN, or a test's stand-in for it.
 type Device interface {
-	// Read waits for a packet from the kernel. It fails for good with os.ErrClosed
-	// after Close, and with EBADFD where somebody deleted the device.
-	Read(packet []byte) (int, error)
+	// Read takes a packet of the kernel, of MTU bytes at most, or a super-packet of SuperRoom
+	// bytes at most, which a Cutter cuts. It waits for one, or fails with ErrNothing. It
+	// fails for good with os.ErrClosed after Close, and with EBADFD where somebody deleted
+	// the device.
+	Read(packet []byte, wait bool) (int, Offload, error)
 	// Write gives the kernel a packet. An error is about that packet, unless it is
 	// os.ErrClosed.
 	Write(packet []byte) (int, error)
+	// WriteSuper gives the kernel a super-packet: the first packet, with its headers, and of
+	// the others what is behind that many bytes of headers; MaxJoined at most.
+	WriteSuper(o Offload, headers int, packets [][]byte) error
+	// Support is which super-packets the device gives and takes.
+	Support() Support
 	Name() string
-	// MTU is the longest packet that Read gives, in bytes.
+	// MTU is the longest packet, in bytes.
 	MTU() int
 	Close() error
 }
@@ -41,14 +47,13 @@ type Config struct {
 	Name string
 	// MTU is 1280 or more, in bytes; 0 is DefaultMTU.
 	MTU int
+	// Segments is how many packets a super-packet of the kernel stands for at most; 0: as
+	// many as it likes.
+	Segments int
+	// Plain keeps super-packets away, in both directions.
+	Plain bool
 	// Faults are calls that fail on purpose; nil: none.
 	Faults *fault.Table
-}
-
-type device struct {
-	file *os.File
-	name string
-	mtu  int
 }
 
 const devicePath = "/dev/net/tun"
@@ -69,7 +74,7 @@ func Open(c Config) (Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tun: name %q of more than %d bytes: %w", c.Name, unix.IFNAMSIZ-1, err)
 	}
-	request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
+	request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
 	fd, err := unix.Open(devicePath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("tun: open %s: %w", devicePath, err)
@@ -81,14 +86,33 @@ func Open(c Config) (Device, error) {
 		}
 		return nil, errors.Join(fmt.Errorf("tun: make %s: %w", c.Name, err), unix.Close(fd))
 	}
-	d := &device{file: os.NewFile(uintptr(fd), devicePath), name: request.Name(), mtu: c.MTU}
-	if err := d.setUp(); err != nil {
+	var support Support
+	if !c.Plain {
+		support = askSupport(fd)
+	}
+	d, err := newDevice(fd, request.Name(), c.MTU, support)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.setUp(c.Segments); err != nil {
 		return nil, errors.Join(err, d.file.Close())
 	}
 	return WithFaults(d, c.Faults), nil
 }
 
-func (d *device) setUp() error {
+// askSupport has the kernel leave to us what it can, and tells what that is.
+func askSupport(fd int) Support {
+	const tcp = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6
+	switch {
+	case unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tcp|unix.TUN_F_USO4|unix.TUN_F_USO6) == nil:
+		return Support{TCP: true, UDP: true}
+	case unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tcp) == nil:
+		return Support{TCP: true}
+	}
+	return Support{}
+}
+
+func (d *device) setUp(segments int) error {
 	link, err := netlink.LinkByName(d.name)
 	if err != nil {
 		return fmt.Errorf("tun: find %s: %w", d.name, err)
@@ -99,14 +123,13 @@ func (d *device) setUp() error {
 	if err := netlink.LinkSetIP6AddrGenMode(link, addrGenModeNone); err != nil {
 		return fmt.Errorf("tun: keep link-local addresses off %s: %w", d.name, err)
 	}
+	if segments > 0 && d.support.TCP {
+		if err := netlink.LinkSetGSOMaxSegs(link, segments); err != nil {
+			return fmt.Errorf("tun: have %s hand over %d packets at once: %w", d.name, segments, err)
+		}
+	}
 	if err := netlink.LinkSetUp(link); err != nil {
 		return fmt.Errorf("tun: set %s up: %w", d.name, err)
 	}
 	return nil
 }
-
-func (d *device) Read(packet []byte) (int, error)  { return d.file.Read(packet) }
-func (d *device) Write(packet []byte) (int, error) { return d.file.Write(packet) }
-func (d *device) Name() string                     { return d.name }
-func (d *device) MTU() int                         { return d.mtu }
-func (d *device) Close() error                     { return d.file.Close() }

@@ -82,15 +82,20 @@ func TestPacketsPassBothWays(t *testing.T) {
 		t.Fatal(err)
 	}
 	buf := make([]byte, d.MTU())
-	n, err := d.Read(buf)
+	n, o, err := d.Read(buf, true)
 	for err == nil && buf[6] != 17 { // the kernel reports its multicast groups first
-		n, err = d.Read(buf)
+		n, o, err = d.Read(buf, true)
 	}
 	if err != nil || buf[0]>>4 != 6 || string(buf[48:n]) != "out" {
 		t.Fatalf("% x, %v", buf[:n], err)
 	}
 	// The packet itself, turned round, is valid: the sum does not mind the order.
-	packet := append([]byte{}, buf[:n]...)
+	var c Cutter
+	if err := c.Take(buf[:n], o); err != nil || c.Next() != n {
+		t.Fatalf("%d bytes of %d, %v", c.Next(), n, err)
+	}
+	packet := make([]byte, n)
+	c.Cut(packet)
 	copy(packet[8:24], buf[24:40])
 	copy(packet[24:40], buf[8:24])
 	binary.BigEndian.PutUint16(packet[40:], 9)
@@ -136,7 +141,7 @@ func TestCloseUnblocksTheReaderAndRemovesTheDevice(t *testing.T) {
 		go func() {
 			var err error
 			for buf := make([]byte, 2000); err == nil; {
-				_, err = d.Read(buf)
+				_, _, err = d.Read(buf, true)
 			}
 			done <- err
 		}()
@@ -177,7 +182,7 @@ func TestADeletedDeviceIsToldFromOneThatIsDown(t *testing.T) {
 		}
 		done := make(chan error)
 		go func() {
-			_, err := d.Read(make([]byte, 2000))
+			_, _, err := d.Read(make([]byte, 2000), true)
 			done <- err
 		}()
 		if err := netlink.LinkDel(link); err != nil {
@@ -208,7 +213,7 @@ func TestCallsFailOnPurpose(t *testing.T) {
 				return err
 			}
 		}
-		if _, err := d.Read(packet); !errors.Is(err, unix.ENOMEM) {
+		if _, _, err := d.Read(packet, true); !errors.Is(err, unix.ENOMEM) {
 			t.Errorf("read: %v", err)
 		}
 		if _, err := d.Write(packet); !errors.Is(err, unix.EIO) {
