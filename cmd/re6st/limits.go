@@ -20,6 +20,7 @@ import (
 	"re6st/hw/dataplane"
 	"re6st/hw/nodedir"
 	"re6st/hw/throttle"
+	"re6st/hw/tun"
 	"re6st/protocols/babel"
 	"re6st/protocols/cert"
 	"re6st/protocols/claim"
@@ -60,6 +61,7 @@ func allLimits() []limitsOf {
 		{"protocols/trace", trace.Limits()},
 		{"protocols/registry", protocol.Caps()},
 		{"hw/dataplane", dataplane.Limits()},
+		{"hw/tun", tun.Limits()},
 		{"hw/nodedir", nodedir.Limits()},
 		{"hw/throttle", throttle.Limits()},
 		{"actors/system", system.Limits()},

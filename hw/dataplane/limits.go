@@ -2,7 +2,6 @@ package dataplane
 
 import (
 	"re6st/hw/sock"
-	"re6st/hw/tun"
 	"re6st/protocols/limit"
 )
 
@@ -31,7 +30,6 @@ func Limits() []limit.Limit {
 		{Name: "indices on their way into use", Value: maxReserved, Unit: "indices", Per: "node", Beyond: "the oldest go", Test: "TestIndicesAreUnique"},
 		{Name: "frames that leave by one call", Value: sock.MaxSegments, Unit: "frames", Per: "call", Beyond: "by the next call", Test: "TestFramesOfOneLengthLeaveTogether"},
 		{Name: "bytes of frames that leave by one call", Value: sock.MaxBatch, Unit: "bytes", Per: "call", Beyond: "by the next call", Test: "TestFramesOfOneLengthLeaveTogether"},
-		{Name: "packets that the kernel is given by one write", Value: tun.MaxJoined, Unit: "packets", Per: "write", Beyond: "by the next write", Test: "TestWhatIsJoinedIsCutAgainTheSame"},
 		{Name: "keys of a rate", Value: maxBuckets, Unit: "keys", Per: "rate", Beyond: "refused", Test: "TestLimiterForgetsWhoRestsAndRefusesTooMany"},
 	}
 }
