@@ -17,6 +17,8 @@ CHAOS_NODES ?= 10
 PANICS      ?= 1000
 # netlink and TUN need a kernel, the lab needs these two from Debian
 TOOLS    := ip:iproute2 nft:nftables
+# packages with tests that run in a whole Debian kernel
+KERNEL   := ./hw/ktunnel
 
 .PHONY: help build demo lab chaos panics page test test-kernel race test386 lint fuzz bench cross size tools clean bench-flood bench-routing
 
@@ -57,8 +59,9 @@ test: tools ## all tests; those that need root or a peer say so when they skip
 test-kernel: TOOLS += qemu-system-x86_64:qemu-system-x86 depmod:kmod
 test-kernel: tools ## tests that need a whole Debian kernel, in an emulated machine; the first run downloads it
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/vm ./firmware/vm
-	$(GO) vet -tags kernel ./firmware/vm
+	$(GO) vet -tags kernel ./firmware/vm $(KERNEL)
 	$(GO) test -count 1 -tags kernel -run '^TestKernel' $(TESTFLAGS) ./firmware/vm
+	$(GO) test -count 1 -tags kernel -run '^TestKernel' -exec $(CURDIR)/bin/vm $(TESTFLAGS) $(KERNEL)
 
 race: ## all tests under the race detector (needs gcc)
 	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) ./...

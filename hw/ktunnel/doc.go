@@ -1,0 +1,34 @@
+// Package ktunnel makes tunnels of the kernel, each a point-to-point interface on which
+// Babel and the kernel's own routing run as on any other:
+//
+//	GRE        GRE by IPv4 or IPv6, with keys (RFC 2784, RFC 2890, RFC 7676)
+//	FOU        the same GRE in UDP datagrams (RFC 8086's layout; Linux' fou module)
+//	WireGuard  sealed, in UDP datagrams (wireguard.com/papers/wireguard.pdf)
+//
+//	            Spec ----> Tunnels.Add ----> link, group MeshGroup      rtnetlink
+//	                                         mark "re6st tunnel OWNER"  (its alias)
+//	                                         keys, peer | UDP port      generic netlink
+//	                                         fe80:: address, MTU, up
+//	 after a crash ----> Tunnels.Sweep ----> links with the mark that are not kept
+//
+// An owner is one node of the network namespace. What is its own carries its mark, and no
+// other link is ever changed or removed: a name that somebody else has is ErrForeign. In the
+// moment before the mark is there a link is known by the owner's prefix in its name together
+// with the group, and being down.
+//
+// GRE and FOU seal nothing: whoever is on the way reads and writes what goes through. They
+// are for packets that are sealed already, or for links that the operator trusts.
+//
+// The caller's duties:
+//
+//  1. Agree with the other end on addresses, ports, keys and MTU; Spec says which are the
+//     same at both ends, and which are crossed.
+//  2. Take the MTU from Kind.MTU: the kernel gives a tunnel more than its underlay carries
+//     where it does not know better, and then there are fragments.
+//  3. Sweep at the start with the names to be kept, and Remove what is not wanted any more:
+//     tunnels outlive the process.
+//  4. Have the module fou loaded where the process lacks CAP_SYS_MODULE; the others the
+//     kernel loads by itself. It needs CAP_NET_ADMIN.
+//
+// A Tunnels is for one goroutine at a time.
+package ktunnel

@@ -1,0 +1,136 @@
+package ktunnel
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Kind is a sort of tunnel.
+type Kind int
+
+// The kinds. The zero Kind is none.
+const (
+	GRE Kind = 1 + iota
+	FOU
+	WireGuard
+)
+
+func (k Kind) String() string {
+	switch k {
+	case GRE:
+		return "gre"
+	case FOU:
+		return "fou"
+	case WireGuard:
+		return "wireguard"
+	default:
+		return fmt.Sprintf("kind %d", int(k))
+	}
+}
+
+// Bytes that the headers of a tunnel take.
+const (
+	ipv4Header      = 20
+	ipv6Header      = 40
+	udpHeader       = 8
+	greHeader       = 8  // with a key
+	wireguardHeader = 32 // type, receiver, counter and tag
+	wireguardBlock  = 16 // packets are filled up to a multiple of it
+)
+
+// MTU bounds in bytes: IPv6 needs MinMTU (RFC 8200 section 5).
+const (
+	MinMTU     = 1280
+	packetSize = 65535 // that an IP header can tell
+)
+
+// ifNameSize is the room for a link's name, with a zero at its end (IFNAMSIZ).
+const ifNameSize = 16
+
+// KeyLen is the length of WireGuard's keys in bytes (X25519, RFC 7748).
+const KeyLen = 32
+
+// MTU is what a tunnel carries whose outer packets have at most underlay bytes. ipv6 is
+// the family of the outer addresses. Below MinMTU there can be no tunnel.
+func (k Kind) MTU(underlay int, ipv6 bool) int {
+	inner := underlay - ipv4Header
+	if ipv6 {
+		inner = underlay - ipv6Header
+	}
+	switch k {
+	case GRE:
+		return inner - greHeader
+	case FOU:
+		return inner - udpHeader - greHeader
+	default:
+		return (inner - udpHeader - wireguardHeader) / wireguardBlock * wireguardBlock
+	}
+}
+
+// Spec is one end of a tunnel.
+type Spec struct {
+	Name string // of the interface; begins with the owner and a dash
+	Kind Kind
+
+	// Local and Remote are the outer addresses, of one family; crossed at the other end. Local is
+	// an address of this host; WireGuard sends from where the route leads out, whatever Local is.
+	// The ports, of FOU and WireGuard alone, are the UDP ports of the two ends; Local's is this
+	// tunnel's alone.
+	Local, Remote netip.AddrPort
+
+	// Key tells tunnels between the same addresses apart: GRE and FOU, the same at both ends,
+	// not 0. It is no secret.
+	Key uint32
+
+	// WireGuard: the private key of this end, the public key of the other, and a secret that both
+	// share, or zeros.
+	Private, Peer, Preshared [KeyLen]byte
+
+	LinkLocal netip.Addr // this end's address inside: fe80::/64, another than the peer's
+	MTU       int        // bytes inside; the same at both ends
+	Mark      uint32     // SO_MARK of the outer packets, or 0
+}
+
+// check tells whether s can be a tunnel of owner.
+func (s *Spec) check(owner string) error {
+	refuse := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %q: %s", ErrSpec, s.Name, fmt.Sprintf(format, args...))
+	}
+	local, remote := s.Local.Addr(), s.Remote.Addr()
+	prefix := netip.PrefixFrom(s.LinkLocal, 64).Masked()
+	udp := s.Kind == FOU || s.Kind == WireGuard
+	switch {
+	case s.Kind != GRE && !udp:
+		return refuse("its %v is none of gre, fou, wireguard", s.Kind)
+	case !strings.HasPrefix(s.Name, owner+"-") || len(s.Name) == len(owner)+1 || len(s.Name) >= ifNameSize || strings.ContainsAny(s.Name, "/: \t\n"):
+		return refuse("the name begins with %q and has at most %d bytes", owner+"-", ifNameSize-1)
+	case !usable(local) || !usable(remote):
+		return refuse("outer addresses %v and %v: both are unicast addresses without a zone", local, remote)
+	case local.Is4() != remote.Is4():
+		return refuse("outer addresses %v and %v are of two families", local, remote)
+	case local == remote:
+		return refuse("both outer addresses are %v", local)
+	case udp && (s.Local.Port() == 0 || s.Remote.Port() == 0):
+		return refuse("%v takes a UDP port at both ends", s.Kind)
+	case s.Kind != WireGuard && s.Key == 0:
+		return refuse("%v takes a key that is not 0", s.Kind)
+	case s.Kind == WireGuard && (s.Private == [KeyLen]byte{} || s.Peer == [KeyLen]byte{}):
+		return refuse("wireguard takes a private key and the peer's public key")
+	case !s.LinkLocal.Is6() || prefix != netip.MustParsePrefix("fe80::/64") || s.LinkLocal == prefix.Addr():
+		return refuse("the address inside, %v, is one of fe80::/64", s.LinkLocal)
+	case s.MTU < MinMTU || s.MTU > packetSize:
+		return refuse("an MTU of %d bytes; it is %d to %d", s.MTU, MinMTU, packetSize)
+	}
+	return nil
+}
+
+// usable: a tunnel is no link, so that an address of one link alone cannot be its end.
+func usable(a netip.Addr) bool {
+	return a.IsValid() && !a.Is4In6() && a.Zone() == "" && a.IsGlobalUnicast()
+}
+
+// String names the tunnel and its ends, without its keys.
+func (s *Spec) String() string {
+	return fmt.Sprintf("%v tunnel %s from %v to %v", s.Kind, s.Name, s.Local, s.Remote)
+}
