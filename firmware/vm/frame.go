@@ -12,6 +12,7 @@ const (
 	frameStdout = 1
 	frameStderr = 2
 	frameExit   = 3 // the exit status in four bytes, big-endian; the last frame
+	frameStart  = 4 // the command starts; the first frame
 )
 
 const (
@@ -27,6 +28,18 @@ func writeFrame(to io.Writer, kind byte, data []byte) error {
 	frame := append([]byte{kind}, binary.BigEndian.AppendUint32(nil, uint32(len(data)))...)
 	_, err := to.Write(append(frame, data...))
 	return err
+}
+
+// awaitStart reads the first frame.
+func awaitStart(from io.Reader) error {
+	var header [frameHeader]byte
+	if _, err := io.ReadFull(from, header[:]); err != nil {
+		return err
+	}
+	if header != [frameHeader]byte{frameStart} {
+		return fmt.Errorf("%w: % x at the start", errFrame, header)
+	}
+	return nil
 }
 
 // copyFrames writes what comes to stdout and stderr until the exit frame, and returns

@@ -76,6 +76,9 @@ func serve() error {
 	if err != nil {
 		return err
 	}
+	if err := writeFrame(port, frameStart, nil); err != nil {
+		return err
+	}
 	status, err := execute(t, port)
 	if err != nil {
 		return err

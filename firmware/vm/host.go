@@ -23,6 +23,8 @@ const (
 	qemu         = "qemu-system-x86_64"
 	consoleLines = 20              // shown where the machine failed
 	killWait     = 5 * time.Second // for QEMU's pipes once it is dead
+	bootLimit    = 2 * time.Minute // on a machine under load it takes half a minute
+	bootTries    = 3               // an emulated processor stands still at times
 )
 
 // What a QEMU finds among its file descriptors.
@@ -40,11 +42,16 @@ type machine struct {
 	kvm     bool
 	console bool // show the kernel's console at the end
 	append  string
+	limit   time.Duration // for a boot; one that takes longer is tried again
 	task    task
 }
 
-// errNoExit: the machine ended without telling the command's exit status.
-var errNoExit = errors.New("the machine ended before the command did")
+var (
+	// errNoExit: the machine ended without telling the command's exit status.
+	errNoExit = errors.New("the machine ended before the command did")
+	// errNoBoot: the command has not been started.
+	errNoBoot = errors.New("the machine did not boot in time")
+)
 
 // usableKVM tells whether the processor's own virtualisation serves. KVM of the sort pvm
 // runs only kernels that were made for it.
@@ -57,6 +64,16 @@ func usableKVM() bool {
 
 // run boots, and returns the command's exit status once it is there, or ctx's error.
 func (m machine) run(ctx context.Context, stdout, stderr io.Writer) (int, error) {
+	for try := 1; ; try++ {
+		status, err := m.try(ctx, stdout, stderr)
+		if !errors.Is(err, errNoBoot) || try == bootTries {
+			return status, err
+		}
+		fmt.Fprintf(stderr, "vm: %v; try %d of %d\n", err, try+1, bootTries)
+	}
+}
+
+func (m machine) try(ctx context.Context, stdout, stderr io.Writer) (int, error) {
 	initramfs, err := memoryFile("initramfs")
 	if err != nil {
 		return 0, err
@@ -91,7 +108,7 @@ func (m machine) run(ctx context.Context, stdout, stderr io.Writer) (int, error)
 		return 0, err
 	}
 	theirs.Close()
-	status, err := copyFrames(ours, stdout, stderr)
+	status, err := m.converse(ours, stdout, stderr)
 	timeUp := ctx.Err()
 	cancel()
 	_ = cmd.Wait() // killed
@@ -105,6 +122,22 @@ func (m machine) run(ctx context.Context, stdout, stderr io.Writer) (int, error)
 		return 0, errors.Join(err, qemuSaid(said.String()))
 	}
 	return status, nil
+}
+
+// converse takes what comes by the port, from the start of the command to its exit status.
+func (m machine) converse(port *os.File, stdout, stderr io.Writer) (int, error) {
+	if err := port.SetReadDeadline(time.Now().Add(m.limit)); err != nil {
+		return 0, err
+	}
+	if err := awaitStart(port); errors.Is(err, os.ErrDeadlineExceeded) {
+		return 0, errNoBoot
+	} else if err != nil {
+		return 0, err
+	}
+	if err := port.SetReadDeadline(time.Time{}); err != nil {
+		return 0, err
+	}
+	return copyFrames(port, stdout, stderr)
 }
 
 func qemuSaid(text string) error {
@@ -125,7 +158,7 @@ func memoryFile(name string) (*os.File, error) {
 
 // portPair is the machine's serial port, our end and QEMU's.
 func portPair() (ours, theirs *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0) // so that reads have a deadline
 	if err != nil {
 		return nil, nil, fmt.Errorf("socketpair: %w", err)
 	}

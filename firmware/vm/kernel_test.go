@@ -17,7 +17,8 @@ import (
 // vm runs the program as make test-kernel built it.
 func vm(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
-	cmd := exec.Command(filepath.Join("..", "..", "bin", "vm"), args...)
+	// Before go test's own limit, which would show nothing of the machine.
+	cmd := exec.Command(filepath.Join("..", "..", "bin", "vm"), append([]string{"-timeout", "8m"}, args...)...)
 	var out, err bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &err
 	failed := cmd.Run()

@@ -63,7 +63,7 @@ func host() int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	m := machine{memory: *memory, cpus: *cpus, kvm: !*emulate && usableKVM(), console: *console, append: *extra}
+	m := machine{memory: *memory, cpus: *cpus, kvm: !*emulate && usableKVM(), console: *console, append: *extra, limit: bootLimit}
 	m.task.Args, m.task.Env = flags.Args(), os.Environ()
 	status, err := boot(ctx, m, *cache, *name, *write, *limit)
 	switch {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestAnArchiveIsNewc(t *testing.T) {
@@ -78,6 +79,20 @@ func TestFramesThatAreNoneAreRefused(t *testing.T) {
 		if _, err := copyFrames(b, io.Discard, io.Discard); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Error("a port without an exit frame:", err)
 		}
+	}
+}
+
+func TestTheFirstFrameIsTheStart(t *testing.T) {
+	if err := awaitStart(frames(t, 4, "")); err != nil {
+		t.Error(err)
+	}
+	for name, b := range map[string]*bytes.Buffer{"output": frames(t, 1, "out"), "data": frames(t, 4, "x")} {
+		if err := awaitStart(b); !errors.Is(err, errFrame) {
+			t.Error(name, err)
+		}
+	}
+	if err := awaitStart(frames(t)); !errors.Is(err, io.EOF) {
+		t.Error("a port that ends:", err)
 	}
 }
 
@@ -155,6 +170,47 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		t.Error(err)
 	}
 	if err := examine("arm64", look); err == nil || !strings.Contains(err.Error(), "arm64") {
+		t.Error(err)
+	}
+}
+
+// stillborn is a machine whose QEMU does as the script says.
+func stillborn(t *testing.T, script string) machine {
+	t.Helper()
+	dir := t.TempDir()
+	k := kernel{dir, "6.1.0-1-amd64"}
+	var dep strings.Builder
+	for _, m := range bootModules {
+		dep.WriteString(m + ".ko:\n")
+		writeTestFile(t, filepath.Join(k.modules(), m+".ko"), m)
+	}
+	writeTestFile(t, filepath.Join(k.modules(), "modules.dep"), dep.String())
+	writeTestFile(t, filepath.Join(k.modules(), "modules.builtin"), "")
+	writeTestFile(t, filepath.Join(dir, qemu), "#!/bin/sh\n"+script)
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	return machine{kernel: k, limit: 10 * time.Millisecond}
+}
+
+func writeTestFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAMachineThatDoesNotBootIsTriedAgain(t *testing.T) {
+	var stderr bytes.Buffer
+	_, err := stillborn(t, "exec sleep 1000").run(t.Context(), io.Discard, &stderr)
+	if !errors.Is(err, errNoBoot) || strings.Count(stderr.String(), "did not boot") != bootTries-1 {
+		t.Errorf("%v\n%s", err, stderr.String())
+	}
+}
+
+func TestWhatQEMUSaysIsTold(t *testing.T) {
+	m := stillborn(t, "echo no such option >&2; exit 1")
+	m.limit = time.Minute
+	_, err := m.run(t.Context(), io.Discard, io.Discard)
+	if !errors.Is(err, errNoExit) || !strings.Contains(err.Error(), "no such option") {
 		t.Error(err)
 	}
 }
