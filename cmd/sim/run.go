@@ -22,8 +22,12 @@ import (
 const shardsEach = 4
 
 // memoryGoal is from where on memory is collected more often, in bytes: a network that
-// needs less in the end shall not hold twice that.
-const memoryGoal = 1850 << 20
+// needs less in the end shall not hold twice that. One that needs more has routeGoal for
+// each node and prefix: to collect all the time would take longer than the simulation.
+const (
+	memoryGoal = 1850 << 20
+	routeGoal  = 1200
+)
 
 // run is one `re6st sim`.
 type run struct {
@@ -92,12 +96,13 @@ func (r *run) load() (*simnet.Scenario, error) {
 // play makes the network and plays the scenario. An invariant that breaks is in the
 // report; the error is for what cannot be simulated.
 func (r *run) play(c simnet.Config, s *simnet.Scenario, steps io.Writer) (Report, error) {
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryGoal))
 	begin, cpu := time.Now(), used()
 	n, err := simnet.New(c)
 	if err != nil {
 		return Report{}, fmt.Errorf("sim: %w", err)
 	}
+	size := n.Report()
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(max(memoryGoal, routeGoal*int64(size.Nodes)*int64(size.Prefixes))))
 	var done []simnet.StepReport
 	ok, err := n.Play(s, func(step simnet.StepReport) {
 		done = append(done, step)

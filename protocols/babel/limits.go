@@ -50,6 +50,7 @@ const (
 	retractionSends = 3                      // a retraction is sent so often where it is not acknowledged (section 3.7.2)
 	aboveUpdates    = 8                      // ours: other TLVs that may stand in one packet with them
 	eventsKept      = 512                    // ours: events for which room is kept between two calls of Drain
+	tlvsKept        = 64                     // ours: the same of an interface's and of a neighbor's TLVs
 	ackUpdates      = 16                     // ours: updates that share an acknowledgment, few enough for one packet of DefaultPacket
 	holdTime        = 10 * time.Second       // ours: how long a lost prefix is unreachable (section 2.8)
 	rttWindow       = 4                      // ours: samples of the round trip of which the least counts

@@ -260,6 +260,9 @@ func (n *Neighbor) Drain(do func(NeighborEvent)) {
 	}
 	clear(n.events)
 	n.events, n.updates = n.events[:0], n.updates[:0]
+	if cap(n.updates) > tlvsKept {
+		n.updates = nil
+	}
 	for reason, count := range n.refused {
 		if count > 0 {
 			do(Refused{Reason: Reason(reason), Count: count})

@@ -89,15 +89,22 @@ func (r *Router) sendAll(now time.Time) {
 			} else {
 				r.send(now, i, n.key.Addr, append(n.queue, shared...))
 			}
-			clear(n.queue)
-			n.queue = n.queue[:0]
+			n.queue = emptied(n.queue)
 		}
-		clear(i.queue)
-		i.queue = i.queue[:0]
+		i.queue = emptied(i.queue)
 	}
 	if cap(r.scratch) > MaxUnacknowledged/4 {
 		r.scratch = nil
 	}
+}
+
+// emptied is a queue without its TLVs, and without their room where that is for very many.
+func emptied(queue []TLV) []TLV {
+	clear(queue)
+	if cap(queue) > tlvsKept {
+		return nil
+	}
+	return queue[:0]
 }
 
 // acknowledge answers an AckRequest: over the fabric, where updates come and go at the
