@@ -3,6 +3,7 @@ package dataplane
 import (
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"re6st/hw/sock"
@@ -89,7 +90,15 @@ func pathOf(packet *sock.Packet) fabric.Path {
 
 func (w *worker) heard(l *link, packet *sock.Packet) {
 	l.received.add(len(packet.Data))
-	l.lastReceived.Store(w.sinceStart(packet.At))
+	touch(&l.lastReceived, w.sinceStart(packet.At))
+}
+
+// touch sets a time; those of datagrams that came together are the same, and looking is
+// cheaper than writing.
+func touch(at *atomic.Int64, t int64) {
+	if at.Load() != t {
+		at.Store(t)
+	}
 }
 
 func hopReason(err error) Reason {
@@ -113,7 +122,7 @@ func (w *worker) fromLink(packet *sock.Packet) {
 		return
 	}
 	w.heard(r.link, packet)
-	r.link.lastData.Store(w.sinceStart(packet.At))
+	touch(&r.link.lastData, w.sinceStart(packet.At))
 	// A router of the underlay met congestion (RFC 6040 section 4.2).
 	if packet.TOS&fabric.ECNCE == fabric.ECNCE && fabric.MarkCE(frame) {
 		hop.ECN = fabric.ECNCE

@@ -86,12 +86,26 @@ func (p *Plane) originate(kind fabric.TransitKind, egress addr.NodeID, payload [
 	return nil
 }
 
+// routed is the last answer of the routes, good as long as they and the links stay: frames
+// of one flow come behind one another.
+type routed struct {
+	table    *links
+	view     *rib.View
+	topology uint8
+	egress   addr.NodeID
+	link     *link
+}
+
 // linkTo is the next link of (topology, egress): the route's, or that to the
 // egress itself.
 func (w *worker) linkTo(topology uint8, egress addr.NodeID) *link {
-	table := w.links.Load()
-	if id, ok := w.view.Load().Relay(rib.Topology(topology), egress); ok && table.byID[id] != nil {
-		return table.byID[id]
+	table, view := w.links.Load(), w.view.Load()
+	if c := &w.routed; c.link != nil && c.table == table && c.view == view && c.topology == topology && c.egress == egress {
+		return c.link
+	}
+	if id, ok := view.Relay(rib.Topology(topology), egress); ok && table.byID[id] != nil {
+		w.routed = routed{table, view, topology, egress, table.byID[id]}
+		return w.routed.link
 	}
 	if l := table.byPeer[egress]; l != nil && l.session.Load() != nil { // not one that is only dialled
 		return l

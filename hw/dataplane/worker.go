@@ -24,6 +24,7 @@ type worker struct {
 	piece   []byte      // a fragment being made
 	body    []byte      // of a control frame being made
 	control []byte      // a control frame being made
+	routed  routed
 	in      sock.Packet // a datagram of several that came together
 	out     [1]sock.Packet
 }

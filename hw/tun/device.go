@@ -40,7 +40,8 @@ type vector struct {
 func (v *vector) init(trap uintptr) {
 	v.call = func(fd uintptr) bool {
 		for {
-			n, _, errno := unix.Syscall(trap, fd, uintptr(unsafe.Pointer(&v.iov[0])), uintptr(v.parts))
+			// The device never blocks, so the call is raw: see hw/sock.
+			n, _, errno := unix.RawSyscall(trap, fd, uintptr(unsafe.Pointer(&v.iov[0])), uintptr(v.parts))
 			if v.n, v.errno = int(n), errno; errno != unix.EINTR {
 				return errno != unix.EAGAIN || !v.wait
 			}

@@ -28,25 +28,30 @@ func (w *window) size() uint64 { return uint64(len(w.seen)) * wordBits }
 // decryption of duplicates: accept decides.
 func (w *window) fresh(counter uint64) bool {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.isFresh(counter)
+	fresh := w.isFresh(counter)
+	w.mu.Unlock() // not deferred: that costs as much as all the rest
+	return fresh
 }
 
 // accept marks an authenticated counter as seen, and tells whether it was not.
 // Counters are below CounterLimit, so no sum here overflows.
 func (w *window) accept(counter uint64) bool {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.isFresh(counter) {
-		return false
+	fresh := w.isFresh(counter)
+	if fresh {
+		w.mark(counter)
 	}
+	w.mu.Unlock()
+	return fresh
+}
+
+func (w *window) mark(counter uint64) {
 	if counter >= w.next {
 		w.forget(w.next, counter)
 		w.next = counter + 1
 	}
 	word, bit := w.locate(counter)
 	w.seen[word] |= bit
-	return true
 }
 
 func (w *window) isFresh(counter uint64) bool {
