@@ -107,6 +107,7 @@ var (
 	mSockSent    = counter("socket_sent_packets_total", "Datagrams that the kernel took.")
 	mSockRecv    = counter("socket_received_packets_total", "Datagrams from the kernel.")
 	mSockErrors  = counter("socket_errors_total", "Datagrams that the kernel refused, or that were cut short.", "reason")
+	mUnbatched   = counter("socket_unbatched_total", "Batches of datagrams that the kernel would not cut, and so went one by one.")
 	mBabelDrops  = counter("babel_dropped_packets_total", "Babel packets for which a neighbor's queue had no room.")
 
 	mActors      = gauge("actors", "Actors, by their kind and state.", "kind", "state")
@@ -235,6 +236,7 @@ func (c collector) path(put sink) {
 	put(mRelayErrors, float64(p.RelayErrors))
 	put(mSockSent, float64(p.Conn.Sent))
 	put(mSockRecv, float64(p.Conn.Received))
+	put(mUnbatched, float64(p.Conn.Unbatched))
 	for reason, n := range map[string]uint64{
 		"truncated": p.Conn.Truncated, "too-big": p.Conn.TooBig, "no-buffer": p.Conn.NoBuffer, "refused": p.Conn.Refused,
 		"unreachable": p.Conn.Unreachable, "other": p.Conn.OtherErrors,

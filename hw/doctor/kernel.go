@@ -10,6 +10,8 @@ import (
 
 	vnl "github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"re6st/hw/tun"
 )
 
 // kernelCure is that of every feature which Debian's own kernel has.
@@ -50,12 +52,35 @@ func features() (all []Finding) {
 		feature("source routes", "default_route, and other routes by source (RFC 9079)", "CONFIG_IPV6_SUBTREES").wanted(sourceRoutes(h), "yes"),
 		feature("multicast routing", "PIM multicast between LANs", "CONFIG_IPV6_PIMSM_V2").wanted(multicastRouting(), "yes"),
 	)
+	all = append(all, superPackets()...)
 	for _, l := range linkKinds {
 		all = append(all, feature(l.name, l.purpose, l.option).wanted(missing(h.LinkAdd(l.link), unix.EOPNOTSUPP), "yes"))
 	}
 	foot := Finding{Area: "kernel", Name: "fou", For: "fou tunnels", Cure: "modprobe fou, or " + fmt.Sprintf(kernelCure, "CONFIG_NET_FOU")}
 	all = append(all, foot.wanted(fou(), "yes"))
 	return append(all, qdiscs(h, feature)...)
+}
+
+// superPackets makes a TUN, which ends with its file.
+func superPackets() []Finding {
+	finding := func(kind string) Finding {
+		return Finding{
+			Area: "kernel", Name: "super-packets of " + kind, For: "speed: packets of a flow of " + kind + " go through the TUN together",
+			Cure: "a kernel of 6.2 or newer; without it the node works, slower",
+		}
+	}
+	d, err := tun.Open(tun.Config{Name: "re6st-tun"})
+	if err != nil {
+		return []Finding{finding("TCP").wanted(err, ""), finding("UDP").wanted(err, "")}
+	}
+	defer d.Close()
+	given := func(yes bool) error {
+		if yes {
+			return nil
+		}
+		return errors.New("not in this kernel")
+	}
+	return []Finding{finding("TCP").wanted(given(d.Support().TCP), "yes"), finding("UDP").wanted(given(d.Support().UDP), "yes")}
 }
 
 // linkKinds are the sorts of interface that some tunnels are made of.
