@@ -67,13 +67,25 @@ func (v *vector) result(d *device, err error) (int, error) {
 	case d.closed.Load():
 		return 0, os.ErrClosed
 	case err != nil:
-		return 0, fmt.Errorf("tun: %s: %w", d.name, err)
+		return 0, fmt.Errorf("tun: %s: %w", d.name, d.cause(err))
 	case v.errno == unix.EAGAIN && !v.wait:
 		return 0, ErrNothing
 	case v.errno != 0:
 		return 0, fmt.Errorf("tun: %s: %w", d.name, v.errno)
 	}
 	return v.n - vnetLen, nil
+}
+
+// cause asks the kernel, where Go's poller has heard of an error of the device before a
+// call could tell which.
+func (d *device) cause(err error) error {
+	_ = d.raw.Control(func(fd uintptr) {
+		ifr, _ := unix.NewIfreq("")
+		if errno := unix.IoctlIfreq(int(fd), unix.TUNGETIFF, ifr); errno != nil {
+			err = errno
+		}
+	})
+	return err
 }
 
 // ErrNothing is what Read returns where the kernel has no packet and was not to be waited for.
