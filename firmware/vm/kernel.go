@@ -33,9 +33,6 @@ func (k kernel) modules() string { return filepath.Join(k.dir, "lib", "modules",
 // fetchKernel finds a kernel in the cache, or downloads it there. Without a package name it
 // is what this release of Debian had when it was first asked for.
 func fetchKernel(cache, name string, progress io.Writer) (kernel, error) {
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return kernel{}, err
-	}
 	lock, err := os.OpenFile(filepath.Join(cache, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return kernel{}, err

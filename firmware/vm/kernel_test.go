@@ -32,6 +32,10 @@ func vm(t *testing.T, args ...string) (stdout, stderr string, status int) {
 // One boot for all that it shows: each takes many seconds.
 func TestKernelACommandHasOutputAndStatusAndWritesNothing(t *testing.T) {
 	kept, lost := t.TempDir(), t.TempDir()
+	link := filepath.Join(lost, "link")
+	if err := os.Symlink(kept, link); err != nil {
+		t.Fatal(err)
+	}
 	const script = `
 		echo out; echo err >&2; pwd
 		echo kept >"$1/f"; echo lost >"$2/f"; cat "$2/f"
@@ -39,7 +43,7 @@ func TestKernelACommandHasOutputAndStatusAndWritesNothing(t *testing.T) {
 		ip link show lo | grep -o 'LOOPBACK,UP'
 		(sleep 1000 &) # an orphan that holds the output
 		kill -9 $$`
-	stdout, stderr, status := vm(t, "-w", kept, "sh", "-c", script, "sh", kept, lost)
+	stdout, stderr, status := vm(t, "-w", link, "sh", "-c", script, "sh", link, lost)
 	here, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)

@@ -90,7 +90,10 @@ func boot(ctx context.Context, m machine, cache, name, write string, limit time.
 		}
 		cache = filepath.Join(filepath.Dir(self), "kernel")
 	}
-	if cache, err = filepath.Abs(cache); err != nil {
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return 0, err
+	}
+	if cache, err = realPath(cache); err != nil {
 		return 0, err
 	}
 	if m.kernel, err = fetchKernel(cache, name, os.Stderr); err != nil {
@@ -101,13 +104,23 @@ func boot(ctx context.Context, m machine, cache, name, write string, limit time.
 		return 0, err
 	}
 	if write != "" {
-		if m.task.Write, err = filepath.Abs(write); err != nil {
+		if m.task.Write, err = realPath(write); err != nil {
 			return 0, err
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return m.run(ctx, os.Stdout, os.Stderr)
+}
+
+// realPath is absolute and without symbolic links, which lead astray while the machine's
+// root is still being made.
+func realPath(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(abs)
 }
 
 // examine says what of the machine is missing, and how to get it.
