@@ -1,0 +1,35 @@
+// Package ktunnel has the two nodes of a sealed link agree on a tunnel of their kernels
+// beside it: GRE (RFC 2784, RFC 2890), FOU (GRE in UDP, as RFC 8086 lays it out) or
+// WireGuard. It is the pure half of what hw/ktunnel makes.
+//
+// Each end says its Offer, whenever that changes; the link carries it sealed and in order.
+// There is no answer: both ends work out the same Agreement from the two Offers.
+//
+//	own Offer ------> HandleOwn ------> Say ---------> sealed link ---> the peer's HandleMessage
+//	peer's Offer ---> HandleMessage --> Agreed | Ended
+//
+// The message. Numbers are big-endian:
+//
+//	| version 1 | kinds: length 1, one byte each | nonce 4 | MTU 2 | FOU port 2 |
+//	| WireGuard port 2 | WireGuard public key 32 | outer address: length 1, 0, 4 or 16 bytes |
+//
+// Kinds of a newer node are ignored, and so are further bytes. An Offer without kinds
+// takes back the one before.
+//
+// The kinds stand in the order in which their end prefers them. The first that both can, in
+// the order of the end with the lower node id, is agreed on. GRE and FOU seal nothing: an end
+// offers them only where its operator trusts what lies between, and so both have to.
+//
+// Addresses inside are those of the node ids (addr.NodeID.LinkLocal). The key that tells
+// tunnels between the same two addresses apart comes from both nonces, and is no secret.
+//
+// The driver's duties:
+//
+//  1. one Machine for each sealed link, for as long as that is up; its nonce is random;
+//  2. give it this node's Offer once and after each change: its address and ports as they
+//     are now, kinds that its kernel has, GRE and FOU only on a trusted link;
+//  3. carry Say to the peer's HandleMessage, in order; an error is the peer's fault;
+//  4. make the tunnel of an Agreed, in place of the one before, and remove it at Ended and at the
+//     link's end; an Agreement whose Underlay leaves less than 1280 bytes inside is to be
+//     left alone, as the peer leaves it.
+package ktunnel
