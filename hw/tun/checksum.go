@@ -8,36 +8,35 @@ import (
 // The Internet checksum (RFC 1071). A sum is kept in 64 bits, of words in network order, and
 // folded at the end.
 
-// add is the sum of b and of what was summed before it, which had an even length.
+// add is the sum of b, of which a last odd byte is the upper half of a word, and of what was
+// summed before it. The words are taken as the machine has them and the sum is turned round,
+// which comes to the same (RFC 1071 section 2 B).
 func add(b []byte, sum uint64) uint64 {
-	var carry uint64
+	var s, t, carry uint64
 	for len(b) >= 64 {
-		sum, carry = bits.Add64(sum, binary.BigEndian.Uint64(b), 0)
-		sum, carry = bits.Add64(sum, binary.BigEndian.Uint64(b[8:]), carry)
-		sum, carry = bits.Add64(sum, binary.BigEndian.Uint64(b[16:]), carry)
-		sum, carry = bits.Add64(sum, binary.BigEndian.Uint64(b[24:]), carry)
-		sum, carry = bits.Add64(sum, binary.BigEndian.Uint64(b[32:]), carry)
-		sum, carry = bits.Add64(sum, binary.BigEndian.Uint64(b[40:]), carry)
-		sum, carry = bits.Add64(sum, binary.BigEndian.Uint64(b[48:]), carry)
-		sum, carry = bits.Add64(sum, binary.BigEndian.Uint64(b[56:]), carry)
-		sum, carry = bits.Add64(sum, 0, carry)
-		sum += carry
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b), 0)
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[8:]), carry)
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[16:]), carry)
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[24:]), carry)
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[32:]), carry)
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[40:]), carry)
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[48:]), carry)
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[56:]), carry)
+		t += carry
 		b = b[64:]
 	}
 	for len(b) >= 8 {
-		sum, carry = bits.Add64(sum, binary.BigEndian.Uint64(b), 0)
-		sum, carry = bits.Add64(sum, 0, carry)
-		sum += carry
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b), 0)
+		t += carry
 		b = b[8:]
 	}
 	if len(b) > 0 {
 		var last [8]byte
 		copy(last[:], b)
-		sum, carry = bits.Add64(sum, binary.BigEndian.Uint64(last[:]), 0)
-		sum, carry = bits.Add64(sum, 0, carry)
-		sum += carry
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(last[:]), 0)
+		t += carry
 	}
-	return sum
+	return sum + uint64(bits.ReverseBytes16(fold(s))) + uint64(bits.ReverseBytes16(fold(t)))
 }
 
 // fold is a sum in 16 bits, not complemented.
