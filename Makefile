@@ -20,7 +20,7 @@ TOOLS    := ip:iproute2 nft:nftables
 # packages with tests that run in a whole Debian kernel
 KERNEL   := ./hw/ktunnel
 
-.PHONY: help build demo lab chaos panics page test test-kernel race test386 lint fuzz bench cross size tools clean bench-flood bench-routing
+.PHONY: help build demo lab chaos panics page test test-kernel race test386 lint fuzz bench cross size tools clean bench-flood bench-routing bench-fabric
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -85,6 +85,9 @@ bench-flood: build tools ## what is left of traffic under floods of handshakes, 
 
 bench-routing: build tools ## re6st, babeld and BIRD side by side: starts, healing, memory, bytes; fails where re6st is behind
 	bin/re6st lab routing
+
+bench-fabric: build tools ## what the packet path carries over 1 and 3 links, beside the kernel alone
+	bin/re6st lab fabric
 
 bench: ## benchmarks with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./...

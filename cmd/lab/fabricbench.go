@@ -303,7 +303,11 @@ func (b *fabricBench) write(w io.Writer, r FabricReport) error {
 		plain := r.median(plainName, links, loadStream)
 		for _, name := range b.contenders {
 			stream, small := r.median(name, links, loadStream), r.median(name, links, loadSmall)
-			fmt.Fprintf(t, "%d\t%s\t%.2f\t%.3f\t%.2f\t%.2f\t%.1f\t%.1f\t%.1f\n", links, name, stream.Gbits, stream.Gbits/plain.Gbits,
+			ratio := "-"
+			if plain.Gbits > 0 {
+				ratio = fmt.Sprintf("%.3f", stream.Gbits/plain.Gbits)
+			}
+			fmt.Fprintf(t, "%d\t%s\t%.2f\t%s\t%.2f\t%.2f\t%.1f\t%.1f\t%.1f\n", links, name, stream.Gbits, ratio,
 				stream.CPU, stream.Relay, small.Packets/1000, small.MicroCPU, max(stream.RSS, small.RSS))
 		}
 	}

@@ -1,0 +1,83 @@
+package lab
+
+import (
+	"encoding/json"
+	"math"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTheFabricBenchmarkReadsWhatIperfSays(t *testing.T) {
+	for load, c := range map[string]struct {
+		report string
+		want   FabricSample
+	}{
+		loadStream: {
+			`{"end":{"sum_received":{"seconds":2,"bytes":500000000,"bits_per_second":2e9}}}`,
+			FabricSample{Gbits: 2, CPU: (1 + 2 + 4 + 5 + 0.5) / 0.5, Relay: 3 / 0.5},
+		},
+		loadSmall: {
+			`{"end":{"sum_received":{"seconds":2,"packets":100000,"lost_packets":20000,"bytes":1,"bits_per_second":1}}}`,
+			FabricSample{Gbits: 0.032, Packets: 40_000, CPU: 12.5 / 0.008, Relay: 3 / 0.008, MicroCPU: 12e6 / 80_000},
+		},
+	} {
+		var a iperf
+		if err := json.Unmarshal([]byte(c.report), &a); err != nil {
+			t.Fatal(err)
+		}
+		got := FabricSample{Load: load}
+		got.take(&a, &exec.Cmd{}, &exec.Cmd{}, []float64{1, 2, 4, 5}, []float64{0.5})
+		for what, pair := range map[string][2]float64{
+			"Gbit/s": {got.Gbits, c.want.Gbits}, "packets": {got.Packets, c.want.Packets}, "CPU": {got.CPU, c.want.CPU},
+			"relay": {got.Relay, c.want.Relay}, "us": {got.MicroCPU, c.want.MicroCPU},
+		} {
+			if math.Abs(pair[0]-pair[1]) > 1e-9*math.Abs(pair[1]) {
+				t.Errorf("%s: %s is %v, want %v", load, what, pair[0], pair[1])
+			}
+		}
+	}
+}
+
+func TestTheFabricBenchmarkNamesWhatItCannotMeasure(t *testing.T) {
+	if _, err := exec.LookPath("iperf3"); err != nil {
+		t.Skip(err)
+	}
+	good := func() fabricBench {
+		return fabricBench{contenders: fabricContenders, links: []int{1}, rounds: 1, span: time.Second}
+	}
+	if b := good(); b.check() != nil {
+		t.Error(b.check())
+	}
+	for want, change := range map[string]func(*fabricBench){
+		"carrier pigeon": func(b *fabricBench) { b.contenders = []string{"carrier pigeon"} },
+		"0 links":        func(b *fabricBench) { b.links = []int{0} },
+		"9 links":        func(b *fabricBench) { b.links = []int{maxLine + 1} },
+		"one round":      func(b *fabricBench) { b.rounds = 0 },
+		"whole second":   func(b *fabricBench) { b.span = 1500 * time.Millisecond },
+	} {
+		b := good()
+		change(&b)
+		if err := b.check(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q: %v", want, err)
+		}
+	}
+}
+
+func TestTheFabricTableHasTheRatioToThePlainPath(t *testing.T) {
+	b := fabricBench{contenders: fabricContenders, links: []int{1}, rounds: 3, span: time.Second}
+	var r FabricReport
+	for _, g := range []float64{9, 10, 30} {
+		r.Samples = append(r.Samples,
+			FabricSample{Contender: plainName, Links: 1, Load: loadStream, Gbits: g},
+			FabricSample{Contender: oursName, Links: 1, Load: loadStream, Gbits: g / 4, RSS: 33})
+	}
+	var out strings.Builder
+	if err := b.write(&out, r); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); !strings.Contains(text, "0.250") || !strings.Contains(text, "33.0") {
+		t.Error(text)
+	}
+}
