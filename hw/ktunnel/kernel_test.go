@@ -15,11 +15,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
 	"re6st/hw/ktunnel"
 	"re6st/hw/netns"
+	"re6st/protocols/addr"
+	agreement "re6st/protocols/ktunnel"
 )
 
 // doomedEnv names the namespace in which the test program makes a tunnel and is killed.
@@ -369,5 +372,90 @@ func TestKernelWhatCannotBeMadeLeavesNothing(t *testing.T) {
 	}
 	if list, err := a.tunnels.List(); err != nil || !slices.Equal(list, []string{"n1-1"}) {
 		t.Error(list, err)
+	}
+}
+
+// agreed has two nodes offer one kind, and returns what each makes of the Agreement.
+func agreed(t *testing.T, a, b *end, kind agreement.Kind) (specs [2]ktunnel.Spec) {
+	t.Helper()
+	ids := [2]addr.NodeID{addr.NodeIDFromUint64(11), addr.NodeIDFromUint64(12)}
+	machines := [2]*agreement.Machine{
+		agreement.New(agreement.Config{Self: ids[0], Peer: ids[1], Nonce: 1}), agreement.New(agreement.Config{Self: ids[1], Peer: ids[0], Nonce: 2}),
+	}
+	for i, m := range machines {
+		m.HandleOwn(agreement.Offer{
+			Kinds: []agreement.Kind{kind}, Address: netip.MustParseAddr(fmt.Sprintf("2001:db8::%d", i+1)), FOUPort: 5001, WireGuardPort: 5002,
+			PublicKey: [32]byte([]*end{a, b}[i].key.PublicKey().Bytes()), MTU: underlayMTU,
+		})
+	}
+	kinds := map[agreement.Kind]ktunnel.Kind{agreement.GRE: ktunnel.GRE, agreement.FOU: ktunnel.FOU, agreement.WireGuard: ktunnel.WireGuard}
+	for range 2 { // once to say, once to agree
+		for i, m := range machines {
+			m.Drain(func(e agreement.Event) {
+				switch e := e.(type) {
+				case agreement.Say:
+					if err := machines[1-i].HandleMessage(e.Body); err != nil {
+						t.Fatal(err)
+					}
+				case agreement.Agreed:
+					g := e.Agreement
+					specs[i] = ktunnel.Spec{
+						Name: fmt.Sprintf("n%d-t", i+1), Kind: kinds[g.Kind], Local: g.Local, Remote: g.Remote, Key: g.Key, Peer: g.PeerKey,
+						Private: [32]byte([]*end{a, b}[i].key.Bytes()), LinkLocal: g.Inside, MTU: kinds[g.Kind].MTU(g.Underlay, true),
+					}
+				case agreement.Ended:
+					t.Fatal("no agreement")
+				}
+			})
+		}
+	}
+	return specs
+}
+
+// babeld speaks on a tunnel until the test ends.
+func (e *end) babeld(link, prefix string) {
+	e.t.Helper()
+	dir := e.t.TempDir()
+	e.ip("address", "add", prefix, "dev", "lo")
+	if err := e.ns.Sysctl("net/ipv6/conf/all/forwarding", "1"); err != nil {
+		e.t.Fatal(err)
+	}
+	var cmd *exec.Cmd
+	err := e.ns.Do(func() error {
+		cmd = exec.Command("babeld", "-I", filepath.Join(dir, "pid"), "-S", filepath.Join(dir, "state"), "-h", "1", "-H", "1",
+			"-C", "redistribute local ip 2001:db8:b::/48", "-C", "redistribute local deny", link)
+		return cmd.Start()
+	})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // killed
+	})
+}
+
+func TestKernelBabelRunsOnWhatTwoNodesAgreedOn(t *testing.T) {
+	if _, err := exec.LookPath("babeld"); err != nil {
+		t.Skip("no babeld; install it with: apt-get install babeld")
+	}
+	for _, kind := range []agreement.Kind{agreement.GRE, agreement.FOU, agreement.WireGuard} {
+		t.Run(kind.String(), func(t *testing.T) {
+			a, b := twoEnds(t)
+			specs := agreed(t, a, b, kind)
+			a.add(specs[0])
+			b.add(specs[1])
+			a.babeld(specs[0].Name, "2001:db8:b:1::1/128")
+			b.babeld(specs[1].Name, "2001:db8:b:2::1/128")
+			for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+				out, err := a.run("ping", "-6", "-c", "1", "-w", "1", "-I", "2001:db8:b:1::1", "2001:db8:b:2::1")
+				if err == nil {
+					return
+				}
+				if time.Now().After(deadline) {
+					t.Fatal(out, a.ip("-6", "route"), b.ip("-6", "route"), a.ip("-s", "link"))
+				}
+			}
+		})
 	}
 }
