@@ -185,7 +185,7 @@ func TestRefusalsSayWhy(t *testing.T) {
 		{monitor.SocketName, "POST", "/v1/debug/clock", `{"shift":1000}`, 400, "shift"},
 		{monitor.SocketName, "POST", "/v1/debug/fault", strings.Repeat(" ", 5000), 400, "too large"},
 		{monitor.ReadOnlySocketName, "POST", "/v1/debug/fault", `{"actor":"node","how":"panic"}`, 403, "read-only"},
-		{monitor.SocketName, "POST", "/v1/ping", `{"dest":"192.0.2.1"}`, 400, "IPv6"},
+		{monitor.SocketName, "POST", "/v1/ping", `{"dest":"192.0.2.1"}`, 400, "IPv4"},
 		{monitor.SocketName, "POST", "/v1/ping", `{"dest":"somewhere"}`, 400, "node id"},
 		{monitor.SocketName, "POST", "/v1/ping", `{"dest":"00000000000000ff"}`, 400, "not known"},
 		{monitor.SocketName, "POST", "/v1/ping", `{"dest":"::1","count":20000}`, 400, "count"},

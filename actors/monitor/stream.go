@@ -128,19 +128,35 @@ func (s *server) pingConfig(q PingRequest) (ping.Config, error) {
 		return c, fmt.Errorf("size %d, 0 to %d", c.Size, ping.MaxSize)
 	}
 	st := s.cfg.Sources.Status()
-	if len(st.Addresses) > 0 {
-		c.Source = st.Addresses[0].Address
-	}
 	var err error
-	c.Destination, err = s.resolve(st, q.Dest)
+	if c.Destination, err = s.resolve(st, q.Dest); err != nil {
+		return c, err
+	}
+	c.Source, err = st.sourceFor(c.Destination)
 	return c, err
+}
+
+// sourceFor is the node's own address for packets to another: of the class general, or of
+// IPv4. Not valid: the kernel's choice.
+func (s Status) sourceFor(to netip.Addr) (netip.Addr, error) {
+	switch {
+	case to.Is4() && s.IPv4 == nil:
+		return netip.Addr{}, fmt.Errorf("%s is of IPv4, which this network has not", to)
+	case to.Is4() && !s.IPv4.Address.IsValid():
+		return netip.Addr{}, fmt.Errorf("%s is of IPv4, of which this node has no share", to)
+	case to.Is4():
+		return s.IPv4.Address, nil
+	case len(s.Addresses) > 0:
+		return s.Addresses[0].Address, nil
+	}
+	return netip.Addr{}, nil
 }
 
 // resolve finds the address of a node that is named by it, by its prefix or by its id.
 func (s *server) resolve(st Status, dest string) (netip.Addr, error) {
 	if a, err := netip.ParseAddr(dest); err == nil {
-		if !a.Is6() || a.Is4In6() {
-			return a, fmt.Errorf("%s is not an IPv6 address", dest)
+		if a.Is4In6() {
+			return a, fmt.Errorf("%s is an IPv4 address in disguise; write %s", dest, a.Unmap())
 		}
 		return a, nil
 	}
@@ -149,7 +165,7 @@ func (s *server) resolve(st Status, dest string) (netip.Addr, error) {
 	}
 	id, err := addr.ParseNodeID(dest)
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("%q is neither an IPv6 address nor a prefix such as 5/16 nor a node id of 16 hexadecimal digits", dest)
+		return netip.Addr{}, fmt.Errorf("%q is neither an address nor a prefix such as 5/16 nor a node id of 16 hexadecimal digits", dest)
 	}
 	if id == st.Node {
 		return addr.Address(st.Network, st.Prefix)

@@ -195,8 +195,10 @@ func (s *server) traceQuery(q TraceRequest) (TraceQuery, error) {
 func (s *server) traceEcho(ctx context.Context, start TraceStart, timeout time.Duration) TraceEcho {
 	e := TraceEcho{Address: start.Address}
 	c := ping.Config{Destination: start.Address, Count: traceEchoes, Interval: traceEchoEvery, Timeout: timeout}
-	if st := s.cfg.Sources.Status(); len(st.Addresses) > 0 {
-		c.Source = st.Addresses[0].Address
+	var err error
+	if c.Source, err = s.cfg.Sources.Status().sourceFor(start.Address); err != nil {
+		e.Error = err.Error()
+		return e
 	}
 	sum, err := ping.Run(ctx, c, func(r ping.Reply) {
 		if r.Err != nil {

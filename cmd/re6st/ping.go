@@ -20,9 +20,9 @@ func pingCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ping DEST",
 		Short: "Send echoes to another node through the mesh",
-		Long: `Send ICMPv6 echoes from the node's own address to another, and time the replies. The node
-sends them through the kernel, so they go the way of all traffic. DEST is an address, a
-node's prefix, its id or its name. The exit code is 1 if nothing came back.`,
+		Long: `Send echoes from the node's own address to another, and time the replies. The node
+sends them through the kernel, so they go the way of all traffic. DEST is an address, of
+IPv6 or, in a network that has it, of IPv4, a node's prefix, its id or its name. The exit code is 1 if nothing came back.`,
 		Example: "  re6st ping 2001:db8:42:6::1\n  re6st ping 6/16 --count 10 --interval 100ms\n  re6st ping 00000000000000b2 --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -1,5 +1,5 @@
-// Package ping sends ICMPv6 echo requests (RFC 4443 section 4) from one address to
-// another through the kernel, as ping(8) does, and times the replies.
+// Package ping sends echo requests of ICMPv6 (RFC 4443 section 4) or ICMP (RFC 792) from one
+// address to another through the kernel, as ping(8) does, and times the replies.
 //
 //	Run ── request 1, 2 ... each Interval ──> kernel ──> destination
 //	 |                                                       |

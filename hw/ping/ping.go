@@ -24,7 +24,7 @@ var ErrConfig = errors.New("bad ping")
 // Config says whom to ping and how.
 type Config struct {
 	Source      netip.Addr    // one of this host's addresses; zero: the kernel's choice
-	Destination netip.Addr    // IPv6
+	Destination netip.Addr    // of the family of Source
 	Count       int           // 1 to MaxCount
 	Interval    time.Duration // between requests, at least MinInterval
 	Timeout     time.Duration // a later reply is a lost one; positive
@@ -47,8 +47,10 @@ type Summary struct {
 
 func (c Config) check() error {
 	switch {
-	case !c.Destination.Is6() || c.Destination.Is4In6():
-		return fmt.Errorf("%w: destination %s is not an IPv6 address", ErrConfig, c.Destination)
+	case !c.Destination.IsValid() || c.Destination.Is4In6():
+		return fmt.Errorf("%w: destination %s is neither an IPv6 nor an IPv4 address", ErrConfig, c.Destination)
+	case c.Source.IsValid() && c.Source.Is4() != c.Destination.Is4():
+		return fmt.Errorf("%w: source %s and destination %s are of two families", ErrConfig, c.Source, c.Destination)
 	case c.Count < 1 || c.Count > MaxCount:
 		return fmt.Errorf("%w: count %d, 1 to %d", ErrConfig, c.Count, MaxCount)
 	case c.Interval < MinInterval:
@@ -67,7 +69,7 @@ func Run(ctx context.Context, cfg Config, each func(Reply)) (Summary, error) {
 	if err := cfg.check(); err != nil {
 		return Summary{}, err
 	}
-	conn, err := open(cfg.Source)
+	conn, err := open(familyOf(cfg.Destination), cfg.Source)
 	if err != nil {
 		return Summary{}, fmt.Errorf("ping: %w", err)
 	}
@@ -111,7 +113,7 @@ func (r *run) read() {
 		if err != nil {
 			continue // an ICMP error for one of our requests: that one is lost
 		}
-		if sequence, ok := reply(buffer[:n], r.token); ok {
+		if sequence, ok := r.conn.answers(buffer[:n], r.token); ok {
 			select {
 			case r.heard <- heard{int(sequence), time.Now()}:
 			default:
@@ -157,7 +159,7 @@ func (r *run) send() {
 	sequence := r.summary.Sent
 	id := binary.BigEndian.Uint16(r.token[:])
 	r.sent[sequence] = time.Now()
-	if err := r.conn.send(r.cfg.Destination, request(id, sequence, r.token, r.cfg.Size)); err != nil {
+	if err := r.conn.send(r.cfg.Destination, r.conn.newRequest(id, sequence, r.token, r.cfg.Size)); err != nil {
 		delete(r.sent, sequence)
 		r.each(Reply{Sequence: sequence, Lost: true, Err: err})
 		r.advance()

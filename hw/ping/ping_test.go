@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var loopback = netip.MustParseAddr("::1")
+var loopback, loopback4 = netip.MustParseAddr("::1"), netip.MustParseAddr("127.0.0.1")
 
 func config() ping.Config {
 	return ping.Config{Source: loopback, Destination: loopback, Count: 3, Interval: ping.MinInterval, Timeout: 10 * time.Second}
@@ -43,6 +43,16 @@ func TestLoopbackAnswersEach(t *testing.T) {
 			if r.Lost || r.Sequence != i+1 || r.RTT <= 0 || r.RTT < s.Min || r.RTT > s.Max {
 				t.Errorf("size %d: reply %+v of %+v", size, r, s)
 			}
+		}
+	}
+}
+
+func TestIPv4AnswersEach(t *testing.T) {
+	for _, size := range []int{0, 1001, 60000} {
+		c := config()
+		c.Source, c.Destination, c.Size = loopback4, loopback4, size
+		if got, s, err := run(t, c); err != nil || len(got) != 3 || s.Sent != 3 || s.Received != 3 {
+			t.Fatalf("size %d: %v, %+v, %v", size, got, s, err)
 		}
 	}
 }
@@ -90,7 +100,8 @@ func TestEndOfContextEndsTheRun(t *testing.T) {
 
 func TestNonsenseIsRefused(t *testing.T) {
 	for name, change := range map[string]func(*ping.Config){
-		"IPv4":        func(c *ping.Config) { c.Destination = netip.MustParseAddr("192.0.2.1") },
+		"families":    func(c *ping.Config) { c.Destination = netip.MustParseAddr("192.0.2.1") },
+		"in disguise": func(c *ping.Config) { c.Destination = netip.MustParseAddr("::ffff:192.0.2.1") },
 		"nowhere":     func(c *ping.Config) { c.Destination = netip.Addr{} },
 		"no count":    func(c *ping.Config) { c.Count = 0 },
 		"count":       func(c *ping.Config) { c.Count = ping.MaxCount + 1 },
