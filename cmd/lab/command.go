@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"time"
 
@@ -47,6 +48,7 @@ func (o *Options) flags(cmd *cobra.Command) {
 	f.Var(&o.Access.Families, "underlay", "what of the underlay the nodes reach")
 	f.StringSliceVar(&o.Access.Uplinks, "uplinks", nil, "nodes with a second uplink")
 	f.Var(&o.Access.NATs, "nat", fmt.Sprintf("nodes behind a NAT each, of one of the kinds %v", NATKinds))
+	f.TextVar(&o.IPv4, "ipv4", netip.Prefix{}, "range of IPv4 of which each node has a share, such as 10.42.0.0/16")
 	f.BoolVar(&o.Disks, "disks", false, "give each node's folder a disk of its own, that can be filled")
 	f.Uint64Var(&o.Seed, "seed", defaultSeed, "of the random topology")
 	f.StringVar(&o.Config, "config", "", "file handed to every node as its --config")

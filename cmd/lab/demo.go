@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 // Of the demonstration.
 const (
 	demoNodes    = 8
+	demoIPv4     = "10.42.0.0/16"
 	demoFrom     = "n1"
 	demoTo       = "n4" // three links away on the short side of the ring, five on the long one
 	demoEvery    = 10 * time.Millisecond
@@ -27,7 +29,7 @@ func demoCommand(folder *string) *cobra.Command {
 		Example: "  re6st lab demo",
 		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			r := run{options: Options{Nodes: demoNodes, Topology: Ring, Seed: defaultSeed, Timeout: defaultTimeout, Folder: *folder}}
+			r := run{options: Options{Nodes: demoNodes, Topology: Ring, IPv4: netip.MustParsePrefix(demoIPv4), Seed: defaultSeed, Timeout: defaultTimeout, Folder: *folder}}
 			r.then = func(ctx context.Context, l *Lab) error { return l.demonstrate(ctx, cmd.OutOrStdout()) }
 			return r.do(cmd)
 		},
@@ -39,6 +41,9 @@ func (l *Lab) demonstrate(ctx context.Context, w io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	fmt.Fprintln(w, l.table(ctx))
+	if err := l.demoByIPv4(ctx, w); err != nil {
+		return err
+	}
 	t := l.prober.newTrain(Pair{demoFrom, demoTo})
 	l.prober.pace(ctx, demoEvery, []*train{t}, nil)
 	fmt.Fprintf(w, "%s pings %s every %v\n", demoFrom, demoTo, demoEvery)
@@ -60,6 +65,24 @@ func (l *Lab) demonstrate(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	fmt.Fprint(w, demoExplore)
+	return nil
+}
+
+// demoByIPv4 shows that the mesh carries IPv4 too.
+func (l *Lab) demoByIPv4(ctx context.Context, w io.Writer) error {
+	from := l.members[demoFrom]
+	var to netip.Addr
+	for _, s := range l.snapshot() {
+		if s.name == demoTo {
+			to = s.who.addresses[ipv4Address]
+		}
+	}
+	said, err := l.output(ctx, from, l.program.ping(from.dir, to))
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimSpace(said), "\n")
+	fmt.Fprintf(w, "%s pings %s over IPv4: %s\n", demoFrom, demoTo, lines[len(lines)-1])
 	return nil
 }
 

@@ -34,6 +34,7 @@ type Options struct {
 	Config   string              // file handed to every node, or ""
 	Settings map[string]settings // lines of configuration of nodes
 	Babeld   []string            // nodes with a cable to a machine that runs babeld
+	IPv4     netip.Prefix        // of which each node has a share; not valid: the network has none
 	Disks    bool                // each folder has a disk of its own
 	Spare    int                 // join lines beside those of the nodes
 	Timeout  time.Duration       // from the first process to the last echo
@@ -231,7 +232,7 @@ func (l *Lab) onDeath(died func(name string, err error)) {
 // startRegistry returns a join line for each node.
 func (l *Lab) startRegistry(ctx context.Context) ([]string, error) {
 	m := l.members[registryName]
-	if err := l.runToEnd(ctx, m, l.program.registryInit(m.dir)); err != nil {
+	if err := l.runToEnd(ctx, m, l.program.registryInit(m.dir, l.options.IPv4)); err != nil {
 		return nil, err
 	}
 	if err := l.launch(m); err != nil {

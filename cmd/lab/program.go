@@ -24,6 +24,7 @@ const (
 	meshNetwork  = "2001:db8:42::/48" // RFC 3849
 	registryPort = 6326
 	generalClass = "general" // the class whose address is pinged
+	ipv4Address  = "ipv4"    // beside the classes, where the network has IPv4
 )
 
 // thisProgram is the binary that runs: the lab and its nodes are of one build.
@@ -37,8 +38,12 @@ func thisProgram() (program, error) {
 
 func (p program) spec(args ...string) process.Spec { return process.Spec{Path: p.path, Args: args} }
 
-func (p program) registryInit(dir string) process.Spec {
-	return p.spec("registry", "init", "-d", dir, "--network", meshNetwork)
+func (p program) registryInit(dir string, ipv4 netip.Prefix) process.Spec {
+	s := p.spec("registry", "init", "-d", dir, "--network", meshNetwork)
+	if ipv4.IsValid() {
+		s.Args = append(s.Args, "--ipv4", ipv4.String())
+	}
+	return s
 }
 
 // registryAddress is where nodes find the registry.
@@ -84,6 +89,11 @@ func (p program) registrySet(dir string, settings []string) process.Spec {
 // renew gets a running node another certificate.
 func (p program) renew(dir string) process.Spec { return p.spec("renew", "-d", dir) }
 
+// ping has a running node send some echoes to an address.
+func (p program) ping(dir string, to netip.Addr) process.Spec {
+	return p.spec("ping", to.String(), "-d", dir, "-c", "5", "-i", "20ms")
+}
+
 func (p program) join(line, dir string) process.Spec {
 	return p.spec("join", line, "-d", dir)
 }
@@ -104,7 +114,7 @@ func (p program) socket(dir string) string { return monitor.SocketIn(dir) }
 type identity struct {
 	id        addr.NodeID
 	prefix    string                // such as 5/16
-	addresses map[string]netip.Addr // by class
+	addresses map[string]netip.Addr // by class, and of IPv4
 }
 
 // identify asks a running node who it is; until it has an address of the general
@@ -117,6 +127,9 @@ func (p program) identify(ctx context.Context, dir string) (identity, error) {
 	who := identity{status.Node, status.Prefix.CN(), map[string]netip.Addr{}}
 	for _, a := range status.Addresses {
 		who.addresses[a.Class] = a.Address
+	}
+	if status.IPv4 != nil && status.IPv4.Address.IsValid() {
+		who.addresses[ipv4Address] = status.IPv4.Address
 	}
 	if !who.addresses[generalClass].IsValid() {
 		return identity{}, fmt.Errorf("lab: the node has no address of class %s yet", generalClass)
