@@ -77,7 +77,12 @@ func (l *Lab) demoByIPv4(ctx context.Context, w io.Writer) error {
 			to = s.who.addresses[ipv4Address]
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, demoPatience)
+	defer cancel()
 	said, err := l.output(ctx, from, l.program.ping(from.dir, to))
+	for err != nil && sleep(ctx, demoEvery) == nil { // that IPv6 has converged says little of IPv4
+		said, err = l.output(ctx, from, l.program.ping(from.dir, to))
+	}
 	if err != nil {
 		return err
 	}
