@@ -9,6 +9,7 @@ import (
 
 	"re6st/actors/monitor"
 	"re6st/cmd/lab/rival"
+	"re6st/protocols/babel"
 	"re6st/protocols/fabric"
 )
 
@@ -34,16 +35,28 @@ type controlBytes struct {
 }
 
 // ours is re6st in a lab.
-type ours struct{ lab *Lab }
-
-func newOurs(ctx context.Context, o Options) (contender, error) {
-	l, err := Open(ctx, o)
-	return &ours{l}, err
+type ours struct {
+	lab   *Lab
+	hello time.Duration
 }
 
-func (o *ours) start(ctx context.Context) (time.Duration, error) { return o.lab.Start(ctx) }
-func (o *ours) probe() *prober                                   { return o.lab.prober }
-func (o *ours) close() error                                     { return o.lab.Close() }
+func newOurs(ctx context.Context, o Options, hello time.Duration) (contender, error) {
+	l, err := Open(ctx, o)
+	return &ours{l, hello}, err
+}
+
+// start has the network take the hello interval once it is whole: its parameters come by
+// the registry.
+func (o *ours) start(ctx context.Context) (time.Duration, error) {
+	took, err := o.lab.Start(ctx)
+	if err == nil && o.hello != babel.HelloInterval {
+		err = o.lab.Do(ctx, Action{Verb: verbSet, Set: fmt.Sprintf("hello_interval=%v", o.hello)})
+	}
+	return took, err
+}
+
+func (o *ours) probe() *prober { return o.lab.prober }
+func (o *ours) close() error   { return o.lab.Close() }
 
 // used is the middle link of the path from the first node to the last.
 func (o *ours) used(ctx context.Context) (e Edge, err error) {

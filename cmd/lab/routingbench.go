@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,9 +61,11 @@ type RoutingSample struct {
 
 // RoutingReport is the answer of `re6st lab routing --json`.
 type RoutingReport struct {
-	Version int             `json:"version"`
-	Hello   float64         `json:"hello_s"`
-	Samples []RoutingSample `json:"samples"`
+	Version    int             `json:"version"`
+	Hello      float64         `json:"hello_s"`
+	Processors int             `json:"processors"`
+	Load       [2]float64      `json:"load"` // of the machine, over a minute: before, and at the end
+	Samples    []RoutingSample `json:"samples"`
 }
 
 func routingCommand(folder *string) *cobra.Command {
@@ -75,7 +78,8 @@ until an echo has come back between every ordered pair, the time until all pairs
 goes down and after one goes silent, memory, CPU time, and the bytes of Babel in the steady state by link and
 direction; those of re6st's liveness probes are in a column of their own.
 
-re6st's start includes the joins at the registry and the handshakes. Its links are sealed and cross a router
+All run on this machine, and what else does counts: with 30 nodes of re6st two processors are busy while these join
+and shake hands. re6st's start includes the joins at the registry and the handshakes. Its links are sealed and cross a router
 that answers "unreachable" where a link goes down; the daemons of others have veths that are taken down. It fails
 where re6st is not the first to heal, or sends more Babel than babeld.`,
 		Example: "  re6st lab routing\n  re6st lab routing re6st babeld --on ring:10 --rounds 3",
@@ -141,7 +145,7 @@ func (b *routingBench) check() error {
 
 // run measures all there is, one network at a time.
 func (b *routingBench) run(ctx context.Context, progress io.Writer) (RoutingReport, error) {
-	report := RoutingReport{Version: labVersion, Hello: b.hello.Seconds()}
+	report := RoutingReport{Version: labVersion, Hello: b.hello.Seconds(), Processors: runtime.NumCPU(), Load: [2]float64{load()}}
 	if _, err := netns.Sweep(rivals(b.options.Folder)); err != nil {
 		return report, err
 	}
@@ -163,7 +167,17 @@ func (b *routingBench) run(ctx context.Context, progress io.Writer) (RoutingRepo
 		}
 		report.Samples = append(report.Samples, all...)
 	}
+	report.Load[1] = load()
 	return report, nil
+}
+
+// load is how many processes ran or wanted to, the mean of the last minute (proc(5)).
+func load() (n float64) {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err == nil {
+		_, _ = fmt.Sscan(string(text), &n)
+	}
+	return n
 }
 
 // measure makes two networks: what the first cut left behind must not help the second.
@@ -209,7 +223,7 @@ func (b *routingBench) open(ctx context.Context, s *RoutingSample) (contender, e
 		return nil, err
 	}
 	if s.Daemon == oursName {
-		return newOurs(ctx, o)
+		return newOurs(ctx, o, b.hello)
 	}
 	return newTheirs(rival.Daemon(s.Daemon), o, b.hello)
 }
@@ -292,6 +306,7 @@ func residentMB(pid int) float64 {
 // write prints the medians, and fails where re6st is not what it promises.
 func (b *routingBench) write(w io.Writer, r RoutingReport) error {
 	fmt.Fprintf(w, "hellos of %v, %d round(s), medians; bytes a second by link and direction, with IP and UDP headers\n", b.hello, b.rounds)
+	fmt.Fprintf(w, "all nodes on one machine of %d processors; its load was %.1f before, %.1f at the end\n", r.Processors, r.Load[0], r.Load[1])
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "TOPOLOGY\tDAEMON\tSTART s\tLINK DOWN s\tSILENT LOSS s\tRSS MB\tCPU %\tBABEL B/s\tLIVENESS B/s\tOTHER B/s\tLINKS")
 	var short []string

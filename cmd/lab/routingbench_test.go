@@ -17,7 +17,7 @@ func TestShapesAreATopologyWithItsNodes(t *testing.T) {
 }
 
 func TestARoutingBenchmarkSaysWhereReestIsBehind(t *testing.T) {
-	r := RoutingReport{Samples: []RoutingSample{
+	r := RoutingReport{Processors: 2, Load: [2]float64{1.5, 9}, Samples: []RoutingSample{
 		{Daemon: "re6st", Shape: "ring:10", DownS: 0.5, LossS: 0.9, Babel: 40},
 		{Daemon: "re6st", Shape: "ring:10", DownS: 0.7, LossS: 0.7, Babel: 41},
 		{Daemon: "re6st", Shape: "ring:10", DownS: 9, LossS: 0.8, Babel: 39},
@@ -31,6 +31,9 @@ func TestARoutingBenchmarkSaysWhereReestIsBehind(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v lacks %q", err, want)
 		}
+	}
+	if want := "2 processors; its load was 1.5 before, 9.0 at the end"; !strings.Contains(out.String(), want) {
+		t.Errorf("the table lacks %q:\n%s", want, &out)
 	}
 	if err == nil || strings.Contains(err.Error(), "silent") || !strings.Contains(out.String(), "0.80") {
 		t.Errorf("error %v, table\n%s", err, &out)
