@@ -83,7 +83,7 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 bench-flood: build tools ## what is left of traffic under floods of handshakes, joins and routes; fails below 95 %
 	bin/re6st lab flood
 
-bench-routing: build tools ## re6st, babeld and BIRD side by side: starts, healing, memory, bytes; fails where re6st is behind
+bench-routing: build tools ## re6st, babeld and BIRD beside each other, 10 and 30 nodes, a quarter of an hour: starts, healing, memory, CPU, bytes
 	bin/re6st lab routing
 
 bench-fabric: build tools ## what the packet path carries over 1 and 3 links, beside the kernel alone
