@@ -336,3 +336,41 @@ func FuzzCut(f *testing.F) {
 		}
 	})
 }
+
+// nothing takes all and keeps none of it.
+type nothing struct{ Device }
+
+func (nothing) Support() Support                        { return full }
+func (nothing) Write(packet []byte) (int, error)        { return len(packet), nil }
+func (nothing) WriteSuper(Offload, int, [][]byte) error { return nil }
+
+func TestCuttingAndJoiningAllocateNothing(t *testing.T) {
+	packets := flow(true, KindTCP, 45, 1308, 1308, tcpACK)
+	first := bytes.Clone(packets[0])
+	count := 0
+	j := NewJoiner(nothing{}, func(packets, _ int, _ error) { count += packets })
+	super := bytes.Clone(first)
+	for _, p := range packets[1:] {
+		super = append(super, p[ipv6HeaderLen+tcpHeaderLen+12:]...)
+	}
+	o := Offload{Segment: 1308, Kind: KindTCP, ChecksumStart: ipv6HeaderLen, ChecksumOffset: tcpChecksum}
+	room := make([]byte, 1380)
+	var c Cutter
+	const runs = 100
+	allocated := testing.AllocsPerRun(runs, func() {
+		copy(packets[0], first) // which joining changes
+		for _, p := range packets {
+			j.Add(p)
+		}
+		j.Flush()
+		if err := c.Take(super, o); err != nil {
+			t.Fatal(err)
+		}
+		for n := c.Next(); n > 0; n = c.Next() {
+			c.Cut(room[:n])
+		}
+	})
+	if allocated != 0 || count != len(packets)*(runs+1) {
+		t.Errorf("%v allocations; %d packets of %d", allocated, count, len(packets)*(runs+1))
+	}
+}
