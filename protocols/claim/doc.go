@@ -56,8 +56,8 @@
 //
 //  1. Hold one Store, and give it what was verified by Verify only. Sync reads it.
 //  2. Make a Sync for each link, and HandlePeer when the other end began (anew).
-//  3. Send what Next gives, one after the other, by a way that repeats and keeps the
-//     order; hand what comes to HandleMessage. Call HandleTimeout at NextTimeout.
+//  3. Send what Next gives by a way that repeats, and keeps the order where nothing is
+//     lost; hand what comes to HandleMessage. Call HandleTimeout at NextTimeout.
 //  4. Verify Received, Add it, and tell the Sync of every other link by HandleAdded.
 //  5. Expire and Revoke in time; SetRights when the parameters change.
 //  6. Have routes judged anew after each change.

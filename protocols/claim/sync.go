@@ -241,7 +241,8 @@ func (s *Sync) Drain(yield func(Received)) {
 }
 
 // Next is the next message to the peer, of MaxMessage bytes at most; nil: there is none.
-// Call it when the last one has arrived.
+// Each is to arrive, in whatever order; of claims that a message does not hold the parts
+// that come in disorder are lost until the stores are compared again.
 func (s *Sync) Next() []byte {
 	if b := s.nextPart(); b != nil {
 		return b

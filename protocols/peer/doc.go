@@ -28,8 +28,8 @@
 //
 // Unknown types are acknowledged and ignored, unknown TLVs skipped.
 //
-// One Exchange is one end of one link. It has one message under way at a time,
-// repeated until its Ack:
+// One Exchange is one end of one link. It has one message under way at a time, and up
+// to MaxUnderWay about claims, each repeated until its Ack:
 //
 //	New ─> Hello ─> ObservedAddress ─> List ...      then only what changes
 //	Hello or Offer with a greater number than ours ─> Request ─> Chunk ... ─> Received

@@ -26,7 +26,7 @@ type Exchange struct {
 	cfg      Config
 	events   []Event
 	sequence uint32
-	flight   *flight // the message under way
+	flight   *flight // the message under way, but for Claims
 
 	// What is still to be said.
 	hello, observed bool
@@ -38,10 +38,13 @@ type Exchange struct {
 	peers []Peer                 // what HandlePeers had last
 
 	transfers [Documents]transfer
-	claims    []byte // what a claim.Sync has to say; nil: nothing
+	claims    []byte    // what a claim.Sync has to say; nil: nothing
+	underWay  []*flight // Claims; they need not arrive in order
+	window    int       // how many of these there may be
 
 	peerEpoch, peerSequence uint32
 	heard                   bool
+	before                  uint64  // which of the sequences before peerSequence were heard, the latest in the lowest bit
 	credit                  float64 // peers that may still be told
 	creditAt                time.Time
 }
@@ -57,7 +60,7 @@ type flight struct {
 // New is the Exchange of a link that just came up. It keeps none of cfg's slices.
 func New(now time.Time, cfg Config) *Exchange {
 	cfg.Networks = slices.Clone(cfg.Networks)
-	x := &Exchange{cfg: cfg, told: map[addr.NodeID]string{}, credit: MaxBurst, creditAt: now}
+	x := &Exchange{cfg: cfg, told: map[addr.NodeID]string{}, credit: MaxBurst, creditAt: now, window: 1}
 	x.setHello(cfg.Hello)
 	x.beginAnew()
 	x.advance(now)
@@ -94,10 +97,16 @@ func (x *Exchange) emit(e Event) { x.events = append(x.events, e) }
 
 // NextTimeout is when HandleTimeout is due.
 func (x *Exchange) NextTimeout() (time.Time, bool) {
+	next, ok := x.newsNext, len(x.news) > 0
 	if x.flight != nil {
-		return x.flight.next, true
+		next, ok = x.flight.next, true
 	}
-	return x.newsNext, len(x.news) > 0
+	for _, f := range x.underWay {
+		if !ok || f.next.Before(next) {
+			next, ok = f.next, true
+		}
+	}
+	return next, ok
 }
 
 // HandleTimeout repeats what was not acknowledged, and says what was held back.
@@ -109,6 +118,7 @@ func (x *Exchange) HandleTimeout(now time.Time) {
 			x.send(now, f)
 		}
 	}
+	x.repeatClaims(now)
 	x.advance(now)
 }
 
@@ -173,12 +183,15 @@ func (x *Exchange) HandleDocument(now time.Time, d Document, number uint64, sign
 	}
 }
 
-// Idle tells whether there is nothing under way, and nothing more urgent to say than
-// what HandleClaims takes.
-func (x *Exchange) Idle() bool { return x.flight == nil && x.claims == nil }
+// Idle tells whether there is place for one more message under way, and nothing more
+// urgent to say than what HandleClaims takes.
+func (x *Exchange) Idle() bool {
+	return x.flight == nil && x.claims == nil && len(x.underWay) < x.window &&
+		(len(x.underWay) == 0 || x.sequence-x.underWay[0].header.Sequence < maxAhead)
+}
 
-// HandleClaims has the peer told what a claim.Sync says, in the order of the calls: make
-// one while it is Idle. body is not kept.
+// HandleClaims has the peer told what a claim.Sync says, which what was said later may
+// overtake where something is lost: make a call while it is Idle. body is not kept.
 func (x *Exchange) HandleClaims(now time.Time, body []byte) {
 	x.claims = slices.Clone(body)
 	x.advance(now)
@@ -201,6 +214,7 @@ func (x *Exchange) HandleMessage(now time.Time, body []byte) error {
 		if x.flight != nil && x.flight.header == h {
 			x.flight = nil
 		}
+		x.hearClaimsAck(h)
 		x.advance(now)
 		return nil
 	}
@@ -212,10 +226,9 @@ func (x *Exchange) HandleMessage(now time.Time, body []byte) error {
 	if fresh && x.heard {
 		x.beginAnew()
 	}
-	if !fresh && h.Sequence <= x.peerSequence {
+	if _, claims := m.(Claims); !x.isNews(h, fresh, claims) {
 		return nil // a repetition whose Ack was lost
 	}
-	x.heard, x.peerEpoch, x.peerSequence = true, h.Epoch, h.Sequence
 	err = x.hear(m)
 	x.advance(now)
 	return err

@@ -494,7 +494,7 @@ func TestLinkLocalUnderlayIsNotToldAsAnAddress(t *testing.T) {
 	}
 }
 
-func TestWhatIsSaidOfClaimsArrivesOnceAndInOrder(t *testing.T) {
+func TestWhatIsSaidOfClaimsArrivesOnce(t *testing.T) {
 	l := newLink(t)
 	l.lossy = true
 	const messages = 100
@@ -503,19 +503,16 @@ func TestWhatIsSaidOfClaimsArrivesOnceAndInOrder(t *testing.T) {
 			l.run(10 * time.Millisecond)
 		}
 		l.ends[0].HandleClaims(l.now, []byte{byte(said)})
-		if l.ends[0].Idle() {
-			t.Fatal("idle with a message under way")
-		}
 	}
 	l.run(time.Minute)
-	got := of[peer.ClaimsHeard](l.heard[1])
-	for i, c := range got {
-		if c.Body[0] != byte(i) {
-			t.Fatalf("message %d is %d", i, c.Body[0])
+	times := map[byte]int{}
+	for _, c := range of[peer.ClaimsHeard](l.heard[1]) {
+		if times[c.Body[0]]++; times[c.Body[0]] > 1 {
+			t.Errorf("message %d arrived again", c.Body[0])
 		}
 	}
-	if len(got) != messages {
-		t.Errorf("%d of %d arrived", len(got), messages)
+	if len(times) != messages {
+		t.Errorf("%d of %d arrived", len(times), messages)
 	}
 }
 

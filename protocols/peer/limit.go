@@ -13,6 +13,7 @@ func Limits() []limit.Limit {
 		{Name: "parameters passed on", Value: float64(Params.MaxDocument()), Unit: "bytes", Per: "version", Beyond: "refused", Test: "TestADocumentThatIsTooLargeIsRefused"},
 		{Name: "revocation list passed on", Value: float64(Revocations.MaxDocument()), Unit: "bytes", Per: "version", Beyond: "refused", Test: "TestADocumentThatIsTooLargeIsRefused"},
 		{Name: "times that a message is sent", Value: MaxTries, Unit: "times", Per: "message", Beyond: "given up", Test: "TestUnansweredMessageIsRepeatedAFewTimes"},
+		{Name: "messages about claims under way", Value: MaxUnderWay, Unit: "messages", Per: "link", Beyond: "wait", Test: "TestSomeMessagesAboutClaimsAreUnderWayAtATime"},
 		{Name: "addresses in a rendezvous", Value: MaxRendezvous, Unit: "addresses", Per: "message", Beyond: "the last go", Test: "TestARendezvousHasFewEndpointsThatCanBeDialled"},
 	}
 }

@@ -15,8 +15,13 @@ func (x *Exchange) advance(now time.Time) {
 		if err != nil {
 			continue // a hello with a software name that cannot be said
 		}
-		x.flight = &flight{header: h, body: body}
-		x.send(now, x.flight)
+		f := &flight{header: h, body: body}
+		if _, claims := m.(Claims); claims {
+			x.underWay = append(x.underWay, f)
+		} else {
+			x.flight = f
+		}
+		x.send(now, f)
 	}
 }
 
