@@ -68,7 +68,9 @@ func (r *Router) Explain(now time.Time, key rib.Key) (Explanation, bool) {
 	if d == nil || !d.known() {
 		return e, len(e.Changes) > 0
 	}
-	e.Originated, e.Held = d.originated, d.holdUntil
+	if e.Originated = d.originated; !d.hidesNone {
+		e.Held = d.holdUntil
+	}
 	switch rt := d.chosen(); {
 	case d.originated:
 		e.Metric = d.metric

@@ -86,10 +86,8 @@ func (r *Router) unhold(d *destination) {
 	if slices.ContainsFunc(r.interfaces, func(i *iface) bool { return !i.Fabric }) {
 		return
 	}
-	d.holdUntil = time.Time{}
-	r.doubt(d)
+	d.hidesNone = true
 	r.offer(d)
-	r.forget(d)
 }
 
 // better tells whether a is to be selected rather than b.

@@ -194,9 +194,9 @@ func (r *Router) reselect(now time.Time, d *destination) {
 	}
 	lost := d.selected == nobody && !d.originated
 	if !lost {
-		d.holdUntil = time.Time{}
+		d.holdUntil, d.hidesNone = time.Time{}, false
 	} else if d.told.reachable {
-		d.holdUntil = now.Add(holdTime)
+		d.holdUntil, d.hidesNone = now.Add(holdTime), false
 		r.timers.arm(d, d.holdUntil)
 	}
 	r.offer(d)
@@ -217,7 +217,7 @@ func (r *Router) offer(d *destination) {
 	switch {
 	case rt != nil:
 		want = offered{reachable, rt.neighbor, rt.metric, r.egressOf(d, rt)}
-	case d.originated || d.holdUntil.IsZero():
+	case d.originated || d.holdUntil.IsZero() || d.hidesNone:
 		if d.offered != (offered{}) {
 			d.offered = offered{}
 			r.emit(RouteWithdrawn{d.ribKey()})

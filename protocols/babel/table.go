@@ -30,6 +30,7 @@ type destination struct {
 	metric     uint16 // if originated
 	originated bool   // by this router, at metric
 	plain      bool   // on interfaces with PlainDefault only
+	hidesNone  bool   // while it is held, as it was lost to a lie: it is not unreachable then
 	holdUntil  time.Time
 	recheckAt  time.Time // a better route waits for its smoothed metric; zero: none
 	offered    offered
