@@ -187,7 +187,7 @@ func (x *Exchange) HandleDocument(now time.Time, d Document, number uint64, sign
 // urgent to say than what HandleClaims takes.
 func (x *Exchange) Idle() bool {
 	return x.flight == nil && x.claims == nil && len(x.underWay) < x.window &&
-		(len(x.underWay) == 0 || x.sequence-x.underWay[0].header.Sequence < maxAhead)
+		(len(x.underWay) == 0 || x.sequence-x.underWay[0].header.Sequence < aheadOfAck)
 }
 
 // HandleClaims has the peer told what a claim.Sync says, which what was said later may

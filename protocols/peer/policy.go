@@ -10,9 +10,9 @@ const (
 	HeardRate = 2    // peers a second that it may tell after that
 
 	MaxUnderWay = 32 // messages about claims that wait for their Acks at a time
-	// maxAhead is how many messages may be said after one that has no Ack; the receiver
+	// aheadOfAck is how many messages may be said after one that has no Ack; the receiver
 	// knows of 64 whether it has heard them, and a few may not be about claims.
-	maxAhead = 48
+	aheadOfAck = 48
 
 	RetryMin  = 500 * time.Millisecond // until a message is repeated, doubling
 	RetryMax  = 8 * time.Second
