@@ -59,7 +59,7 @@ func together(frames [][]byte) sock.Packet {
 }
 
 // TestFramesOfOneLengthLeaveTogether is what a relay and an ingress do with packets of one
-// length, a shorter one, one of another class, and one that is to be split.
+// length, a shorter one, one of another class, more than go at once, and a longer one.
 func TestFramesOfOneLengthLeaveTogether(t *testing.T) {
 	net := hwtest.NewNetwork(1)
 	a, relay, b := line(t, net)
@@ -80,12 +80,13 @@ func TestFramesOfOneLengthLeaveTogether(t *testing.T) {
 	add(general, 3, 1340)
 	add(safety, 2, 1340)
 	add(general, 70, 60)
+	add(general, 1, 1340)
 	for _, p := range inners {
 		copy(w.room(len(p)), p)
 		w.fromTUN(w.room(len(p)))
 	}
 	w.depart()
-	want := []int{45, 11, 3, 2, sock.MaxSegments, 70 - sock.MaxSegments}
+	want := []int{45, 11, 3, 2, sock.MaxSegments, 70 - sock.MaxSegments, 1}
 	counts := func(x *batches) (all []int) {
 		for _, p := range x.packets {
 			all = append(all, p.Datagrams())
