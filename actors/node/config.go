@@ -240,7 +240,9 @@ func (c Config) check() error {
 		key   string
 		given bool
 	}{
-		{"debug_restart_window_ms", c.DebugRestartWindow > 0}, {"debug_originate", len(c.DebugOriginate) > 0}, {"debug_router_id", !c.DebugRouterID.IsZero()},
+		{"debug_restart_window_ms", c.DebugRestartWindow > 0},
+		{"debug_originate", len(c.DebugOriginate) > 0},
+		{"debug_router_id", !c.DebugRouterID.IsZero()},
 		{"debug_metric", c.DebugMetric > 0},
 	} {
 		if d.given && !c.DebugFaults {

@@ -175,10 +175,10 @@ func (i *iface) freshen(d *destination) {
 
 // freshDue is when the first of what is fresh is to be sent; of no meaning where nothing is.
 func (i *iface) freshDue() time.Time {
-	switch {
-	case i.patient.count == 0:
+	switch i.patient.count {
+	case 0:
 		return i.freshAt
-	case i.patient.count == i.fresh.count:
+	case i.fresh.count:
 		return i.patientAt
 	}
 	return minTime(i.freshAt, i.patientAt)

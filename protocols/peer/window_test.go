@@ -101,12 +101,10 @@ func (f *far) speak(i int) {
 		f.ends[i].HandleClaims(f.now, body)
 	}
 	f.ends[i].Drain(func(e peer.Event) {
-		switch e := e.(type) {
-		case peer.Send:
-			if f.lost == 0 || f.rand.IntN(f.lost) > 0 {
-				f.line = append(f.line, arrival{f.now.Add(f.delay), 1 - i, e.Body})
-			}
-		case peer.ClaimsHeard:
+		if e, ok := e.(peer.Send); ok && (f.lost == 0 || f.rand.IntN(f.lost) > 0) {
+			f.line = append(f.line, arrival{f.now.Add(f.delay), 1 - i, e.Body})
+		}
+		if e, ok := e.(peer.ClaimsHeard); ok {
 			if err := f.syncs[i].HandleMessage(f.now, e.Body); err != nil {
 				f.t.Error(err)
 			}
