@@ -10,6 +10,7 @@ LDFLAGS  := -s -w
 # 24 until IPv4, batches and the tunnels of the kernel came.
 SIZE_MAX_MB := 26
 FUZZTIME ?= 10s
+FUZZ     ?= ./...
 TESTFLAGS ?=
 # of make chaos and make panics
 SEEDS       ?= 1 2 3
@@ -78,8 +79,8 @@ lint: ## gofmt, modules, golangci-lint
 	GOBIN=$(CURDIR)/bin $(GO) -C .ci/tools install github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	bin/golangci-lint run ./...
 
-fuzz: ## every fuzz target for FUZZTIME (10s)
-	.ci/fuzz $(FUZZTIME)
+fuzz: ## every fuzz target, or those of the packages FUZZ, for FUZZTIME (10s)
+	.ci/fuzz $(FUZZTIME) $(FUZZ)
 
 bench-flood: build tools ## what is left of traffic under floods of handshakes, joins and routes; fails below 95 %
 	bin/re6st lab flood
