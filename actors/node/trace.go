@@ -159,6 +159,9 @@ func (n *parts) prefixOf(id addr.NodeID) (addr.Bits, bool) {
 func (n *parts) ownerOf(a netip.Addr) (addr.NodeID, bool) {
 	snapshot, _ := system.Read[tunnel.Snapshot](n.sys, tunnelPath)
 	for _, k := range snapshot.Known {
+		if k.Prefix.Len() == 0 { // of that one no prefix is known
+			continue
+		}
 		for _, rng := range n.host.ranges {
 			if p, ok := addr.BitsIn(rng.Prefix, a, k.Prefix.Len()); ok && p == k.Prefix {
 				return k.ID, true

@@ -1,12 +1,15 @@
 package node
 
 import (
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"re6st/actors/monitor"
+	"re6st/protocols/addr"
 	"re6st/protocols/rib"
+	"re6st/protocols/tunnelplan"
 )
 
 // traceTo traces from node 0 by the actors of all, but for the sockets.
@@ -97,7 +100,12 @@ func TestATraceTellsTheWaysNotTaken(t *testing.T) {
 func TestATraceOfThisNodeAndOfNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMesh(t, 2)
-		m.line()
+		m.prepare(0, 1)
+		m.nodes[0].remembered = append(m.nodes[0].remembered, tunnelplan.Peer{
+			ID: addr.NodeIDFromUint64(99), Endpoints: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.99:7326")}, // and no prefix
+		})
+		m.launch(0)
+		m.start(1, 0)
 		m.whole(5 * time.Second)
 		for _, q := range []monitor.TraceQuery{{Address: m.nodes[0].address}, {Node: m.nodes[0].member.Identity.ID}} {
 			if _, hops, end, err := m.traceTo(q); err != nil || end.Outcome != monitor.TraceLocal || len(hops) != 0 {
