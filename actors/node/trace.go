@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"re6st/actors/monitor"
@@ -143,7 +144,7 @@ func (n *parts) prefixOf(id addr.NodeID) (addr.Bits, bool) {
 		}
 	}
 	for _, k := range snapshot.Known {
-		if k.ID == id {
+		if k.ID == id && k.Prefix.Len() > 0 {
 			return k.Prefix, true
 		}
 	}
@@ -166,6 +167,11 @@ func (n *parts) ownerOf(a netip.Addr) (addr.NodeID, bool) {
 			if p, ok := addr.BitsIn(rng.Prefix, a, k.Prefix.Len()); ok && p == k.Prefix {
 				return k.ID, true
 			}
+		}
+	}
+	for _, h := range n.origins.list() { // those of whom it has heard no more than the claim
+		if slices.ContainsFunc(h.Own, func(p netip.Prefix) bool { return p.Contains(a) }) {
+			return h.Node, true
 		}
 	}
 	return addr.NodeID{}, false
