@@ -64,6 +64,7 @@ func TestASlowReaderLosesEventsAndIsToldHowMany(t *testing.T) {
 		for range n {
 			<-watch.C
 		}
+		sys.Events() // waits until the last one was handed to the others too
 	}
 	raise(1)
 	cfg := Config{System: sys, Sources: Sources{Status: func() Status { return Status{} }}}
