@@ -83,11 +83,13 @@ type liveness struct {
 	waiting  []time.Time   // when the probes since the last sign of life were sent, or later by reprieve
 	reprieve int           // how often in this silence
 	rtt      rtt
+	loss     losses
 }
 
 type outstanding struct {
 	id   uint32
 	sent time.Time
+	left bool // by a path that is not in use any more
 }
 
 func newLiveness(p Pace) liveness {
@@ -101,10 +103,13 @@ func (v *liveness) isLate(now time.Time, by time.Duration) bool {
 	return len(v.waiting) > 1 && now.Sub(v.waiting[0]) >= v.answerTime()+by
 }
 
-// moved has the round trip measured anew: it was another path's.
+// moved has the round trip and the loss measured anew: they were another path's.
 func (v *liveness) moved(now time.Time) {
 	v.heard(now)
-	v.rtt = rtt{smoothed: v.rtt.smoothed, told: v.rtt.told}
+	v.rtt, v.loss = rtt{smoothed: v.rtt.smoothed, told: v.rtt.told}, losses{}
+	for i := range v.sent {
+		v.sent[i].left = true
+	}
 }
 
 func (v *liveness) start(now time.Time, rtt time.Duration) {
@@ -328,7 +333,8 @@ func (l *Link) probe(now time.Time) {
 	if len(v.sent) == maxOutstanding {
 		v.sent = append(v.sent[:0], v.sent[1:]...)
 	}
-	v.sent = append(v.sent, outstanding{binary.BigEndian.Uint32(id[:]), now})
+	v.sent = append(v.sent, outstanding{id: binary.BigEndian.Uint32(id[:]), sent: now})
+	v.loss.sent(now)
 	v.waiting = append(v.waiting, now)
 	l.out.put(SendControl{Kind: ControlProbe, Body: id[:]})
 }
@@ -354,6 +360,9 @@ func (l *Link) handleAck(now, at time.Time, body []byte) {
 			continue
 		}
 		v.sent = append(v.sent[:i], v.sent[i+1:]...)
+		if !o.left {
+			v.loss.answered(o.sent)
+		}
 		if v.takesTurns() && !v.yielded {
 			v.next = now.Add(v.busy()) // the peer's turn comes first
 		}
