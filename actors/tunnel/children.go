@@ -72,6 +72,7 @@ func (m *manager) spawn(snap LinkSnapshot, l *lease) *tunnelState {
 		m.ctx.Event("tunnel", err.Error())
 		return nil
 	}
+	snap.Actor = ref.Path()
 	t := &tunnelState{ref: ref, path: ref.Path(), snap: snap}
 	m.tunnels[snap.ID], m.byPeer[snap.Peer] = t, t
 	return t

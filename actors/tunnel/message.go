@@ -263,4 +263,8 @@ type LinkSnapshot struct {
 	RTT      time.Duration
 	Draining bool
 	Use      LinkUse
+	Actor    string // the path of its tunnel, which publishes Measured
 }
+
+// Measured is what a tunnel publishes of its link, once a second at most.
+type Measured struct{ Loss fabric.Loss }

@@ -16,8 +16,12 @@ import (
 	"re6st/protocols/tunnelplan"
 )
 
-// controlQueue is how many control frames of one link may wait for its tunnel.
-const controlQueue = 64
+const (
+	// controlQueue is how many control frames of one link may wait for its tunnel.
+	controlQueue = 64
+	// measureEvery is how often Measured is published at most.
+	measureEvery = time.Second
+)
 
 // tunnel is one link with one peer.
 type tunnel struct {
@@ -33,6 +37,7 @@ type tunnel struct {
 	peerTimer *system.Timer
 	leftovers []uint32 // keys of the incarnation before
 	stand     standIn
+	shown     time.Time // when Measured was published
 }
 
 // Start dials, unless it is the peer that does.
@@ -265,6 +270,10 @@ func (t *tunnel) settle() {
 		t.speakOfClaims()
 		t.exchange.Drain(t.heard)
 		t.peerTimer.Rearm(t.peerTimeout())
+	}
+	if now := t.ctx.Now(); now.Sub(t.shown) >= measureEvery {
+		t.shown = now
+		t.ctx.Publish(Measured{t.link.Loss(now)})
 	}
 }
 

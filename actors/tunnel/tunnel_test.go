@@ -35,6 +35,28 @@ func TestALinkIsUpAtBothEnds(t *testing.T) {
 	})
 }
 
+func TestATunnelShowsTheLossOfItsLink(t *testing.T) {
+	pair(t, func(w *world, a, b *testNode) {
+		use := map[rib.LinkID]LinkUse{a.link().ID: {Routes: 1}}
+		a.ref.Tell(RoutingChanged{ByLink: use})
+		loss := func() fabric.Loss {
+			m, _ := system.Read[Measured](a.sys, a.link().Actor)
+			return m.Loss
+		}
+		time.Sleep(10 * time.Second)
+		if l := loss(); l.Sent == 0 || l.Lost != 0 {
+			t.Errorf("of a link that loses nothing: %+v", l)
+		}
+		w.cut(a, b)
+		time.Sleep(300 * time.Millisecond)
+		w.heal(a, b)
+		time.Sleep(5 * time.Second)
+		if l := loss(); l.Lost == 0 {
+			t.Errorf("of one that was cut for 300 ms: %+v", l)
+		}
+	})
+}
+
 func TestTwoThatOpenAtOnceHaveOneLink(t *testing.T) {
 	inWorld(t, 2, func(w *world) {
 		a, b := w.nodes[0], w.nodes[1]
