@@ -22,12 +22,15 @@
 //
 // # On the wire
 //
-//	probe   0: version 1   1: 0 (flags)   2: number (2)   4: id of the trace (8)   12: zeros
+//	probe   0: version 1   1: flags       2: number (2)   4: id of the trace (8)   12: zeros
 //	reply   0: version 1   1: code        2: number (2)   4: id of the trace (8)
 //	       12: bits of the prefix (1), prefix (16)        29: from (8)   37: back (8)
 //	       45: next (8)   53: link type (1)   54: remote address (16), port (2)
 //	       72: RTT in us (4)   76: MTU (2)   78: metric (2)
 //	       80: count of alternatives (1), of those left out (1), then each: next (8), metric (2), flags (1)
+//	           extensions: type (1), length (1), value
+//
+// Flag 1 of a probe says that who asks reads extensions; else a reply has none.
 //
 // A probe is never shorter than the longest reply with its proof, so that nobody's probes
 // make more traffic than they are.

@@ -6,5 +6,6 @@ import "re6st/protocols/limit"
 func Limits() []limit.Limit {
 	return []limit.Limit{
 		{Name: "other ways told", Value: MaxAlternatives, Unit: "ways", Per: "answer", Beyond: "counted", Test: "TestTooManyAlternativesAreCounted"},
+		{Name: "extensions", Value: MaxExtensions, Unit: "bytes", Per: "answer", Beyond: "the answer is refused", Test: "TestExtensionsBeyondTheirBoundAreRefused"},
 	}
 }

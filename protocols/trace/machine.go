@@ -185,7 +185,7 @@ func (m *Machine) probe(now time.Time) {
 	}
 	m.sent[m.number] = now
 	m.wait = now.Add(wait)
-	m.emit(Send{uint8(m.hop.Number), Probe{m.cfg.ID, m.number}.Append(nil, size)})
+	m.emit(Send{uint8(m.hop.Number), Probe{ID: m.cfg.ID, Number: m.number, Extends: true}.Append(nil, size)})
 }
 
 // HandleReply takes an answer; what is none of this trace, or late, is ignored.

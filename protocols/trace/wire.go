@@ -19,8 +19,10 @@ const (
 
 	// MaxAlternatives is how many of the ways not taken a reply tells.
 	MaxAlternatives = 8
+	// MaxExtensions is how long the extensions of a reply are at most, in bytes.
+	MaxExtensions = 40
 	// MaxReplyLen is the longest reply in bytes.
-	MaxReplyLen = replyLen + MaxAlternatives*alternativeLen
+	MaxReplyLen = replyLen + MaxAlternatives*alternativeLen + MaxExtensions
 	// MinProbeLen is the shortest probe: the longest reply, twice, and a seal.
 	MinProbeLen = 512
 )
@@ -35,12 +37,21 @@ type ID [8]byte
 type Probe struct {
 	ID     ID
 	Number uint16 // within the trace
+	// Extends: whoever asks reads extensions of replies; of a Reply, it has some.
+	Extends bool
 }
+
+// extends is the flag of a probe.
+const extends = 1
 
 // Append appends the probe to dst, filled up to size bytes, MinProbeLen at least.
 func (p Probe) Append(dst []byte, size int) []byte {
 	start := len(dst)
-	dst = append(dst, Version, 0)
+	flags := byte(0)
+	if p.Extends {
+		flags = extends
+	}
+	dst = append(dst, Version, flags)
 	dst = binary.BigEndian.AppendUint16(dst, p.Number)
 	dst = append(dst, p.ID[:]...)
 	return append(dst, make([]byte, max(size, MinProbeLen)-(len(dst)-start))...)
@@ -54,7 +65,7 @@ func ParseProbe(b []byte) (Probe, error) {
 	case b[0] != Version:
 		return Probe{}, fmt.Errorf("%w: version %d", ErrProbe, b[0])
 	}
-	return Probe{ID: ID(b[4:12]), Number: binary.BigEndian.Uint16(b[2:])}, nil
+	return Probe{ID: ID(b[4:12]), Number: binary.BigEndian.Uint16(b[2:]), Extends: b[1]&extends != 0}, nil
 }
 
 // Code tells why a node answered.
@@ -94,6 +105,7 @@ type Way struct {
 	Remote netip.AddrPort // of the link; not valid where it is not known
 	RTT    time.Duration  // of the link, smoothed, in whole microseconds; 0: not known
 	MTU    uint16         // inner packet in bytes that the link carries; 0: not known
+	Loss   Loss           // an extension
 	Metric uint16         // of the selected route
 	Others []Alternative  // not taken, best first
 	More   uint8          // how many more there are
@@ -154,6 +166,9 @@ func (r Reply) Append(dst []byte) []byte {
 		}
 		dst = append(dst, flags)
 	}
+	if r.Extends {
+		dst = r.Way.appendExtensions(dst)
+	}
 	return dst
 }
 
@@ -169,9 +184,10 @@ func ParseReply(b []byte) (Reply, error) {
 		return Reply{}, fmt.Errorf("%w: code %d", ErrReply, b[1])
 	case !ok:
 		return Reply{}, fmt.Errorf("%w: a prefix of %d bits", ErrReply, b[12])
-	case n > MaxAlternatives || len(b) != replyLen+n*alternativeLen:
+	case n > MaxAlternatives || len(b) < replyLen+n*alternativeLen || len(b) > replyLen+n*alternativeLen+MaxExtensions:
 		return Reply{}, fmt.Errorf("%w: %d bytes with %d alternatives", ErrReply, len(b), n)
 	}
+	b, extensions := b[:replyLen+n*alternativeLen], b[replyLen+n*alternativeLen:]
 	r := Reply{
 		Probe: Probe{ID: ID(b[4:12]), Number: binary.BigEndian.Uint16(b[2:])},
 		Code:  Code(b[1]), Prefix: prefix, From: addr.NodeID(b[29:37]), Back: addr.NodeID(b[37:45]),
@@ -187,5 +203,9 @@ func ParseReply(b []byte) (Reply, error) {
 	for o := b[replyLen:]; len(o) > 0; o = o[alternativeLen:] {
 		r.Way.Others = append(r.Way.Others, Alternative{addr.NodeID(o[:8]), binary.BigEndian.Uint16(o[8:]), o[10]&1 != 0})
 	}
+	if err := r.Way.readExtensions(extensions); err != nil {
+		return Reply{}, err
+	}
+	r.Extends = r.Way.isExtended()
 	return r, nil
 }

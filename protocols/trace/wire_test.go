@@ -32,7 +32,9 @@ func TestAReplyIsReadAsItWasWritten(t *testing.T) {
 	nowhere := trace.Reply{Probe: trace.Probe{Number: 1}, Code: trace.NoRoute, From: id(1)}
 	six := sample(t)
 	six.Way.Remote = netip.MustParseAddrPort("[2001:db8::1]:1")
-	for _, r := range []trace.Reply{sample(t), six, nowhere} {
+	lossy := sample(t)
+	lossy.Extends, lossy.Way.Loss = true, trace.Loss{Probes: 300, Lost: 7}
+	for _, r := range []trace.Reply{sample(t), six, nowhere, lossy} {
 		got, err := trace.ParseReply(r.Append(nil))
 		if err != nil || !reflect.DeepEqual(got, r) {
 			t.Errorf("%+v is read as %+v, %v", r, got, err)
@@ -45,13 +47,49 @@ func TestAProbeIsNeverShorterThanItsReply(t *testing.T) {
 	if 2+2*trace.MaxReplyLen+seal > trace.MinProbeLen {
 		t.Errorf("a reply has up to %d bytes, and its proof, a probe at least %d", trace.MaxReplyLen, trace.MinProbeLen)
 	}
-	p := trace.Probe{ID: trace.ID{9}, Number: 3}
+	p := trace.Probe{ID: trace.ID{9}, Number: 3, Extends: true}
 	for size, want := range map[int]int{0: trace.MinProbeLen, 1399: 1399} {
 		b := p.Append(nil, size)
 		got, err := trace.ParseProbe(b)
 		if len(b) != want || err != nil || got != p {
 			t.Errorf("%d bytes, %+v, %v", len(b), got, err)
 		}
+	}
+}
+
+func TestWhoDoesNotReadExtensionsGetsNone(t *testing.T) {
+	lossy := sample(t)
+	lossy.Way.Loss = trace.Loss{Probes: 300, Lost: 7}
+	if got, want := lossy.Append(nil), sample(t).Append(nil); !bytes.Equal(got, want) {
+		t.Errorf("%x, want what was sent before there were any: %x", got, want)
+	}
+	if p, err := trace.ParseProbe(trace.Probe{}.Append(nil, 0)); err != nil || p.Extends {
+		t.Errorf("a probe of before is read as %+v, %v", p, err)
+	}
+}
+
+func TestExtensionsThatAreNotKnownArePassedOver(t *testing.T) {
+	for name, more := range map[string][]byte{
+		"another type":   {77, 3, 1, 2, 3},
+		"another length": {1, 1, 9},
+		"an empty one":   {78, 0},
+	} {
+		b := append(sample(t).Append(nil), more...)
+		b = append(b, 1, 4, 0, 9, 0, 12) // more were lost than sent
+		got, err := trace.ParseReply(b)
+		if err != nil || got.Way.Loss != (trace.Loss{Probes: 9, Lost: 9}) {
+			t.Errorf("%s: %+v, %v", name, got.Way.Loss, err)
+		}
+	}
+}
+
+func TestExtensionsBeyondTheirBoundAreRefused(t *testing.T) {
+	b := append(sample(t).Append(nil), make([]byte, trace.MaxExtensions)...) // empty ones, of type 0
+	if _, err := trace.ParseReply(b); err != nil {
+		t.Errorf("%d bytes of them: %v", trace.MaxExtensions, err)
+	}
+	if _, err := trace.ParseReply(append(b, 0, 0)); !errors.Is(err, trace.ErrReply) {
+		t.Errorf("two bytes more: %v", err)
 	}
 }
 
@@ -77,6 +115,7 @@ func TestBadMessagesAreRefused(t *testing.T) {
 		"code 9":    func(b []byte) []byte { b[1] = 9; return b },
 		"prefix":    func(b []byte) []byte { b[12] = 129; return b },
 		"too many":  func(b []byte) []byte { b[80] = 9; return b },
+		"cut short": func(b []byte) []byte { return append(b, 1, 4, 0, 9, 0) },
 		"not there": func(b []byte) []byte { b[80] = 3; return b },
 	} {
 		if _, err := trace.ParseReply(spoil(bytes.Clone(good))); !errors.Is(err, trace.ErrReply) {
@@ -95,6 +134,7 @@ func TestBadMessagesAreRefused(t *testing.T) {
 
 func FuzzParseReply(f *testing.F) {
 	f.Add(sample(f).Append(nil))
+	f.Add(append(sample(f).Append(nil), 1, 4, 0, 9, 0, 1, 7, 0))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := trace.ParseReply(b)
 		if err != nil {
@@ -108,7 +148,7 @@ func FuzzParseReply(f *testing.F) {
 }
 
 func FuzzParseProbe(f *testing.F) {
-	f.Add(trace.Probe{Number: 1}.Append(nil, 0))
+	f.Add(trace.Probe{Number: 1, Extends: true}.Append(nil, 0))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := trace.ParseProbe(b)
 		if err != nil {
