@@ -139,7 +139,8 @@ type Tunnel struct {
 	Since    time.Time      `json:"since"`
 	Remote   netip.AddrPort `json:"remote"`
 	Suite    string         `json:"suite,omitempty"`
-	RTT      int64          `json:"rtt_us"` // smoothed; 0: not known yet
+	RTT      int64          `json:"rtt_us"`         // smoothed; 0: not known yet
+	Loss     *Loss          `json:"loss,omitempty"` // left out: not known yet
 	Sent     Traffic        `json:"sent"`
 	Received Traffic        `json:"received"`
 	// ControlSent is what of Sent was control frames, by kind: babel, peer, probe, ...
@@ -150,6 +151,12 @@ type Tunnel struct {
 	// leaves them out.
 	SentRate     *Rate `json:"sent_rate,omitempty"`
 	ReceivedRate *Rate `json:"received_rate,omitempty"`
+}
+
+// Loss counts the probes of a link in the last minute, by the path in use.
+type Loss struct {
+	Probes int `json:"probes"`
+	Lost   int `json:"lost"` // of these: they, or their answers
 }
 
 // Traffic counts since the link came up.

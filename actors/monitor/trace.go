@@ -77,8 +77,9 @@ type TraceWay struct {
 	Next   addr.NodeID    `json:"next"`
 	Link   string         `json:"link"` // its type
 	Remote netip.AddrPort `json:"remote,omitzero"`
-	RTT    int64          `json:"rtt_us"` // of the link, smoothed; 0: not known
-	MTU    int            `json:"mtu"`    // of inner packets in bytes; 0: not known
+	RTT    int64          `json:"rtt_us"`         // of the link, smoothed; 0: not known
+	Loss   *Loss          `json:"loss,omitempty"` // left out: not known, as of nodes of before
+	MTU    int            `json:"mtu"`            // of inner packets in bytes; 0: not known
 	Metric uint16         `json:"metric"`
 }
 

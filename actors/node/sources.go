@@ -13,6 +13,7 @@ import (
 	"re6st/actors/system"
 	"re6st/actors/tunnel"
 	"re6st/protocols/addr"
+	"re6st/protocols/fabric"
 	"re6st/protocols/rib"
 	"re6st/protocols/tunnelplan"
 )
@@ -140,6 +141,9 @@ func (n *parts) links() []monitor.Tunnel {
 			Link: uint32(l.ID), Node: l.Peer, Prefix: l.Prefix, Role: "accepted", State: "dialing", Since: l.Since, Remote: l.Remote,
 			RTT: l.RTT.Microseconds(), Destinations: l.Use.Nodes, Suite: l.Suite,
 		}
+		if loss := n.loss(l); loss.Sent > 0 {
+			t.Loss = &monitor.Loss{Probes: loss.Sent, Lost: loss.Lost}
+		}
 		if l.Role == tunnelplan.Opened {
 			t.Role = "opened"
 		}
@@ -160,6 +164,12 @@ func (n *parts) links() []monitor.Tunnel {
 		all = append(all, t)
 	}
 	return all
+}
+
+// loss is that of a link's probes.
+func (n *parts) loss(l tunnel.LinkSnapshot) fabric.Loss {
+	m, _ := system.Read[tunnel.Measured](n.sys, l.Actor)
+	return m.Loss
 }
 
 func (n *parts) routes() []monitor.Route {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -47,7 +48,10 @@ func (n *parts) tracedLinks() map[rib.LinkID]trace.Link {
 	snapshot, _ := system.Read[tunnel.Snapshot](n.sys, tunnelPath)
 	links := map[rib.LinkID]trace.Link{}
 	for _, l := range snapshot.Links {
-		links[l.ID] = trace.Link{Type: protocol.UDP, Remote: l.Remote, RTT: l.RTT}
+		loss := n.loss(l)
+		links[l.ID] = trace.Link{
+			Type: protocol.UDP, Remote: l.Remote, RTT: l.RTT, Loss: protocol.Loss{Probes: uint16(min(loss.Sent, math.MaxUint16)), Lost: uint16(min(loss.Lost, math.MaxUint16))},
+		}
 	}
 	return links
 }
@@ -203,6 +207,9 @@ func traceHop(h protocol.Hop) monitor.TraceHop {
 	if w := h.Way; !w.Next.IsZero() {
 		out.Way = &monitor.TraceWay{
 			Next: w.Next, Link: w.Type.String(), Remote: w.Remote, RTT: w.RTT.Microseconds(), MTU: int(w.MTU), Metric: w.Metric,
+		}
+		if w.Loss.Probes > 0 {
+			out.Way.Loss = &monitor.Loss{Probes: int(w.Loss.Probes), Lost: int(w.Loss.Lost)}
 		}
 	}
 	for _, o := range h.Way.Others {

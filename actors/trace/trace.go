@@ -57,6 +57,7 @@ type Link struct {
 	Type   protocol.LinkType
 	Remote netip.AddrPort
 	RTT    time.Duration
+	Loss   protocol.Loss
 }
 
 // Run is one trace. It belongs to the actor from Start on.

@@ -29,7 +29,8 @@ the link that leads to it, and why the node before sends by that link. DEST is a
 a node's prefix, its id or its name.
 
 METRIC is that of the route by which the node before sends on, WHY what it could have
-done instead. MTU is the largest packet that was tried and came through. What a node with
+done instead. LOSS is that of the link's own probes in the last minute, LOST that of this trace.
+MTU is the largest packet that was tried and came through. What a node with
 a question mark says is a hint: it could not prove that it was the one that answered.
 
 The exit code is 0 where the last node of the mesh answered, else 1.`,
@@ -119,7 +120,7 @@ func (t *traceView) show(w io.Writer) error {
 	if _, err := fmt.Fprintf(w, "trace to %s\n\n", t.destination()); err != nil {
 		return err
 	}
-	rows := [][]any{{"HOP", "NODE", "PREFIX", "RTT", "LOST", "LINK", "REMOTE", "LINK RTT", "MTU", "METRIC", "WHY"}}
+	rows := [][]any{{"HOP", "NODE", "PREFIX", "RTT", "LOST", "LINK", "REMOTE", "LINK RTT", "LOSS", "MTU", "METRIC", "WHY"}}
 	for i, hop := range t.hops {
 		if i > 1 && hop.Node == nil && t.hops[i-1].Node == nil {
 			continue // one row says it
@@ -167,9 +168,9 @@ func (t *traceView) row(before, hop monitor.TraceHop) []any {
 	}
 	row := []any{hop.Hop, node, prefix, milliseconds(hop.Best), quantity(fmt.Sprintf("%d/%d", hop.Sent-hop.Received, hop.Sent))}
 	if way := before.Way; way != nil && (hop.Node == nil || *hop.Node == way.Next) {
-		row = append(row, way.Link, remote(way.Remote), milliseconds(way.RTT), t.mtu(way, hop), way.Metric)
+		row = append(row, way.Link, remote(way.Remote), milliseconds(way.RTT), loss(way.Loss), t.mtu(way, hop), way.Metric)
 	} else {
-		row = append(row, "-", "-", quantity("-"), t.mtu(nil, hop), quantity("-"))
+		row = append(row, "-", "-", quantity("-"), quantity("-"), t.mtu(nil, hop), quantity("-"))
 	}
 	return append(row, strings.Join(t.why(before, hop), "; "))
 }

@@ -16,8 +16,9 @@ func tunnelsCommand() *cobra.Command {
 		name:  "tunnels",
 		short: "List the node's links",
 		long: `List the node's sealed links: to whom, opened by which end, for how long, how far away
-and how busy. NODES is how many nodes are routed through a link. With --watch OUT and IN
-are what it carried since the last look, a second.`,
+and how busy. NODES is how many nodes are routed through a link, LOSS how many of its probes of
+the last minute had no answer. With --watch OUT and IN are what it carried since the last look,
+a second.`,
 		rows:  tunnelRows,
 		since: tunnelRates,
 	}.command()
@@ -36,19 +37,27 @@ func tunnelRows(a monitor.Tunnels, watched bool) [][]any {
 	if watched {
 		busy = []any{"OUT", "PACKETS", "IN", "PACKETS"}
 	}
-	rows := [][]any{slices.Concat([]any{"LINK", "NODE", "PREFIX", "ROLE", "STATE", "AGE", "RTT", "NODES"}, busy, []any{"DROPPED", "CIPHER", "REMOTE"})}
+	rows := [][]any{slices.Concat([]any{"LINK", "NODE", "PREFIX", "ROLE", "STATE", "AGE", "RTT", "LOSS", "NODES"}, busy, []any{"DROPPED", "CIPHER", "REMOTE"})}
 	for _, t := range a.Tunnels {
 		busy := []any{size(t.Sent.Bytes), size(t.Received.Bytes)}
 		if watched {
 			busy = append(rateCells(t.SentRate), rateCells(t.ReceivedRate)...)
 		}
 		rows = append(rows, slices.Concat(
-			[]any{t.Link, t.Node, t.Prefix.CN(), t.Role, t.State, age(a.Now, t.Since), milliseconds(t.RTT), t.Destinations},
+			[]any{t.Link, t.Node, t.Prefix.CN(), t.Role, t.State, age(a.Now, t.Since), milliseconds(t.RTT), loss(t.Loss), t.Destinations},
 			busy,
 			[]any{t.Dropped, orDash(t.Suite), remote(t.Remote)},
 		))
 	}
 	return rows
+}
+
+// loss is that of a link's probes, for people.
+func loss(l *monitor.Loss) quantity {
+	if l == nil || l.Probes == 0 {
+		return "-"
+	}
+	return quantity(fmt.Sprintf("%.3g %%", 100*float64(l.Lost)/float64(l.Probes)))
 }
 
 // rateCells are bytes and packets a second; dashes where there was no look before.

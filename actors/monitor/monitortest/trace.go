@@ -25,7 +25,7 @@ func trace(_ context.Context, q monitor.TraceQuery, each func(monitor.TraceLine)
 	each(monitor.TraceLine{Hop: &monitor.TraceHop{
 		Node: &self, Prefix: &five, Proven: true,
 		Way: &monitor.TraceWay{
-			Next: relay, Link: "udp", Remote: netip.MustParseAddrPort("192.0.2.6:326"), RTT: 12345, MTU: 1380, Metric: 288,
+			Next: relay, Link: "udp", Remote: netip.MustParseAddrPort("192.0.2.6:326"), RTT: 12345, MTU: 1380, Metric: 288, Loss: &monitor.Loss{Probes: 300, Lost: 6},
 		},
 		Choices: []monitor.TraceChoice{{Next: far, Metric: 300, Feasible: true}, {Next: id(0xd4), Metric: 65535}},
 	}})
