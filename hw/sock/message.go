@@ -2,11 +2,13 @@ package sock
 
 import (
 	"cmp"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -67,14 +69,19 @@ func (m *message) result(name string, waited error) error {
 }
 
 // aim puts an address into the header, for a socket that is AF_INET6 if six; false where
-// it is none for that socket, or one with the name of an interface.
-func (m *message) aim(to netip.AddrPort, six bool) bool {
+// it is none for that socket, or of an interface that is not there.
+func (m *message) aim(to netip.AddrPort, six bool, s *scopes) bool {
 	a := to.Addr()
 	switch {
-	case !a.IsValid() || a.Zone() != "":
+	case !a.IsValid():
 		return false
 	case six:
 		m.name = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: a.As16()}
+		if zone := a.Zone(); zone != "" {
+			if m.name.Scope_id = s.index(zone); m.name.Scope_id == 0 {
+				return false
+			}
+		}
 	case a.Unmap().Is4():
 		*m.name4() = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: a.Unmap().As4()}
 		m.header.Namelen = unix.SizeofSockaddrInet4
@@ -87,13 +94,17 @@ func (m *message) aim(to netip.AddrPort, six bool) bool {
 
 // from is the address in the header.
 func (m *message) from(z *zones) netip.AddrPort {
+	if m.name == z.last && m.name.Scope_id != 0 && time.Now().Before(z.until) {
+		return z.from
+	}
 	port := uint16(m.port()[0])<<8 | uint16(m.port()[1])
 	if m.name.Family == unix.AF_INET {
 		return netip.AddrPortFrom(netip.AddrFrom4(m.name4().Addr), port)
 	}
 	a := netip.AddrFrom16(m.name.Addr)
 	if m.name.Scope_id != 0 {
-		a = a.WithZone(z.name(int(m.name.Scope_id)))
+		z.last, z.from = m.name, netip.AddrPortFrom(a.WithZone(z.name(int(m.name.Scope_id))), port)
+		return z.from
 	}
 	return netip.AddrPortFrom(a, port)
 }
@@ -117,13 +128,21 @@ var outgoings = sync.Pool{New: func() any {
 	return m
 }}
 
-// zoneLife is how long the name of an interface is believed, as in package net.
-const zoneLife = 60 * time.Second
+const (
+	// zoneLife is how long the name of an interface is believed, as in package net.
+	zoneLife = 60 * time.Second
+	// zoneDoubt is how long it is believed against all errors.
+	zoneDoubt = time.Second
+)
 
 // zones are the names of interfaces, for one reader.
 type zones struct {
 	names map[int]string
 	until time.Time
+	// What came last, and from where: mostly the next comes from there too, and the address
+	// with a name in it is slow to make.
+	last unix.RawSockaddrInet6
+	from netip.AddrPort
 }
 
 func (z *zones) name(index int) string {
@@ -139,4 +158,42 @@ func (z *zones) name(index int) string {
 		z.names[index] = name
 	}
 	return name
+}
+
+// scopes are the indices of interfaces by their names, for all writers.
+type scopes struct{ known atomic.Pointer[indices] }
+
+// indices is a snapshot: its map is never changed.
+type indices struct {
+	of    map[string]uint32
+	until time.Time
+}
+
+// index is 0 for an interface that is not there.
+func (s *scopes) index(zone string) uint32 {
+	now, old := time.Now(), s.known.Load()
+	fresh := old != nil && now.Before(old.until)
+	if fresh && old.of[zone] != 0 {
+		return old.of[zone]
+	}
+	i, err := net.InterfaceByName(zone)
+	if err != nil {
+		n, _ := strconv.ParseUint(zone, 10, 31) // 0 where it is no number
+		return uint32(n)
+	}
+	next := &indices{map[string]uint32{}, now.Add(zoneLife)}
+	if fresh {
+		next.of, next.until = maps.Clone(old.of), old.until
+	}
+	next.of[zone] = uint32(i.Index)
+	s.known.Store(next) // what another writer has found meanwhile is found again
+	return next.of[zone]
+}
+
+// doubt has the kernel asked again, but not for each packet that went wrong: an interface of
+// the name may be another by now.
+func (s *scopes) doubt() {
+	if old := s.known.Load(); old != nil && time.Until(old.until) < zoneLife-zoneDoubt {
+		s.known.Store(nil)
+	}
 }

@@ -6,13 +6,16 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"re6st/hw/netns"
 )
 
-func TestALinkLocalAddressHasTheNameOfItsInterface(t *testing.T) {
+// spaces are two namespaces that a veth joins, with fe80::a and fe80::b at its ends.
+func newSpaces(t *testing.T) (spaces [2]*netns.NS, links [2]string, addresses [2]netip.Addr) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("network namespaces need root")
 	}
@@ -20,24 +23,39 @@ func TestALinkLocalAddressHasTheNameOfItsInterface(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer group.Close()
-	var spaces [2]*netns.NS
+	t.Cleanup(func() { _ = group.Close() })
 	for i, name := range []string{"a", "b"} {
 		if spaces[i], err = group.Create(name); err != nil {
 			t.Fatal(err)
 		}
 	}
-	links := [2]string{"to-b", "to-a"}
+	links = [2]string{"to-b", "to-a"}
+	addresses = [2]netip.Addr{netip.MustParseAddr("fe80::a"), netip.MustParseAddr("fe80::b")}
+	join(t, spaces, links, addresses)
+	return spaces, links, addresses
+}
+
+func join(t *testing.T, spaces [2]*netns.NS, links [2]string, addresses [2]netip.Addr) {
+	t.Helper()
 	if err := netns.Veth(spaces[0], links[0], spaces[1], links[1]); err != nil {
 		t.Fatal(err)
 	}
-	addresses := [2]netip.Addr{netip.MustParseAddr("fe80::a"), netip.MustParseAddr("fe80::b")}
+	for i, ns := range spaces {
+		runIP(t, "-n", ns.Name(), "addr", "add", addresses[i].String()+"/64", "dev", links[i], "nodad")
+	}
+}
+
+func runIP(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+		t.Fatalf("ip %v: %v: %s", args, err, out)
+	}
+}
+
+func TestALinkLocalAddressHasTheNameOfItsInterface(t *testing.T) {
+	spaces, links, addresses := newSpaces(t)
 	var ends [2]*UDP
 	for i, ns := range spaces {
-		args := []string{"-n", ns.Name(), "addr", "add", addresses[i].String() + "/64", "dev", links[i], "nodad"}
-		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
 		if err := ns.Do(func() error { ends[i] = open(t, Config{}); return nil }); err != nil {
 			t.Fatal(err)
 		}
@@ -89,5 +107,36 @@ func TestTheErrorOfASocketNamesTheCall(t *testing.T) {
 	}
 	if err := (&message{err: unix.EPERM}).result("sendmsg", nil); !errors.Is(err, unix.EPERM) {
 		t.Error(err)
+	}
+}
+
+func TestAnInterfaceThatIsMadeAgainIsFound(t *testing.T) {
+	spaces, links, addresses := newSpaces(t)
+	var ends [2]*UDP
+	for i, ns := range spaces {
+		if err := ns.Do(func() error { ends[i] = open(t, Config{}); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send := func() (n int) {
+		to := netip.AddrPortFrom(addresses[1].WithZone(links[0]), ends[1].LocalAddr().Port())
+		err := spaces[0].Do(func() (err error) {
+			n, err = ends[0].WriteBatch([]Packet{{Data: []byte("x"), Addr: to}})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if send() != 1 {
+		t.Fatal("it was not sent")
+	}
+	runIP(t, "-n", spaces[0].Name(), "link", "del", links[0])
+	join(t, spaces, links, addresses) // of the same names, with other indices
+	for deadline := time.Now().Add(10 * time.Second); send() != 1; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not sent: %+v", ends[0].Stats())
+		}
 	}
 }

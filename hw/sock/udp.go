@@ -63,6 +63,7 @@ type UDP struct {
 	receivedBatches, sentBatches, unbatched                                  atomic.Uint64
 	lastError                                                                atomic.Pointer[string]
 
+	scopes     scopes
 	noSegments atomic.Bool // the kernel does not cut what is sent
 }
 
@@ -259,11 +260,15 @@ func (u *UDP) write(p *Packet, oob *[oobLen]byte) error {
 	defer outgoings.Put(m)
 	m.point(p.Data, putOOB(oob, p))
 	defer m.forget()
-	if !m.aim(p.Addr, u.six) {
+	if !m.aim(p.Addr, u.six, &u.scopes) {
 		_, _, err := u.conn.WriteMsgUDPAddrPort(p.Data, putOOB(oob, p), p.Addr)
 		return err
 	}
-	return m.result("sendmsg", u.raw.Write(m.send))
+	err := m.result("sendmsg", u.raw.Write(m.send))
+	if err != nil && p.Addr.Addr().Zone() != "" {
+		u.scopes.doubt()
+	}
+	return err
 }
 
 func isUnreachable(err error) bool {
