@@ -85,7 +85,9 @@ func (w *worker) controlFrame(packet *sock.Packet) {
 
 // pathOf is how a packet came, as seen from here.
 func pathOf(packet *sock.Packet) fabric.Path {
-	return fabric.Path{Local: fabric.Local{Addr: packet.Local, Interface: packet.Interface}, Remote: packet.Addr}
+	return fabric.Path{
+		Local: fabric.Local{Addr: packet.Local, Interface: packet.Interface}, Remote: packet.Addr, Carrier: packet.Carrier,
+	}
 }
 
 func (w *worker) heard(l *link, packet *sock.Packet) {

@@ -224,7 +224,9 @@ func (l *link) tooBig(size int) (mtu int, yes bool) {
 
 // packetBy is a packet to send by a path.
 func packetBy(path fabric.Path, data []byte, tos uint8) sock.Packet {
-	return sock.Packet{Data: data, Addr: path.Remote, Local: path.Local.Addr, Interface: path.Local.Interface, TOS: tos}
+	return sock.Packet{
+		Data: data, Addr: path.Remote, Local: path.Local.Addr, Interface: path.Local.Interface, TOS: tos, Carrier: path.Carrier,
+	}
 }
 
 func (w *worker) send(packet sock.Packet) (n int, err error) {

@@ -3,6 +3,8 @@ package sock
 import (
 	"net/netip"
 	"time"
+
+	"re6st/protocols/fabric"
 )
 
 // Packet is one datagram of UDP, or several of one length from and to the same.
@@ -22,6 +24,8 @@ type Packet struct {
 	Interface int
 	// TOS is the traffic class: DSCP in the upper six bits, ECN in the lower two.
 	TOS uint8
+	// Carrier is what carries it; a socket of UDP takes all for its own.
+	Carrier fabric.Carrier
 	// At is when the kernel took a packet in; set by a read. It has a monotonic
 	// reading.
 	At time.Time

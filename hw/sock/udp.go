@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"re6st/hw/fault"
+	"re6st/protocols/fabric"
 )
 
 // DefaultBuffer is the size of the kernel's receive and send buffers, in bytes:
@@ -176,7 +177,7 @@ func (u *UDP) ReadBatch(packets []Packet) (int, error) {
 			continue
 		}
 		p.Data, p.Addr = room[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		p.Segment, p.Local, p.Interface, p.TOS, p.At = 0, netip.Addr{}, 0, 0, time.Now()
+		p.Segment, p.Local, p.Interface, p.TOS, p.Carrier, p.At = 0, netip.Addr{}, 0, 0, fabric.UDP, time.Now()
 		parseOOB(u.oob[:oobn], p)
 		if u.received.Add(uint64(p.Datagrams())); p.Segment > 0 {
 			u.receivedBatches.Add(1)

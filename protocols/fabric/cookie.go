@@ -25,14 +25,15 @@ const (
 // source is who a handshake message came from, or goes to: an address for links,
 // a node for sessions.
 type source struct {
-	addr  netip.AddrPort
-	local Local
-	node  addr.NodeID
+	addr    netip.AddrPort
+	local   Local
+	carrier Carrier
+	node    addr.NodeID
 }
 
-func (p Path) source() source { return source{addr: p.Remote, local: p.Local} }
+func (p Path) source() source { return source{addr: p.Remote, local: p.Local, carrier: p.Carrier} }
 
-func (s source) path() Path { return Path{s.local, s.addr} }
+func (s source) path() Path { return Path{Local: s.local, Remote: s.addr, Carrier: s.carrier} }
 
 func (s source) bytes() []byte {
 	a := s.addr.Addr().As16()

@@ -167,7 +167,7 @@ func (l *Link) HandleHandshake(now time.Time, from Path, datagram []byte) {
 		l.down(o.refused, true)
 	default:
 		l.hangUp()
-		if from.Remote == o.agreed.with.addr {
+		if from.Remote == o.agreed.with.addr && from.Carrier == o.agreed.with.carrier {
 			o.agreed.with.local = from.Local // where the answer came is where to go on from
 		}
 		l.agree(now, o.agreed)

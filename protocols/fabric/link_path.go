@@ -96,7 +96,7 @@ func (l *Link) SetUplinks(now time.Time, uplinks []Uplink) {
 		}
 		return
 	}
-	next := Path{Remote: p.current.Remote}
+	next := Path{Remote: p.current.Remote, Carrier: p.current.Carrier}
 	if all := p.all(); len(all) > 0 {
 		next = all[0]
 	}

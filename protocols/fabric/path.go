@@ -15,13 +15,14 @@ type Local struct {
 // Path is a way through the underlay, from this node to a peer. Comparable; the zero
 // Path is none.
 type Path struct {
-	Local  Local
-	Remote netip.AddrPort
+	Local   Local
+	Remote  netip.AddrPort
+	Carrier Carrier
 }
 
 // covers tells whether a frame that came by q came the way that p goes.
 func (p Path) covers(q Path) bool {
-	return p.Remote == q.Remote && (p.Local == Local{} || p.Local == q.Local)
+	return p.Remote == q.Remote && p.Carrier == q.Carrier && (p.Local == Local{} || p.Local == q.Local)
 }
 
 // Uplink is an address of this node from which peers may be reached.
@@ -66,7 +67,7 @@ func (p *paths) all() []Path {
 		for _, u := range p.uplinks {
 			if u.reaches(remote.Addr()) {
 				reached = true
-				add(Path{u.Local, remote})
+				add(Path{Local: u.Local, Remote: remote})
 			}
 		}
 		if !reached && len(p.uplinks) == 0 || remote.Addr().Zone() != "" {
@@ -91,7 +92,7 @@ func (p *paths) toDial(endpoints []netip.AddrPort) []Path {
 				continue
 			}
 			if !best && len(dial) < maxLanes {
-				dial = append(dial, Path{u.Local, e})
+				dial = append(dial, Path{Local: u.Local, Remote: e})
 			}
 			best = false
 		}
@@ -103,7 +104,7 @@ func (p *paths) toDial(endpoints []netip.AddrPort) []Path {
 func (p *paths) better() (best Path, ok bool) {
 	for _, u := range p.uplinks {
 		if u.reaches(p.current.Remote.Addr()) {
-			return Path{u.Local, p.current.Remote}, p.current.Local != Local{} && u.Interface != p.current.Local.Interface
+			return Path{Local: u.Local, Remote: p.current.Remote, Carrier: p.current.Carrier}, p.current.Local != Local{} && u.Interface != p.current.Local.Interface
 		}
 	}
 	return Path{}, false
