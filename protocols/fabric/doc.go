@@ -152,16 +152,19 @@
 //	final       0x13          1            0             index         index
 //	verdict     0x13          2            0             index         index
 //	confirm     0x13          3            0             index         index
-//	retry       0x14          0            0               0           index
+//	retry       0x14       0, 1 seen       0               0           index
 //	fragment    0x15       type     number, count        index         index
 //
 //	request     12: 0 (16)   28: MAC (16)
+//	question    12: 0 (16)   28: 1   zeros   end: MAC (16), of an Asker, in place of a request
 //	initiation  12: cookie (16)   28: Noise message, zeros up to 784 at least   end: MAC (16)
 //	response    12: Noise message
 //	final       12: Noise message
 //	verdict     12: sealed reason (1 + 16), 0 for welcome
 //	confirm     12: HKDF of the split (32)
 //	retry       12: cookie (16)   28: MAC (16), over this and the MAC that it answers
+//	            12: cookie (16)   28: address (16) and port (2) from which the question came, XOR its
+//	            MAC and the MAC's first bytes again   46: MAC (16), likewise
 //	fragment    12: cookie (16)   28: the next bytes of the message
 //
 // The MAC is BLAKE2s-128 under a key from the CA's fingerprint. A message of more

@@ -118,6 +118,9 @@ func (r *responder) initiation(now time.Time, from source, h handshakeHeader, b 
 		if err != nil {
 			return answer{}, dropRandom
 		}
+		if len(m.noise) == 0 && asksPlace(b) && from.addr.IsValid() {
+			return answer{replies: [][]byte{appendSeen(nil, h.sender, c, r.key, m.mac, from.addr)}}, dropNone
+		}
 		return answer{replies: [][]byte{appendRetry(nil, h.sender, c, r.key, m.mac)}}, dropNone
 	}
 	if len(m.noise) < keyLen {

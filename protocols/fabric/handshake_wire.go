@@ -92,7 +92,8 @@ func (h handshakeHeader) check(size int) error {
 			(h.variant == variantFinal || h.variant == variantVerdict && size == verdictLen ||
 				h.variant == variantConfirm && size == confirmLen)
 	case TypeRetry:
-		ok = h.variant == 0 && h.extra == 0 && h.sender == 0 && h.receiver != 0 && size == retryLen
+		ok = h.extra == 0 && h.sender == 0 && h.receiver != 0 &&
+			(h.variant == 0 && size == retryLen || h.variant == variantSeen && size == seenRetry)
 	case TypeHandshakeFragment:
 		inner, number, count := Type(h.variant), h.extra>>8, h.extra&0xff
 		ok = h.sender != 0 && number < count && count >= 2 && count <= maxHandshakeFragments && size > fragmentHeaderLen &&
