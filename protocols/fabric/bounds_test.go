@@ -28,6 +28,18 @@ func TestPathsToAPeerAreBounded(t *testing.T) {
 	}
 }
 
+func TestTunnelsOfALinkAreBounded(t *testing.T) {
+	l := looseLink()
+	var tunnels []Path
+	for i := range MaxTunnels + 1 {
+		tunnels = append(tunnels, Path{Remote: far(i)})
+	}
+	l.SetTunnels(time.Unix(1, 0), tunnels)
+	if n := len(l.paths.tunnels); n != MaxTunnels || l.paths.bestTunnel() != tunnels[0] {
+		t.Errorf("%d are taken, the best %v", n, l.paths.bestTunnel())
+	}
+}
+
 func TestChallengesUnderWayAreBounded(t *testing.T) {
 	l, now := looseLink(), time.Unix(1, 0)
 	for i := range maxChallenges + 9 {

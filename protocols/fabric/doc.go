@@ -226,5 +226,6 @@
 //     wait in a class queue: the round trip is what routes are chosen by.
 //  10. Redial, or not, after Down. Call Link.SetUplinks when this node's addresses
 //     changed, and SetEndpoints when the peer's did: see link_path.go for how a link
-//     moves.
+//     moves. Call SetTunnels when a tunnel below the link was made or is gone; dial nobody,
+//     and tell nobody of, where a path by a tunnel leads: that is Underlay's Remote.
 package fabric

@@ -206,6 +206,7 @@ func (l *Link) rise(now time.Time, a *agreement, rtt time.Duration) {
 	l.up, l.boot, l.peer = true, a.boot, a.peer.ID
 	l.ring.forgetOthers(a.boot)
 	l.liveness.start(now, rtt)
+	l.tryTunnels(now)
 	l.out.put(Up{
 		Peer: a.peer, BootID: a.boot, Static: a.static, Remote: a.with.addr, RTT: rtt, Initiator: a.initiator,
 	})

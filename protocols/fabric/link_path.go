@@ -74,7 +74,7 @@ func (l *Link) take(p Path) {
 	if l.paths.current != p {
 		l.kept = keptCookie{} // it was for another way
 	}
-	l.paths.current = p
+	l.paths.use(p)
 }
 
 // SetUplinks tells the addresses of this node, best first. Where that of the path in
@@ -86,19 +86,19 @@ func (l *Link) SetUplinks(now time.Time, uplinks []Uplink) {
 		return
 	}
 	p := &l.paths
-	if !p.has(p.home.Local) {
+	if !p.has(p.home) {
 		p.home, p.homeNext = Path{}, time.Time{}
 	}
-	if p.has(p.current.Local) {
+	if p.has(p.under) { // a tunnel goes where the path below it goes
 		if best, ok := p.better(); ok && p.home == (Path{}) {
 			p.home, p.homeWait = best, HomeFirst
 			p.restAtHome(now)
 		}
 		return
 	}
-	next := Path{Remote: p.current.Remote, Carrier: p.current.Carrier}
-	if all := p.all(); len(all) > 0 {
-		next = all[0]
+	next := Path{Remote: p.under.Remote, Carrier: p.under.Carrier}
+	if under := p.underlays(); len(under) > 0 {
+		next = under[0]
 	}
 	l.lead(now, next)
 	l.challengeOthers(now)
@@ -154,7 +154,7 @@ func (l *Link) see(now time.Time, f ControlFrame) {
 			l.challenge(now, f.Path, toFollow)
 		}
 	case p.current != f.Path: // where the kernel's choice led
-		p.current = f.Path
+		p.use(f.Path)
 		l.out.put(Use{l.ring.current.session, f.Path})
 	}
 }
@@ -245,7 +245,7 @@ func (l *Link) replace(now time.Time) {
 	if p.ready == (Path{}) || p.current.covers(p.ready) || !l.liveness.isLate(now, l.liveness.busy()/2) {
 		return
 	}
-	if p.home == (Path{}) {
+	if p.home == (Path{}) && !p.isTunnel(p.ready) {
 		if now.Sub(p.movedAt) > HomeLast {
 			p.homeWait = HomeFirst // it served well for long
 		}

@@ -46,23 +46,32 @@ const MaxPaths = 16
 // paths are those of one link.
 type paths struct {
 	current   Path
+	under     Path             // the last in use that is no tunnel's
+	before    Path             // what was that before
+	tunnels   []Path           // best first
 	uplinks   []Uplink         // best first
 	endpoints []netip.AddrPort // where else the peer may be, best first
 
 	pathChecks
 }
 
-// all are the paths that there may be: for each address of the peer, the one in use
-// first, all uplinks. What the kernel would choose for an address that no uplink
-// reaches is one too.
+// all are the paths that there may be, those of tunnels first.
 func (p *paths) all() []Path {
+	all := append(slices.Clone(p.tunnels), p.underlays()...)
+	return all[:min(len(all), MaxPaths)]
+}
+
+// underlays are the paths that need no tunnel: for each address of the peer, the one in
+// use first, all uplinks. What the kernel would choose for an address that no uplink
+// reaches is one too.
+func (p *paths) underlays() []Path {
 	var all []Path
 	add := func(q Path) {
 		if len(all) < MaxPaths && q.Remote.IsValid() && !slices.Contains(all, q) {
 			all = append(all, q)
 		}
 	}
-	for _, remote := range append([]netip.AddrPort{p.current.Remote}, p.endpoints...) {
+	for _, remote := range append([]netip.AddrPort{p.under.Remote}, p.endpoints...) {
 		reached := false
 		for _, u := range p.uplinks {
 			if u.reaches(remote.Addr()) {
@@ -100,17 +109,26 @@ func (p *paths) toDial(endpoints []netip.AddrPort) []Path {
 	return dial
 }
 
-// better is the path in use by the best interface, where that is another one.
+// better is the path in use, or that below the tunnel in use, by the best interface,
+// where that is another one.
 func (p *paths) better() (best Path, ok bool) {
 	for _, u := range p.uplinks {
-		if u.reaches(p.current.Remote.Addr()) {
-			return Path{Local: u.Local, Remote: p.current.Remote, Carrier: p.current.Carrier}, p.current.Local != Local{} && u.Interface != p.current.Local.Interface
+		if u.reaches(p.under.Remote.Addr()) {
+			return Path{Local: u.Local, Remote: p.under.Remote, Carrier: p.under.Carrier}, p.under.Local != Local{} && u.Interface != p.under.Local.Interface
 		}
 	}
 	return Path{}, false
 }
 
 // has tells whether the node still has the address at which a path begins.
-func (p *paths) has(l Local) bool {
-	return l == Local{} || slices.ContainsFunc(p.uplinks, func(u Uplink) bool { return u.Local == l })
+func (p *paths) has(q Path) bool {
+	return q.Local == Local{} || p.isTunnel(q) || slices.ContainsFunc(p.uplinks, func(u Uplink) bool { return u.Local == q.Local })
+}
+
+// use notes the path in use.
+func (p *paths) use(q Path) {
+	p.current = q
+	if q != p.under && !p.isTunnel(q) {
+		p.under, p.before = q, p.under
+	}
 }
