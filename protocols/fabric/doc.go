@@ -86,6 +86,18 @@
 // Control is sealed per link: Babel, PIM, peer messages, liveness, and transit
 // messages, which each relay opens and seals again.
 //
+// # How long a datagram may be
+//
+// Each link finds out what its path carries by probes (RFC 8899, mtu_search.go): control
+// frames padded to a size, which the peer answers. Sizes are told by what passes, so carriers
+// and tunnels under the link need not say what they add. A decrease of which no router tells
+// is found by the loss of probes of the size in use, sent while there are full frames to send,
+// where small ones sent with them pass. Loss alone, of any rate, is none. What
+// this machine's own interface refuses is known at once (HandleTooBig, NoteTooBig).
+//
+// Frames whose inner packet is of 1280 bytes or less are split where they do not fit, others
+// are refused with Packet Too Big: by the ingress itself, or by a relay's RelayTooBig.
+//
 // # Keys
 //
 // A handshake ends in two roots, one per direction. Each purpose (link control,

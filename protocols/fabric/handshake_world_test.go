@@ -242,6 +242,7 @@ type site struct {
 	events   []fabric.Event // of the acceptor
 	admit    func(*cert.Identity) fabric.CloseReason
 	deaf     bool
+	old      bool // knows no probes of sizes
 
 	starved bool // has no CPU: datagrams wait, and timers
 	inbox   []delivery
@@ -338,7 +339,7 @@ func (s *site) handleAt(at, from netip.AddrPort, datagram []byte) {
 			break
 		}
 		counter := fabric.ControlCounter(datagram)
-		if kind, body, err := session.OpenControl(datagram); err == nil {
+		if kind, body, err := session.OpenControl(datagram); err == nil && !(s.old && kind == fabric.ControlMTUProbe) {
 			if kind == fabric.ControlBabel {
 				s.opened[index].got = append(s.opened[index].got, slices.Clone(body))
 			}

@@ -38,6 +38,10 @@ func Limits() []limit.Limit {
 		{Name: "keys of which the newest frame is known", Value: maxNewestCounters, Unit: "keys", Per: "link", Beyond: "all forgotten", Test: "TestKeysOfWhichTheNewestFrameIsKnownAreBounded"},
 		{Name: "probes that wait for their answers", Value: maxOutstanding, Unit: "probes", Per: "link", Beyond: "the oldest goes", Test: "TestProbesAndRoundTripsKeptInMindAreBounded"},
 		{Name: "round trips kept in mind", Value: maxRTTSamples, Unit: "samples", Per: "link", Beyond: "the oldest goes", Test: "TestProbesAndRoundTripsKeptInMindAreBounded"},
+		{Name: "paths of which it is remembered what they carry", Value: MaxMTUPaths, Unit: "paths", Per: "link", Beyond: "the oldest is forgotten", Test: "TestSection3_AnotherPathIsSearchedAnewAndRemembered"},
+		{Name: "searches of a size that nothing answers", Value: MTUSilentRounds, Unit: "rounds", Per: "link", Beyond: "tried again later", Test: "TestSection5_2_APeerThatKnowsNoProbesLeavesItUnknown"},
+		{Name: "datagram of a link", Value: MaxPLPMTU, Unit: "bytes", Per: "path", Beyond: "not tried", Test: "TestSection5_3_TheSearchFindsWhatAPathCarries"},
+		{Name: "probes of a size lost", Value: MaxMTUProbes, Unit: "probes", Per: "size, where little else is lost", Beyond: "the size is too long", Test: "TestSection4_3_ABlackHoleIsFoundUnderTraffic"},
 		{Name: "late timers forgiven", Value: MaxReprieves, Unit: "probes", Per: "silence of a peer", Beyond: "the link ends", Test: "TestANodeThatIsAlwaysLateNoticesADeadPeer"},
 	}
 }

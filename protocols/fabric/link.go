@@ -51,6 +51,7 @@ type Link struct {
 	rekey time.Time // not before; zero: by age
 
 	liveness liveness
+	mtu      mtuSearch
 	rival    *Duplicate // told when the peer is Verified; nil: none
 	out      outbox
 }
@@ -242,7 +243,7 @@ type ControlFrame struct {
 }
 
 // HandleControl takes the frames of liveness and paths, ControlKeepAlive to
-// ControlProbeAck and ControlClose to ControlPathResponse, and is to have any other
+// ControlProbeAck and ControlClose to ControlMTUProbeAck, and is to have any other
 // too, which shows that the peer lives, and where.
 func (l *Link) HandleControl(now time.Time, f ControlFrame) {
 	if l.done {
@@ -263,7 +264,7 @@ func (l *Link) HandleControl(now time.Time, f ControlFrame) {
 		return
 	default: // the link is where it comes from
 	}
-	if f.Kind != ControlProbeAck { // which goes where the probe came from
+	if f.Kind != ControlProbeAck && f.Kind != ControlMTUProbeAck { // which go where the probe came from
 		l.see(now, f)
 	}
 	switch f.Kind {
@@ -271,6 +272,10 @@ func (l *Link) HandleControl(now time.Time, f ControlFrame) {
 		l.handleProbe(now, f)
 	case ControlProbeAck:
 		l.handleAck(now, f.At, f.Body)
+	case ControlMTUProbe:
+		l.handleMTUProbe(now, f)
+	case ControlMTUProbeAck:
+		l.handleMTUAck(now, f.Body)
 	case ControlClose:
 		reason := CloseShutdown
 		if len(f.Body) > 0 {
@@ -280,6 +285,7 @@ func (l *Link) HandleControl(now time.Time, f ControlFrame) {
 	default:
 		l.liveness.heard(now)
 	}
+	l.handleMTU(now)
 }
 
 // confirm takes a frame as the proof that the peer has the keys that opened it.
@@ -346,6 +352,7 @@ func (l *Link) HandleTimeout(now time.Time) {
 		l.handleLiveness(now)
 		l.goHome(now)
 		l.renew(now)
+		l.handleMTU(now)
 	}
 }
 
@@ -392,7 +399,7 @@ func (l *Link) NextTimeout() (time.Time, bool) {
 		times = append(times, l.dial.nextTimeout())
 	}
 	if l.up {
-		times = append(times, l.liveness.nextTimeout(), l.paths.homeNext)
+		times = append(times, l.liveness.nextTimeout(), l.paths.homeNext, l.mtu.nextTimeout())
 		if l.dial == nil {
 			due := l.ring.rekeyAt()
 			if due.Before(l.rekey) {

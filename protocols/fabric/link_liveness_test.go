@@ -248,7 +248,7 @@ func TestALongWayIsNotSilence(t *testing.T) {
 }
 
 func TestRoundTripIsMeasuredAndChangesAreTold(t *testing.T) {
-	w, _, _, la, _ := joined(t, 25)
+	w, _, _, la, _ := joined(t, 34)
 	la.SetUse(w.now, true)
 	w.run(30 * time.Second)
 	if s, m := la.RTT(); s != 20*time.Millisecond || m != 20*time.Millisecond {

@@ -64,6 +64,9 @@ type LinkSession struct {
 
 	sent     sender
 	received receiver
+
+	full    atomic.Uint64 // data frames of FullFrame bytes or more, stamped
+	refused atomic.Uint32 // the shortest that the interface did not take; 0: none
 }
 
 // NewLinkSession derives a link's keys from the handshake's roots. local is the
@@ -155,6 +158,16 @@ func (s *LinkSession) OpenControl(datagram []byte) (ControlKind, []byte, error) 
 	return ControlKind(plain[0]), plain[1:], nil
 }
 
+// NoteTooBig tells the Link that this machine's interface refused a frame of so many bytes,
+// when it looks next.
+func (s *LinkSession) NoteTooBig(size int) {
+	for old := s.refused.Load(); old == 0 || uint32(size) < old; old = s.refused.Load() {
+		if s.refused.CompareAndSwap(old, uint32(size)) {
+			return
+		}
+	}
+}
+
 // StampHop makes a data frame ready for this link: it writes the receiver's link
 // index, the next counter and the MAC into the hop header, and nothing else. It
 // fails with ErrShort, ErrTooLong or ErrExhausted.
@@ -168,6 +181,9 @@ func (s *LinkSession) StampHop(frame []byte) error {
 	counter, err := s.sent.next(len(frame))
 	if err != nil {
 		return err
+	}
+	if len(frame) >= FullFrame {
+		s.full.Add(1)
 	}
 	binary.BigEndian.PutUint32(frame[offLinkIndex:], s.remote)
 	binary.BigEndian.PutUint64(frame[offCounter:], counter)

@@ -33,13 +33,16 @@ const (
 	ControlClose         ControlKind = 8
 	ControlPathChallenge ControlKind = 9
 	ControlPathResponse  ControlKind = 10
+	ControlMTUProbe      ControlKind = 11 // padded to the size that is tried
+	ControlMTUProbeAck   ControlKind = 12
 
 	// ControlKinds is how many there are, from 0 on.
-	ControlKinds = 11
+	ControlKinds = 13
 )
 
 var controlNames = [ControlKinds]string{
 	"keepalive", "probe", "probe-ack", "babel", "pim", "peer", "transit", "multicast", "close", "path-challenge", "path-response",
+	"mtu-probe", "mtu-probe-ack",
 }
 
 // String is the kind as status and metrics show it.
