@@ -98,13 +98,10 @@ func (s *Spec) check(owner string) error {
 		return fmt.Errorf("%w: %q: %s", ErrSpec, s.Name, fmt.Sprintf(format, args...))
 	}
 	local, remote := s.Local.Addr(), s.Remote.Addr()
-	prefix := netip.PrefixFrom(s.LinkLocal, 64).Masked()
 	udp := s.Kind == FOU || s.Kind == WireGuard
 	switch {
 	case s.Kind != GRE && !udp:
 		return refuse("its %v is none of gre, fou, wireguard", s.Kind)
-	case !strings.HasPrefix(s.Name, owner+"-") || len(s.Name) == len(owner)+1 || len(s.Name) >= ifNameSize || strings.ContainsAny(s.Name, "/: \t\n"):
-		return refuse("the name begins with %q and has at most %d bytes", owner+"-", ifNameSize-1)
 	case !usable(local) || !usable(remote):
 		return refuse("outer addresses %v and %v: both are unicast addresses without a zone", local, remote)
 	case local.Is4() != remote.Is4():
@@ -117,10 +114,23 @@ func (s *Spec) check(owner string) error {
 		return refuse("%v takes a key that is not 0", s.Kind)
 	case s.Kind == WireGuard && (s.Private == [KeyLen]byte{} || s.Peer == [KeyLen]byte{}):
 		return refuse("wireguard takes a private key and the peer's public key")
-	case !s.LinkLocal.Is6() || prefix != netip.MustParsePrefix("fe80::/64") || s.LinkLocal == prefix.Addr():
-		return refuse("the address inside, %v, is one of fe80::/64", s.LinkLocal)
-	case s.MTU < MinMTU || s.MTU > packetSize:
-		return refuse("an MTU of %d bytes; it is %d to %d", s.MTU, MinMTU, packetSize)
+	}
+	return checkInside(owner, s.Name, s.LinkLocal, s.MTU)
+}
+
+// checkInside looks at what is the same for all sorts.
+func checkInside(owner, name string, linkLocal netip.Addr, mtu int) error {
+	refuse := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %q: %s", ErrSpec, name, fmt.Sprintf(format, args...))
+	}
+	prefix := netip.PrefixFrom(linkLocal, 64).Masked()
+	switch {
+	case !strings.HasPrefix(name, owner+"-") || len(name) == len(owner)+1 || len(name) >= ifNameSize || strings.ContainsAny(name, "/: \t\n"):
+		return refuse("the name begins with %q and has at most %d bytes", owner+"-", ifNameSize-1)
+	case !linkLocal.Is6() || prefix != netip.MustParsePrefix("fe80::/64") || linkLocal == prefix.Addr():
+		return refuse("the address inside, %v, is one of fe80::/64", linkLocal)
+	case mtu < MinMTU || mtu > packetSize:
+		return refuse("an MTU of %d bytes; it is %d to %d", mtu, MinMTU, packetSize)
 	}
 	return nil
 }
