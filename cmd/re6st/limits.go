@@ -19,6 +19,7 @@ import (
 	"re6st/actors/tunnel"
 	"re6st/hw/dataplane"
 	"re6st/hw/nodedir"
+	"re6st/hw/openvpn"
 	"re6st/hw/throttle"
 	"re6st/hw/tun"
 	"re6st/protocols/babel"
@@ -63,6 +64,7 @@ func allLimits() []limitsOf {
 		{"hw/dataplane", dataplane.Limits()},
 		{"hw/tun", tun.Limits()},
 		{"hw/nodedir", nodedir.Limits()},
+		{"hw/openvpn", openvpn.Limits()},
 		{"hw/throttle", throttle.Limits()},
 		{"actors/system", system.Limits()},
 		{"actors/neighbor", neighbor.Limits()},
