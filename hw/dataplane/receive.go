@@ -14,6 +14,12 @@ import (
 
 // fromConn takes what came from the underlay in one packet.
 func (w *worker) fromConn(packet *sock.Packet) {
+	w.since = w.sinceStart(packet.At)
+	w.each(packet)
+	w.tally()
+}
+
+func (w *worker) each(packet *sock.Packet) {
 	if packet.Datagrams() == 1 {
 		w.datagram(packet)
 		return
@@ -74,7 +80,8 @@ func (w *worker) controlFrame(packet *sock.Packet) {
 		w.dropAt(r.link, hopReason(err))
 		return
 	}
-	w.heard(r.link, packet)
+	r.link.received.add(len(packet.Data))
+	touch(&r.link.lastReceived, w.since)
 	switch {
 	case kind == fabric.ControlTransit:
 		w.transit(r.link.id, body, packet.At)
@@ -90,9 +97,32 @@ func pathOf(packet *sock.Packet) fabric.Path {
 	}
 }
 
-func (w *worker) heard(l *link, packet *sock.Packet) {
-	l.received.add(len(packet.Data))
-	touch(&l.lastReceived, w.sinceStart(packet.At))
+// heard is data frames of one link that came together, and are still to be counted.
+type heard struct {
+	link           *link
+	packets, bytes int
+}
+
+// hear notes a data frame.
+func (w *worker) hear(l *link, size int) {
+	if w.heard.link != l {
+		w.tally()
+		w.heard.link = l
+	}
+	w.heard.packets++
+	w.heard.bytes += size
+}
+
+// tally counts what was heard.
+func (w *worker) tally() {
+	h := &w.heard
+	if h.link == nil {
+		return
+	}
+	h.link.received.addAll(h.packets, h.bytes)
+	touch(&h.link.lastReceived, w.since)
+	touch(&h.link.lastData, w.since)
+	*h = heard{}
 }
 
 // touch sets a time; those of datagrams that came together are the same, and looking is
@@ -123,8 +153,7 @@ func (w *worker) fromLink(packet *sock.Packet) {
 		w.dropAt(r.link, hopReason(err))
 		return
 	}
-	w.heard(r.link, packet)
-	touch(&r.link.lastData, w.sinceStart(packet.At))
+	w.hear(r.link, len(frame))
 	// A router of the underlay met congestion (RFC 6040 section 4.2).
 	if packet.TOS&fabric.ECNCE == fabric.ECNCE && fabric.MarkCE(frame) {
 		hop.ECN = fabric.ECNCE

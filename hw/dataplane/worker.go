@@ -26,6 +26,8 @@ type worker struct {
 	control []byte      // a control frame being made
 	routed  routed
 	in      sock.Packet // a datagram of several that came together
+	since   int64       // when it came: see sinceStart
+	heard   heard
 	out     [1]sock.Packet
 }
 

@@ -40,8 +40,13 @@ type sealer interface {
 	heard() uint64 // authentic frames that came
 }
 
-func (s *LinkSession) heard() uint64 { return s.received.frames.Load() }
-func (s *Session) heard() uint64     { return s.received.frames.Load() }
+func (s *LinkSession) heard() uint64 { return s.received.heard() }
+func (s *Session) heard() uint64     { return s.received.heard() }
+
+func (w *window) heard() uint64 {
+	frames, _ := w.usage()
+	return frames
+}
 
 // sealing is one set of keys with a peer.
 type sealing[S sealer] struct {

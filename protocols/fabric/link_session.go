@@ -45,12 +45,6 @@ func (s *sender) next(size int) (uint64, error) {
 	return c, nil
 }
 
-// receiver counts what came in under one root.
-type receiver struct {
-	window        *window
-	frames, bytes atomic.Uint64
-}
-
 // LinkSession is one set of keys of a link: it seals control frames and stamps
 // data frames on one side, opens and checks them on the other. Control and data
 // frames share the counter and the window, but not the key. Safe for concurrent
@@ -63,7 +57,7 @@ type LinkSession struct {
 	sendMAC, receiveMAC   cipher.AEAD // hop MACs
 
 	sent     sender
-	received receiver
+	received *window
 
 	full    atomic.Uint64 // data frames of FullFrame bytes or more, stamped
 	refused atomic.Uint32 // the shortest that the interface did not take; 0: none
@@ -76,7 +70,7 @@ func NewLinkSession(suite Suite, keys Keys, local, remote uint32) (*LinkSession,
 	if err := keys.check(local, remote); err != nil {
 		return nil, err
 	}
-	s := &LinkSession{suite: suite, local: local, remote: remote, received: receiver{window: newWindow(LinkWindow)}}
+	s := &LinkSession{suite: suite, local: local, remote: remote, received: newWindow(LinkWindow)}
 	for _, k := range []struct {
 		to    *cipher.AEAD
 		root  [32]byte
@@ -108,7 +102,8 @@ func (s *LinkSession) RemoteIndex() uint32 { return s.remote }
 // Usage is the sum of both directions since the keys were made: authentic
 // frames and their bytes without UDP and IP. It is what rekeying goes by.
 func (s *LinkSession) Usage() (bytes, frames uint64) {
-	return s.sent.bytes.Load() + s.received.bytes.Load(), s.sent.counter.Load() + s.received.frames.Load()
+	frames, bytes = s.received.usage()
+	return s.sent.bytes.Load() + bytes, s.sent.counter.Load() + frames
 }
 
 // SealControl appends one control frame to dst and returns the longer slice.
@@ -144,7 +139,7 @@ func (s *LinkSession) OpenControl(datagram []byte) (ControlKind, []byte, error) 
 		return 0, nil, err
 	case index != s.local:
 		return 0, nil, ErrIndex
-	case counter >= CounterLimit || !s.received.window.fresh(counter):
+	case counter >= CounterLimit || !s.received.fresh(counter):
 		return 0, nil, ErrReplay
 	}
 	header, sealed := datagram[:ControlHeaderLen], datagram[ControlHeaderLen:]
@@ -207,9 +202,10 @@ func (s *LinkSession) CheckHop(frame []byte) (HopHeader, error) {
 		return HopHeader{}, err
 	case h.LinkIndex != s.local:
 		return HopHeader{}, ErrIndex
-	case h.Counter >= CounterLimit || !s.received.window.fresh(h.Counter):
+	case h.Counter >= CounterLimit:
 		return HopHeader{}, ErrReplay
 	}
+	// Whether the counter is fresh is looked at once, at the end: it costs as much as the MAC.
 	sc := scratches.Get().(*scratch)
 	same := subtle.ConstantTimeCompare(sc.hopMAC(s.receiveMAC, frame), frame[offMAC:HopHeaderLen])
 	scratches.Put(sc)
@@ -229,13 +225,4 @@ func (sc *scratch) hopMAC(aead cipher.AEAD, frame []byte) []byte {
 	copy(sc.aad[:], frame[:hopAADLen])
 	binary.BigEndian.PutUint64(sc.aad[offMAC:], uint64(len(frame)))
 	return aead.Seal(sc.tag[:0], sc.aad[offLinkIndex:offEgress], nil, sc.aad[:])[:macLen]
-}
-
-func (r *receiver) accept(counter uint64, size int) bool {
-	if !r.window.accept(counter) {
-		return false
-	}
-	r.frames.Add(1)
-	r.bytes.Add(uint64(size))
-	return true
 }

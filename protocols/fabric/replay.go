@@ -18,6 +18,8 @@ type window struct {
 	mu   sync.Mutex
 	next uint64   // one more than the highest counter seen
 	seen []uint64 // bit c modulo the window's size is counter c, for next-size <= c < next
+
+	frames, bytes uint64 // accepted
 }
 
 func newWindow(size int) *window { return &window{seen: make([]uint64, size/wordBits)} }
@@ -33,16 +35,25 @@ func (w *window) fresh(counter uint64) bool {
 	return fresh
 }
 
-// accept marks an authenticated counter as seen, and tells whether it was not.
-// Counters are below CounterLimit, so no sum here overflows.
-func (w *window) accept(counter uint64) bool {
+// accept marks the counter of an authenticated frame of so many bytes as seen, and tells
+// whether it was not. Counters are below CounterLimit, so no sum here overflows.
+func (w *window) accept(counter uint64, size int) bool {
 	w.mu.Lock()
 	fresh := w.isFresh(counter)
 	if fresh {
 		w.mark(counter)
+		w.frames++
+		w.bytes += uint64(size)
 	}
 	w.mu.Unlock()
 	return fresh
+}
+
+// usage is what was accepted.
+func (w *window) usage() (frames, bytes uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.frames, w.bytes
 }
 
 func (w *window) mark(counter uint64) {

@@ -38,7 +38,7 @@ func TestWindowTakesEachCounterOnce(t *testing.T) {
 		if fresh := w.fresh(c.counter); fresh != c.want {
 			t.Errorf("%s: fresh(%d) = %v", c.why, c.counter, fresh)
 		}
-		if got := w.accept(c.counter); got != c.want {
+		if got := w.accept(c.counter, 1); got != c.want {
 			t.Errorf("%s: accept(%d) = %v", c.why, c.counter, got)
 		}
 	}
@@ -62,7 +62,7 @@ func TestWindowAgreesWithAPlainSet(t *testing.T) {
 			continue // below zero
 		}
 		want := !seen[c] && c+size >= next
-		if got := w.accept(c); got != want {
+		if got := w.accept(c, 1); got != want {
 			t.Fatalf("step %d: accept(%d) = %v with next %d", i, c, got, next)
 		}
 		if want {
@@ -80,7 +80,7 @@ func TestWindowAcceptsOnceUnderConcurrency(t *testing.T) {
 	for r := range readers {
 		wg.Go(func() {
 			for c := range uint64(counters) {
-				if w.accept(c) {
+				if w.accept(c, 1) {
 					accepted[r] = append(accepted[r], c)
 				}
 			}

@@ -18,7 +18,7 @@ type Session struct {
 	sendAEAD, receiveAEAD cipher.AEAD
 
 	sent     sender
-	received receiver
+	received *window
 }
 
 // NewSession derives a session's keys from the handshake's roots. local and
@@ -41,7 +41,7 @@ func NewSession(suite Suite, keys Keys, local, remote uint32, self, peer addr.No
 	}
 	return &Session{
 		local: local, remote: remote, self: self, peer: peer, sendAEAD: send, receiveAEAD: receive,
-		received: receiver{window: newWindow(SessionWindow)},
+		received: newWindow(SessionWindow),
 	}, nil
 }
 
@@ -56,7 +56,8 @@ func (s *Session) RemoteIndex() uint32 { return s.remote }
 
 // Usage is as LinkSession.Usage, of whole frames.
 func (s *Session) Usage() (bytes, frames uint64) {
-	return s.sent.bytes.Load() + s.received.bytes.Load(), s.sent.counter.Load() + s.received.frames.Load()
+	frames, bytes = s.received.usage()
+	return s.sent.bytes.Load() + bytes, s.sent.counter.Load() + frames
 }
 
 // Seal appends the session header and the sealed inner packet to dst, whose last
@@ -109,7 +110,7 @@ func (s *Session) Open(frame []byte) (inner []byte, err error) {
 		return nil, ErrNode
 	case h.Index != s.local:
 		return nil, ErrIndex
-	case h.Counter >= CounterLimit || !s.received.window.fresh(h.Counter):
+	case h.Counter >= CounterLimit || !s.received.fresh(h.Counter):
 		return nil, ErrReplay
 	}
 	sealed := frame[HopHeaderLen+SessionHeaderLen:]
