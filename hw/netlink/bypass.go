@@ -51,7 +51,7 @@ func (b *Bypass) Sync() error {
 	if _, err := b.table.Reconcile(defaults); err != nil {
 		return err
 	}
-	return b.conn.setRules(b.protocol, []rule{{b.mark, MainTable, MeshGroup}, {b.mark, b.mark, 0}})
+	return b.conn.setRules(b.protocol, []rule{{mark: b.mark, table: MainTable, without: MeshGroup}, {mark: b.mark, table: b.mark}})
 }
 
 // Close takes rules and routes away.

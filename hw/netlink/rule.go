@@ -13,12 +13,36 @@ import (
 // The rules of one priority are asked in the order in which they were added.
 const rulePriority = 32765
 
-// rule has the packets with a mark looked up in a table; an answer that leads out by a
-// link of the group not to be asked counts for none. Comparable.
+// rule has the packets with a mark, or those that came by a link, looked up in a table; an
+// answer that leads out by a link of the group not to be asked counts for none. Comparable.
 type rule struct {
-	mark    uint32
+	mark    uint32 // 0: any
 	table   uint32
 	without uint32 // link group; 0: none
+	input   string // name of a link; "": any
+}
+
+func (r rule) String() string {
+	if r.input != "" {
+		return "what comes by " + r.input
+	}
+	return fmt.Sprintf("mark %#x", r.mark)
+}
+
+// InputTable is a table in which what comes by a link is looked up before the main one.
+type InputTable struct {
+	Link  string
+	Table uint32
+}
+
+// SetInputTables makes the kernel hold exactly these, in this order, for both families, among
+// the rules with that protocol number.
+func (c *Conn) SetInputTables(protocol uint8, want []InputTable) error {
+	var rules []rule
+	for _, w := range want {
+		rules = append(rules, rule{input: w.Link, table: w.Table})
+	}
+	return c.setRules(protocol, rules)
 }
 
 var ruleFamilies = []int{unix.AF_INET, unix.AF_INET6}
@@ -37,12 +61,12 @@ func (c *Conn) setRules(protocol uint8, want []rule) error {
 		}
 		for _, r := range held {
 			if err := c.handle.RuleDel(r.kernels(family, protocol)); err != nil && !errors.Is(err, unix.ENOENT) {
-				return fmt.Errorf("netlink: remove rule for mark %#x: %w", r.mark, err)
+				return fmt.Errorf("netlink: remove rule for %v: %w", r, err)
 			}
 		}
 		for _, r := range want {
 			if err := c.handle.RuleAdd(r.kernels(family, protocol)); err != nil {
-				return fmt.Errorf("netlink: add rule for mark %#x: %w", r.mark, err)
+				return fmt.Errorf("netlink: add rule for %v: %w", r, err)
 			}
 		}
 	}
@@ -58,7 +82,7 @@ func (c *Conn) rules(family int, protocol uint8) ([]rule, error) {
 	var ours []rule
 	for _, r := range list {
 		if r.Protocol == protocol {
-			ours = append(ours, rule{r.Mark, uint32(r.Table), uint32(max(r.SuppressIfgroup, 0))})
+			ours = append(ours, rule{r.Mark, uint32(r.Table), uint32(max(r.SuppressIfgroup, 0)), r.IifName})
 		}
 	}
 	return ours, nil
@@ -67,7 +91,7 @@ func (c *Conn) rules(family int, protocol uint8) ([]rule, error) {
 func (r rule) kernels(family int, protocol uint8) *vnl.Rule {
 	k := vnl.NewRule()
 	k.Family, k.Priority, k.Protocol = family, rulePriority, protocol
-	k.Mark, k.Table = r.mark, int(r.table)
+	k.Mark, k.Table, k.IifName = r.mark, int(r.table), r.input
 	if r.without != 0 {
 		k.SuppressIfgroup = int(r.without)
 	}
