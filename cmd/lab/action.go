@@ -17,7 +17,7 @@ type Action struct {
 	How   Cut           // cut
 	Share perMyriad     // loss
 	Rate  uint64        // rate, bit/s; 0 is no limit
-	Every time.Duration // ping
+	Every time.Duration // ping; delay: by how much
 	Port  int           // uplink: 1 or 2
 	State State         // uplink
 	Disk  Disk          // disk
@@ -66,7 +66,7 @@ const (
 )
 
 // verbs lists them for those who wrote another word.
-const verbs = "cut heal loss rate kill start restart forget addr uplink disk clock revoke renew set config right tap ping"
+const verbs = "cut heal loss rate delay kill start restart forget addr uplink disk clock revoke renew set config right tap ping"
 
 // usages shows how each verb is written.
 var usages = map[string]string{
@@ -191,7 +191,9 @@ func (a *Action) parseRest(rest []string) (err error) {
 		if len(rest) != 1 {
 			return fmt.Errorf("one duration is needed")
 		}
-		a.Every, err = parseDuration(rest[0])
+		if a.Every, err = parseDuration(rest[0]); err == nil && a.Every > maxDelay {
+			err = fmt.Errorf("%v: up to %v is possible", a.Every, maxDelay)
+		}
 	case verbPing:
 		if len(rest) != 2 || rest[0] != "every" {
 			return fmt.Errorf("an interval is needed")

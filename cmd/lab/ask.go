@@ -22,7 +22,7 @@ func askCommands(folder *string) []*cobra.Command {
 		verbHeal:    "Let the packets of an edge through again, all of them",
 		verbLoss:    "Drop that share of an edge's packets, both ways",
 		verbRate:    "Limit what a node sends and gets; 0 is no limit",
-		verbDelay:   "Delay the packets of an edge (not there yet)",
+		verbDelay:   "Delay each packet of an edge, in either direction; 0s is no delay",
 		verbKill:    "Kill a node, all, the registry, or the relay between two nodes (SIGKILL)",
 		verbStart:   "Start a node, all, or the registry, that was killed",
 		verbRestart: "Ask a node, all, or the registry, to end, and start it again",

@@ -69,7 +69,7 @@ func (l *Lab) act(ctx context.Context, a Action) error {
 	case verbRight:
 		return l.right(ctx, a.A, a.Text)
 	case verbDelay:
-		return fmt.Errorf("%w: this kernel has no netem, and the user-space bridge that delays is not written; loss and rate are there", ErrNotThereYet)
+		return l.under.setDelay(ctx, edge, a.Every)
 	default:
 		return fmt.Errorf("%w: %s is for scenarios", ErrState, a.Verb)
 	}

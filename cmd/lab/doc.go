@@ -61,6 +61,7 @@
 //	at 7s start n4
 //	at 7s kill registry
 //	at 8s loss n1 n2 10%                # also: rate n1 50, restart n4
+//	at 8s delay n1 n2 20ms              # each packet of the edge, in either direction; 0s ends it, heal does not
 //	at 9s cut path n1 n5                # the link in the middle of the path of now
 //	at 9s kill relay n1 n5              # the node there; also: kill all, start all, restart all
 //	at 9s forget n4                     # it was killed, and loses the peers that it remembers; also: all
@@ -98,8 +99,6 @@
 // With --http the lab serves its live page on the loopback (actors/monitor/web), and as
 // JSON what the page shows: GET /v1/lab answers a View, made of what the nodes say on
 // their control sockets when somebody asks, at most every 250 ms.
-//
-// What it does not do: delay (this kernel has no netem; see ErrNotThereYet).
 //
 // `re6st lab chaos` (chaos*.go) hurts a lab by a plan that follows from a seed: chaosplan.go
 // draws it, chaosrun.go and chaosfault.go carry it out, chaosworld.go knows which pairs had a

@@ -15,8 +15,6 @@ var (
 	ErrNode = errors.New("lab: no such node")
 	// ErrState: the node is not in the state that the command needs.
 	ErrState = errors.New("lab: not possible now")
-	// ErrNotThereYet: the contract has it, this version does not.
-	ErrNotThereYet = errors.New("lab: not there yet")
 	// ErrTimeout: the network did not become whole in time.
 	ErrTimeout = errors.New("lab: timed out")
 )

@@ -43,8 +43,9 @@ type firewall struct {
 	edges    []Edge // sorted; with those to the registry
 	cuts     map[Edge]Cut
 	losses   map[Edge]perMyriad
-	seconds  map[string]bool // members with a second port
-	quiet    map[string]bool // ports that no packet passes
+	seconds  map[string]bool    // members with a second port
+	quiet    map[string]bool    // ports that no packet passes
+	delayed  map[towards]string // the device that packets take on their way
 }
 
 func newFirewall(t Topology, edges []Edge, names []string) *firewall {
@@ -120,6 +121,7 @@ func (f *firewall) rules() string {
 	} else {
 		fmt.Fprintf(&b, "chain forward {\ntype filter hook forward priority 0; policy drop;\n")
 		f.silence(&b)
+		f.pass(&b)
 		f.verdicts(&b, f.edges)
 		f.rule(&b, f.edges, "accept")
 		b.WriteString("}\n")
@@ -201,11 +203,34 @@ func (f *firewall) ports(name string) []string {
 func (f *firewall) bothWays(edges []Edge) string {
 	var pairs []string
 	for _, e := range edges {
-		for _, a := range f.ports(e.A) {
-			for _, b := range f.ports(e.B) {
-				pairs = append(pairs, fmt.Sprintf("%q . %q, %q . %q", a, b, b, a))
+		for _, t := range []towards{{e.A, e.B}, {e.B, e.A}} {
+			out := f.ports(t.to)
+			if device, ok := f.delayed[t]; ok {
+				out = append(out, device)
 			}
+			pairs = append(pairs, product(f.ports(t.from), out)...)
 		}
 	}
 	return "{ " + strings.Join(pairs, ", ") + " }"
+}
+
+// product is all that come by one of the first and leave by one of the second.
+func product(in, out []string) (pairs []string) {
+	for _, a := range in {
+		for _, b := range out {
+			pairs = append(pairs, fmt.Sprintf("%q . %q", a, b))
+		}
+	}
+	return pairs
+}
+
+// pass renders that packets which were delayed go on.
+func (f *firewall) pass(b *strings.Builder) {
+	var pairs []string
+	for t, device := range f.delayed {
+		pairs = append(pairs, product([]string{device}, f.ports(t.to))...)
+	}
+	if slices.Sort(pairs); len(pairs) > 0 {
+		fmt.Fprintf(b, "iifname . oifname { %s } accept\n", strings.Join(pairs, ", "))
+	}
 }

@@ -184,6 +184,9 @@ func (l *Lab) Close() error {
 	for _, m := range l.members {
 		errs = append(errs, os.RemoveAll(monitor.SpareDir(m.dir))) // of those that were killed
 	}
+	if l.under != nil { // else Open failed
+		errs = append(errs, l.under.delays.close())
+	}
 	err := errors.Join(append(errs, l.group.Close())...)
 	close(l.closed)
 	if l.control != nil {

@@ -312,7 +312,9 @@ func TestCommandsActOnTheRunningLab(t *testing.T) {
 		{[]string{"kill", "relay", "n1", "n2"}, 1, "no relay is between n1 and n2"},
 		{[]string{"restart", "registry"}, 0, ""},
 		{[]string{"cut", "n1", "n7"}, 1, "no such node"},
-		{[]string{"delay", "n1", "n2", "10ms"}, 1, "not there yet"},
+		{[]string{"delay", "n1", "n2", "10ms"}, 0, ""},
+		{[]string{"delay", "n1", "n2", "0s"}, 0, ""},
+		{[]string{"delay", "n1", "n2", "11s"}, 2, "up to 10s is possible"},
 		{[]string{"ping", "n1", "n2"}, 2, ""},
 	} {
 		o := lab(t, step.args...)

@@ -23,6 +23,10 @@ func (u *underlay) nextPlace() place {
 // readdress gives a node other addresses, as one has who comes by another network; or
 // its NAT, of which the node hears nothing.
 func (u *underlay) readdress(name string) error {
+	return errors.Join(u.replace(name), u.routeDelayed())
+}
+
+func (u *underlay) replace(name string) error {
 	next := u.families.limit(name, u.nextPlace())
 	n, behind := u.nats[name]
 	if !behind {

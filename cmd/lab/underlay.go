@@ -101,13 +101,14 @@ type underlay struct {
 	moves    int                        // how often a member got other addresses
 	families Families
 	seconds  map[string]place // of the second uplinks
+	delays   delays
 }
 
 // newUnderlay makes the namespaces in group, joins them and loads the rules.
 func newUnderlay(ctx context.Context, group *netns.Group, t Topology, edges []Edge, names []string, a Access) (*underlay, error) {
 	u := &underlay{
 		topology: t, group: group, members: map[string]*netns.NS{}, places: map[string]place{}, nats: map[string]nat{},
-		rules: newFirewall(t, edges, names), families: a.Families, seconds: map[string]place{},
+		rules: newFirewall(t, edges, names), families: a.Families, seconds: map[string]place{}, delays: delays{lines: map[towards]*delayed{}},
 	}
 	if err := u.makeRouter(); err != nil {
 		return nil, err
