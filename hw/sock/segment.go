@@ -47,10 +47,15 @@ func (u *UDP) writeSingly(p *Packet, oob *[oobLen]byte) (sent int, err error) {
 	u.unbatched.Add(1)
 	one := *p
 	one.Segment = 0
+	defer func() { p.TooBig = one.TooBig }()
 	for rest := p.Data; len(rest) > 0; rest = rest[len(one.Data):] {
 		one.Data = rest[:min(p.Segment, len(rest))]
 		n, err := u.writeOut(&one, oob)
 		sent += n
+		if err == nil && one.TooBig { // nor is any other of that length taken
+			u.tooBig.Add(uint64((len(rest) - 1) / p.Segment))
+			return sent, nil
+		}
 		if err != nil {
 			return sent, err
 		}

@@ -26,6 +26,8 @@ type Packet struct {
 	TOS uint8
 	// Carrier is what carries it; a socket of UDP takes all for its own.
 	Carrier fabric.Carrier
+	// TooBig is set by a write: the interface does not take a datagram of that length.
+	TooBig bool
 	// At is when the kernel took a packet in; set by a read. It has a monotonic
 	// reading.
 	At time.Time

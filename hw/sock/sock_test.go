@@ -147,8 +147,9 @@ func TestRefusalsAreCountedAndNotFatal(t *testing.T) {
 	big := Packet{Data: make([]byte, 65500), Addr: netip.AddrPortFrom(netip.IPv6Loopback(), u.LocalAddr().Port())}
 	small := big
 	small.Data = []byte("x")
-	if n, err := u.WriteBatch([]Packet{big, small}); n != 1 || err != nil {
-		t.Errorf("%d sent, %v", n, err)
+	both := []Packet{big, small}
+	if n, err := u.WriteBatch(both); n != 1 || err != nil || !both[0].TooBig || both[1].TooBig {
+		t.Errorf("%d sent, %v; too big %v, %v", n, err, both[0].TooBig, both[1].TooBig)
 	}
 	if s := u.Stats(); s.Refused != 2 || s.Unreachable != 2 || s.TooBig != 1 || s.Sent != 1 || s.OtherErrors != 0 || s.LastError == "" {
 		t.Errorf("%+v", s)

@@ -210,6 +210,7 @@ func (u *UDP) WriteBatch(packets []Packet) (int, error) {
 	defer outOOB.Put(oob)
 	sent := 0
 	for i := range packets {
+		packets[i].TooBig = false
 		n, err := u.writeOut(&packets[i], oob)
 		sent += n
 		if err != nil {
@@ -250,6 +251,7 @@ func (u *UDP) writeOut(p *Packet, oob *[oobLen]byte) (n int, err error) {
 	case !u.forgive(err):
 		u.other.Add(1)
 	}
+	p.TooBig = errors.Is(err, unix.EMSGSIZE)
 	return 0, nil
 }
 
