@@ -44,7 +44,9 @@
 //   - ECN by RFC 6040: the inner field is copied outside, and congestion met on
 //     the way is written into the inner packet at the egress.
 //   - A frame that the next link cannot carry is split if the inner packet is of
-//     1280 bytes or less, and else refused with Packet Too Big.
+//     1280 bytes or less, and else refused with Packet Too Big. What a link carries its
+//     Link finds out (SetLinkMTU); what the interface refuses lowers it at once. Who sent
+//     longer ones lately is told without waiting for the next (mtu.go).
 //
 // Duties of the driver:
 //

@@ -9,6 +9,7 @@ var (
 	ErrNoKeys   = errors.New("the link has no keys yet")
 	ErrNoRemote = errors.New("the link's remote address is not known")
 	ErrNoRoute  = errors.New("no route to the node")
+	ErrTooBig   = errors.New("longer than the interface takes")
 	ErrTooLong  = errors.New("message too long for one control frame")
 	ErrRemote   = errors.New("an endpoint inside the mesh cannot carry the mesh")
 )

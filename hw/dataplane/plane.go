@@ -88,6 +88,7 @@ type Plane struct {
 	sessions atomic.Pointer[sessions]
 	reserved reservations
 
+	recent     recents
 	waiting    *waiting
 	fragments  sync.Mutex
 	reassembly *fabric.Reassembler

@@ -183,6 +183,7 @@ func (w *worker) relay(frame []byte, hop fabric.HopHeader, now time.Time) {
 		w.relayError(now, fabric.RelayTooBig, uint16(mtu), frame, hop)
 		return
 	}
+	w.noteRelayed(l, frame, hop)
 	w.transmit(l, frame, hop, true)
 }
 

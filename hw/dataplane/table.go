@@ -160,14 +160,6 @@ func (p *Plane) SetPath(id rib.LinkID, path fabric.Path) {
 	}
 }
 
-// SetLinkMTU tells the longest datagram that the link carries, in bytes without
-// UDP and IP; 0 is not known.
-func (p *Plane) SetLinkMTU(id rib.LinkID, datagram int) {
-	if l := p.links.Load().byID[id]; l != nil {
-		l.mtu.Store(int32(min(datagram, fabric.MaxDatagram)))
-	}
-}
-
 // InstallSession accepts packets with these keys.
 func (p *Plane) InstallSession(s *fabric.Session) {
 	p.changeSessions(func(t *sessions) { t.byIndex[s.LocalIndex()] = s })

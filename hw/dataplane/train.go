@@ -62,6 +62,9 @@ func (w *worker) depart() {
 	if lost := t.count - n; lost > 0 {
 		w.drops[DropUnderlay].Add(uint64(lost))
 		t.link.dropped.Add(uint64(lost))
+		if w.out[0].TooBig {
+			w.refusedHere(t.link, t.length)
+		}
 	}
 	if n > 0 {
 		bytes := len(t.frames)
@@ -128,6 +131,9 @@ func (w *worker) sendPiece(l *link, piece []byte, hop fabric.HopHeader) bool {
 	}
 	if n, _ := w.send(packetBy(*path, piece, w.outerTOS(hop))); n == 0 {
 		w.dropAt(l, DropUnderlay)
+		if w.out[0].TooBig {
+			w.refusedHere(l, len(piece))
+		}
 		return false
 	}
 	l.sent.add(len(piece))

@@ -39,8 +39,8 @@ func (p *Plane) Send(by fabric.Path, datagram []byte) error {
 }
 
 // SendControl seals and sends a control frame by a link. It fails with ErrNoLink,
-// ErrNoKeys, ErrNoRemote, ErrTooLong, fabric.ErrExhausted or where the socket is
-// gone; a loss is no error.
+// ErrNoKeys, ErrNoRemote, ErrTooLong, ErrTooBig, fabric.ErrExhausted or where the socket
+// is gone; a loss is no error.
 func (p *Plane) SendControl(id rib.LinkID, kind fabric.ControlKind, body []byte) error {
 	return p.SendControlBy(id, fabric.Path{}, kind, body)
 }

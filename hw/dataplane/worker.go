@@ -25,6 +25,7 @@ type worker struct {
 	body    []byte      // of a control frame being made
 	control []byte      // a control frame being made
 	routed  routed
+	longs   uint        // long frames, of which some are noted
 	in      sock.Packet // a datagram of several that came together
 	since   int64       // when it came: see sinceStart
 	heard   heard
@@ -140,6 +141,7 @@ func (w *worker) seal(packet []byte) {
 		w.refuse(packet, icmpTooBig, 0, mtu)
 		return
 	}
+	w.noteIngress(packet)
 	at := w.at
 	y.hop.Put(w.buf[at:])
 	frame, err := y.session.Seal(w.buf[at:at+fabric.HopHeaderLen], y.hop.Class, packet)
@@ -213,17 +215,6 @@ func (w *worker) wayTo(c class.ID, egress addr.NodeID, via rib.LinkID) (rib.Topo
 	return 0, table.byID[via]
 }
 
-// tooBig tells whether a frame must be refused for this link, and then the MTU of
-// inner packets to name. Small ones are split instead: IPv6 has no smaller MTU to
-// name than 1280.
-func (l *link) tooBig(size int) (mtu int, yes bool) {
-	limit := int(l.mtu.Load())
-	if limit == 0 || size <= limit || size-fabric.Overhead <= ipv6MinMTU {
-		return 0, false
-	}
-	return max(ipv6MinMTU, limit-fabric.Overhead), true
-}
-
 // packetBy is a packet to send by a path.
 func packetBy(path fabric.Path, data []byte, tos uint8) sock.Packet {
 	return sock.Packet{
@@ -257,6 +248,9 @@ func (w *worker) sendControl(l *link, by fabric.Path, kind fabric.ControlKind, b
 		return err
 	}
 	n, err := w.send(packetBy(by, datagram, controlTOS))
+	if err == nil && w.out[0].TooBig {
+		return ErrTooBig
+	}
 	if n > 0 {
 		l.sent.add(len(datagram))
 		if kind < fabric.ControlKinds {
