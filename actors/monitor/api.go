@@ -141,6 +141,7 @@ type Tunnel struct {
 	Suite    string         `json:"suite,omitempty"`
 	RTT      int64          `json:"rtt_us"`         // smoothed; 0: not known yet
 	Loss     *Loss          `json:"loss,omitempty"` // left out: not known yet
+	MTU      int            `json:"mtu,omitempty"`  // of datagrams in bytes, without UDP and IP; left out: not known yet
 	Sent     Traffic        `json:"sent"`
 	Received Traffic        `json:"received"`
 	// ControlSent is what of Sent was control frames, by kind: babel, peer, probe, ...

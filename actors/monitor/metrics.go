@@ -85,6 +85,7 @@ var (
 	mUp         = gauge("link_up", "1 for a link that is up, 0 for one that is being made.", "peer", "role")
 	mRTT        = gauge("link_rtt_seconds", "Smoothed round trip of a link.", "peer")
 	mProbeLoss  = gauge("link_probe_loss_ratio", "Share of a link's probes without an answer, in the last minute.", "peer")
+	mMTU        = gauge("link_mtu_bytes", "Longest datagram that a link carries, without UDP and IP.", "peer")
 	mSentBytes  = counter("link_sent_bytes_total", "Bytes of the frames sent on a link.", "peer")
 	mSent       = counter("link_sent_packets_total", "Frames sent on a link.", "peer")
 	mControl    = counter("link_control_sent_bytes_total", "Bytes of the control frames among those sent on a link.", "peer", "kind")
@@ -184,7 +185,7 @@ func (c collector) links(put sink) {
 		for tunnels = tunnels[1:]; len(tunnels) > 0 && tunnels[0].Node == sum.Node; tunnels = tunnels[1:] {
 			t := tunnels[0]
 			if isUp(t) && !up {
-				up, sum.Role, sum.RTT, sum.Loss = true, t.Role, t.RTT, t.Loss
+				up, sum.Role, sum.RTT, sum.Loss, sum.MTU = true, t.Role, t.RTT, t.Loss, t.MTU
 			}
 			sum.Sent = Traffic{sum.Sent.Packets + t.Sent.Packets, sum.Sent.Bytes + t.Sent.Bytes}
 			sum.Received = Traffic{sum.Received.Packets + t.Received.Packets, sum.Received.Bytes + t.Received.Bytes}
@@ -201,6 +202,9 @@ func (c collector) links(put sink) {
 		}
 		if l := sum.Loss; l != nil && l.Probes > 0 {
 			put(mProbeLoss, float64(l.Lost)/float64(l.Probes), peer)
+		}
+		if sum.MTU > 0 {
+			put(mMTU, float64(sum.MTU), peer)
 		}
 		put(mSentBytes, float64(sum.Sent.Bytes), peer)
 		put(mSent, float64(sum.Sent.Packets), peer)

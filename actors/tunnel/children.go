@@ -101,6 +101,19 @@ func (m *manager) risen(now time.Time, r risen) {
 	m.ctx.Event("up", fmt.Sprintf("link %d with %s at %s", t.snap.ID, t.snap.Prefix.CN(), t.snap.Remote))
 }
 
+// sized takes note of what a link carries. That packets vanished is told: no router did.
+func (m *manager) sized(s sized) {
+	t := m.tunnels[s.link]
+	if t == nil {
+		return
+	}
+	if s.BlackHole {
+		m.ctx.Event("black-hole", fmt.Sprintf("link %d with %s: datagrams of more than %d bytes vanish, %d passed before",
+			s.link, t.snap.Prefix.CN(), s.MTU, t.snap.MTU))
+	}
+	t.snap.MTU = s.MTU
+}
+
 // announce tells the node of a link that is up, as it is now.
 func (m *manager) announce(t *tunnelState) {
 	if t.snap.Up {

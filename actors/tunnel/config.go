@@ -64,6 +64,7 @@ type Plane interface {
 	UseLink(id rib.LinkID, s *fabric.LinkSession)
 	RetireLink(index uint32)
 	SetPath(id rib.LinkID, path fabric.Path)
+	SetLinkMTU(id rib.LinkID, datagram int)
 	SendControl(id rib.LinkID, kind fabric.ControlKind, body []byte) error
 	SendControlBy(id rib.LinkID, by fabric.Path, kind fabric.ControlKind, body []byte) error
 	NewIndex() uint32

@@ -206,6 +206,8 @@ func (m *manager) fromChild(now time.Time, message Message) {
 			t.snap.RTT = msg.rtt
 			m.announce(t)
 		}
+	case sized:
+		m.sized(msg)
 	case moved:
 		if t := m.tunnels[msg.link]; t != nil {
 			t.snap.Remote = msg.remote

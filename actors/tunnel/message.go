@@ -109,6 +109,10 @@ type (
 		link rib.LinkID
 		rtt  time.Duration
 	}
+	sized struct {
+		link rib.LinkID
+		fabric.MTUChanged
+	}
 	moved struct {
 		link   rib.LinkID
 		remote netip.AddrPort
@@ -146,6 +150,7 @@ func (learned) managerMessage()        {}
 func (measured) managerMessage()       {}
 func (parting) managerMessage()        {}
 func (moved) managerMessage()          {}
+func (sized) managerMessage()          {}
 func (received) managerMessage()       {}
 
 // tunnelMessage is what a tunnel takes.
@@ -261,6 +266,7 @@ type LinkSnapshot struct {
 	Up       bool
 	Since    time.Time
 	RTT      time.Duration
+	MTU      int // the longest datagram that it carries, in bytes; 0: not known
 	Draining bool
 	Use      LinkUse
 	Actor    string // the path of its tunnel, which publishes Measured

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -37,6 +38,7 @@ type tunnel struct {
 	peerTimer *system.Timer
 	leftovers []uint32 // keys of the incarnation before
 	stand     standIn
+	refused   []int     // lengths of datagrams that the interface did not take
 	shown     time.Time // when Measured was published
 }
 
@@ -263,7 +265,14 @@ func (t *tunnel) Stop(ctx *system.Context[tunnelMessage]) {
 
 // settle carries out what the machines want.
 func (t *tunnel) settle() {
-	t.link.Drain(t.carryOut)
+	for again := true; again; {
+		t.refused = t.refused[:0]
+		t.link.Drain(t.carryOut)
+		for _, size := range t.refused {
+			t.link.HandleTooBig(t.ctx.Now(), size)
+		}
+		again = len(t.refused) > 0
+	}
 	t.linkTimer.Rearm(t.link.NextTimeout())
 	if t.exchange != nil {
 		t.exchange.Drain(t.heard)
@@ -306,6 +315,9 @@ func (t *tunnel) carryOut(e fabric.Event) {
 	case fabric.RTTChanged:
 		t.lease.rtt = e.Smoothed
 		t.manager.Tell(measured{id, e.Minimum})
+	case fabric.MTUChanged:
+		plane.SetLinkMTU(id, e.MTU)
+		t.manager.Tell(sized{id, e})
 	case fabric.Verified:
 		t.manager.Tell(verified{e.Peer})
 	case fabric.Duplicate:
@@ -335,7 +347,11 @@ func (t *tunnel) use(e fabric.Use) {
 }
 
 func (t *tunnel) sendControlBy(by fabric.Path, kind fabric.ControlKind, body []byte) {
-	if err := t.cfg.Plane.SendControlBy(t.lease.link, by, kind, body); err != nil {
+	err := t.cfg.Plane.SendControlBy(t.lease.link, by, kind, body)
+	if errors.Is(err, dataplane.ErrTooBig) && by == (fabric.Path{}) {
+		t.refused = append(t.refused, fabric.ControlOverhead+len(body))
+	}
+	if err != nil {
 		t.ctx.Log().Debug("control frame not sent", "kind", kind, "error", err)
 	}
 }

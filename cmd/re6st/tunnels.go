@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,7 +18,8 @@ func tunnelsCommand() *cobra.Command {
 		short: "List the node's links",
 		long: `List the node's sealed links: to whom, opened by which end, for how long, how far away
 and how busy. NODES is how many nodes are routed through a link, LOSS how many of its probes of
-the last minute had no answer. With --watch OUT and IN are what it carried since the last look,
+the last minute had no answer, MTU the longest datagram in bytes that its path carries, without
+UDP and IP, as probes found out. With --watch OUT and IN are what it carried since the last look,
 a second.`,
 		rows:  tunnelRows,
 		since: tunnelRates,
@@ -37,14 +39,14 @@ func tunnelRows(a monitor.Tunnels, watched bool) [][]any {
 	if watched {
 		busy = []any{"OUT", "PACKETS", "IN", "PACKETS"}
 	}
-	rows := [][]any{slices.Concat([]any{"LINK", "NODE", "PREFIX", "ROLE", "STATE", "AGE", "RTT", "LOSS", "NODES"}, busy, []any{"DROPPED", "CIPHER", "REMOTE"})}
+	rows := [][]any{slices.Concat([]any{"LINK", "NODE", "PREFIX", "ROLE", "STATE", "AGE", "RTT", "LOSS", "MTU", "NODES"}, busy, []any{"DROPPED", "CIPHER", "REMOTE"})}
 	for _, t := range a.Tunnels {
 		busy := []any{size(t.Sent.Bytes), size(t.Received.Bytes)}
 		if watched {
 			busy = append(rateCells(t.SentRate), rateCells(t.ReceivedRate)...)
 		}
 		rows = append(rows, slices.Concat(
-			[]any{t.Link, t.Node, t.Prefix.CN(), t.Role, t.State, age(a.Now, t.Since), milliseconds(t.RTT), loss(t.Loss), t.Destinations},
+			[]any{t.Link, t.Node, t.Prefix.CN(), t.Role, t.State, age(a.Now, t.Since), milliseconds(t.RTT), loss(t.Loss), datagram(t.MTU), t.Destinations},
 			busy,
 			[]any{t.Dropped, orDash(t.Suite), remote(t.Remote)},
 		))
@@ -58,6 +60,14 @@ func loss(l *monitor.Loss) quantity {
 		return "-"
 	}
 	return quantity(fmt.Sprintf("%.3g %%", 100*float64(l.Lost)/float64(l.Probes)))
+}
+
+// datagram is the longest that a link carries, for people.
+func datagram(mtu int) quantity {
+	if mtu == 0 {
+		return "-"
+	}
+	return quantity(strconv.Itoa(mtu))
 }
 
 // rateCells are bytes and packets a second; dashes where there was no look before.
