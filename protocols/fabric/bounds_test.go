@@ -40,6 +40,21 @@ func TestTunnelsOfALinkAreBounded(t *testing.T) {
 	}
 }
 
+func TestPathsByAConnectionAreBounded(t *testing.T) {
+	p := paths{reach: Reach{Carriers: AllCarriers, TLSPort: 443}}
+	for i := range MaxEndpoints {
+		p.endpoints = append(p.endpoints, far(i))
+	}
+	for _, c := range []Carrier{QUIC, TLS} {
+		if n := len(p.by(c)); n != MaxCarrierPaths {
+			t.Errorf("%d paths by %s, want %d", n, c, MaxCarrierPaths)
+		}
+	}
+	if n := len(p.toDial(p.endpoints)); n != MaxEndpoints+2*MaxCarrierPaths {
+		t.Errorf("%d paths are dialled", n)
+	}
+}
+
 func TestChallengesUnderWayAreBounded(t *testing.T) {
 	l, now := looseLink(), time.Unix(1, 0)
 	for i := range maxChallenges + 9 {
@@ -87,7 +102,7 @@ func TestPathsThatAreDialledAreBounded(t *testing.T) {
 	for i := range maxLanes + 9 {
 		targets = append(targets, source{addr: far(i)})
 	}
-	d.start(time.Unix(1, 0), targets, keptCookie{})
+	d.start(time.Unix(1, 0), targets, keptCookie{}, Reach{})
 	if n := len(d.lanes); n != maxLanes {
 		t.Errorf("%d are dialled at once, want %d", n, maxLanes)
 	}

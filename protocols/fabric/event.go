@@ -88,6 +88,7 @@ type Up struct {
 	BootID    BootID
 	Static    [32]byte // the peer's, to dial it with next time
 	Remote    netip.AddrPort
+	Carrier   Carrier
 	RTT       time.Duration // of the handshake or of the first probe
 	Initiator bool
 }

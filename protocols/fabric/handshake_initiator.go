@@ -16,7 +16,7 @@ const (
 	// MaxEndpoints is how many addresses of a node are tried in one attempt, and
 	// maxLanes by how many paths.
 	MaxEndpoints = 8
-	maxLanes     = 2 * MaxEndpoints
+	maxLanes     = 2*MaxEndpoints + 2*MaxCarrierPaths
 
 	firstRetry    = 250 * time.Millisecond // doubling, plus up to a quarter of jitter
 	lastRetry     = 500 * time.Millisecond // a link or a way that was cut may be whole again at any time
@@ -79,11 +79,17 @@ type outcome struct {
 	refused CloseReason
 }
 
-// start begins the attempt. The first target may have a cookie of the last one.
-func (d *dialer) start(now time.Time, targets []source, kept keptCookie) {
+// start begins the attempt, by one carrier after the other if there are several. The first target may have a cookie of the last one.
+func (d *dialer) start(now time.Time, targets []source, kept keptCookie, reach Reach) {
 	d.deadline = now.Add(DialTimeout)
-	for i, to := range targets[:min(len(targets), maxLanes)] {
-		d.lanes = append(d.lanes, &lane{to: to, interval: firstRetry, next: now.Add(time.Duration(i) * laneStagger)})
+	var begun [Carriers]time.Duration
+	for _, to := range targets[:min(len(targets), maxLanes)] {
+		after := begun[to.carrier]
+		begun[to.carrier] += laneStagger
+		if len(targets) > 1 {
+			after += reach.race(to.carrier)
+		}
+		d.lanes = append(d.lanes, &lane{to: to, interval: firstRetry, next: now.Add(after)})
 	}
 	if kept.isFresh(now) {
 		d.lanes[0].cookie = kept

@@ -30,7 +30,7 @@ func (s source) limit() source {
 	if p, err := a.WithZone("").Prefix(bits); err == nil {
 		s.addr = netip.AddrPortFrom(p.Addr(), 0)
 	}
-	s.local = Local{}
+	s.local, s.carrier = Local{}, UDP
 	return s
 }
 

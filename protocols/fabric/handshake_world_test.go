@@ -106,6 +106,8 @@ type world struct {
 	loss, duplicate float64
 	delay, spread   time.Duration                     // spread reorders
 	mapped          map[netip.AddrPort]netip.AddrPort // by NATs: an address to how the world sees it
+	by              fabric.Carrier                    // of what is being sent or delivered
+	blocked         fabric.CarrierSet
 	tap             func(from, to netip.AddrPort, datagram []byte) (drop bool)
 }
 
@@ -113,6 +115,7 @@ type delivery struct {
 	at       time.Time
 	from, to netip.AddrPort
 	datagram []byte
+	carrier  fabric.Carrier
 }
 
 func newWorld(t testing.TB, seed uint64) *world {
@@ -125,7 +128,7 @@ func (w *world) send(from, to netip.AddrPort, datagram []byte) {
 	if outside, ok := w.mapped[from]; ok {
 		from = outside
 	}
-	if w.tap != nil && w.tap(from, to, slices.Clone(datagram)) {
+	if w.blocked.Has(w.by) || w.tap != nil && w.tap(from, to, slices.Clone(datagram)) {
 		return
 	}
 	for copies := 1; copies > 0; copies-- {
@@ -135,7 +138,7 @@ func (w *world) send(from, to netip.AddrPort, datagram []byte) {
 		if w.rand.Float64() < w.loss {
 			continue
 		}
-		d := delivery{w.now.Add(w.delay), from, to, slices.Clone(datagram)}
+		d := delivery{w.now.Add(w.delay), from, to, slices.Clone(datagram), w.by}
 		if w.spread > 0 {
 			d.at = d.at.Add(time.Duration(w.rand.Int64N(int64(w.spread))))
 		}
@@ -190,9 +193,14 @@ func (w *world) deliver(d delivery) {
 			break
 		}
 	}
+	w.by = d.carrier
 	for _, s := range w.sites {
+		if d.carrier == fabric.TLS && d.to.Addr() == s.addr.Addr() {
+			d.to = s.addr
+		}
 		if s.addr == d.to || slices.Contains(s.uplinks, d.to) {
 			s.handleAt(d.to, d.from, d.datagram)
+			w.by = fabric.UDP
 			return
 		}
 	}
@@ -257,6 +265,8 @@ type siteLink struct {
 	times   []time.Time // of the events
 	got     [][]byte    // bodies of Babel frames
 }
+
+const tlsPort = 443
 
 func endpoint(n uint16) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, byte(n >> 8), byte(n), 15: 1}), 1194)
@@ -480,7 +490,7 @@ func (s *site) controlBy(l *siteLink, by fabric.Path, kind fabric.ControlKind, b
 // path is how a datagram came.
 func (s *site) path(at, from netip.AddrPort) fabric.Path {
 	i := slices.Index(s.uplinks, at)
-	return fabric.Path{Local: fabric.Local{Addr: at.Addr(), Interface: i + 1}, Remote: from}
+	return fabric.Path{Local: fabric.Local{Addr: at.Addr(), Interface: i + 1}, Remote: from, Carrier: s.w.by}
 }
 
 // send sends by a path; by one that the site does not have any more nothing goes.
@@ -492,7 +502,12 @@ func (s *site) send(by fabric.Path, datagram []byte) {
 	if by.Local.Addr.IsValid() && by.Local.Addr != at.Addr() {
 		return
 	}
+	if by.Carrier == fabric.TLS && by.Remote.Port() != tlsPort { // at the end that was dialled
+		at = netip.AddrPortFrom(at.Addr(), tlsPort)
+	}
+	s.w.by = by.Carrier
 	s.w.send(at, by.Remote, datagram)
+	s.w.by = fabric.UDP
 }
 
 // move gives a site another address in the place of its first.

@@ -34,6 +34,7 @@ func Limits() []limit.Limit {
 		{Name: "paths dialled at once", Value: maxLanes, Unit: "paths", Per: "peer", Beyond: "not dialled", Test: "TestPathsThatAreDialledAreBounded"},
 		{Name: "paths to a peer", Value: MaxPaths, Unit: "paths", Per: "link", Beyond: "not taken", Test: "TestPathsToAPeerAreBounded"},
 		{Name: "tunnels below a link", Value: MaxTunnels, Unit: "paths", Per: "link", Beyond: "not taken", Test: "TestTunnelsOfALinkAreBounded"},
+		{Name: "paths by quic, and by tls", Value: MaxCarrierPaths, Unit: "paths", Per: "link", Beyond: "not taken", Test: "TestPathsByAConnectionAreBounded"},
 		{Name: "challenges of paths under way", Value: maxChallenges, Unit: "challenges", Per: "link", Beyond: "the oldest goes", Test: "TestChallengesUnderWayAreBounded"},
 		{Name: "keys of which the newest frame is known", Value: maxNewestCounters, Unit: "keys", Per: "link", Beyond: "all forgotten", Test: "TestKeysOfWhichTheNewestFrameIsKnownAreBounded"},
 		{Name: "probes that wait for their answers", Value: maxOutstanding, Unit: "probes", Per: "link", Beyond: "the oldest goes", Test: "TestProbesAndRoundTripsKeptInMindAreBounded"},

@@ -127,7 +127,7 @@ func (l *Link) call(now time.Time, paths []Path) {
 			l.out.put(Forget{index})
 		},
 	}
-	l.dial.start(now, targets, l.kept)
+	l.dial.start(now, targets, l.kept, l.paths.reach)
 }
 
 // Cancel ends the handshake that Dial began. A link that is up, or that the peer
@@ -208,8 +208,9 @@ func (l *Link) rise(now time.Time, a *agreement, rtt time.Duration) {
 	l.ring.forgetOthers(a.boot)
 	l.liveness.start(now, rtt)
 	l.tryTunnels(now)
+	l.planUpgrade(now)
 	l.out.put(Up{
-		Peer: a.peer, BootID: a.boot, Static: a.static, Remote: a.with.addr, RTT: rtt, Initiator: a.initiator,
+		Peer: a.peer, BootID: a.boot, Static: a.static, Remote: a.with.addr, Carrier: a.with.carrier, RTT: rtt, Initiator: a.initiator,
 	})
 }
 
@@ -351,6 +352,7 @@ func (l *Link) HandleTimeout(now time.Time) {
 	default:
 		l.handleLiveness(now)
 		l.goHome(now)
+		l.tryUpgrade(now)
 		l.renew(now)
 		l.handleMTU(now)
 	}
@@ -399,7 +401,7 @@ func (l *Link) NextTimeout() (time.Time, bool) {
 		times = append(times, l.dial.nextTimeout())
 	}
 	if l.up {
-		times = append(times, l.liveness.nextTimeout(), l.paths.homeNext, l.mtu.nextTimeout())
+		times = append(times, l.liveness.nextTimeout(), l.paths.homeNext, l.paths.upgrade.next, l.mtu.nextTimeout())
 		if l.dial == nil {
 			due := l.ring.rekeyAt()
 			if due.Before(l.rekey) {

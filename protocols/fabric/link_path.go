@@ -31,7 +31,7 @@ const (
 	HomePatience = time.Second
 
 	challengeLen      = 8
-	maxChallenges     = 4 * MaxPaths
+	maxChallenges     = 4 * (MaxPaths + 2*MaxCarrierPaths)
 	maxNewestCounters = 16
 )
 
@@ -42,6 +42,7 @@ const (
 	toFollow  intent = iota // the peer, which moved
 	toReplace               // the path in use, which is silent
 	toReturn                // to the path that was left
+	toUpgrade               // to a better carrier
 )
 
 // challenge is one that waits for its response.
@@ -98,7 +99,7 @@ func (l *Link) SetUplinks(now time.Time, uplinks []Uplink) {
 	}
 	next := Path{Remote: p.under.Remote, Carrier: p.under.Carrier}
 	if under := p.underlays(); len(under) > 0 {
-		next = under[0]
+		next = under[max(0, slices.IndexFunc(under, func(q Path) bool { return q.Carrier == p.under.Carrier }))]
 	}
 	l.lead(now, next)
 	l.challengeOthers(now)
@@ -135,6 +136,7 @@ func (l *Link) move(now time.Time, p Path) {
 		l.paths.home, l.paths.homeNext = Path{}, time.Time{}
 	}
 	l.liveness.moved(now)
+	l.planUpgrade(now)
 	l.out.put(Use{l.ring.current.session, p})
 	l.probe(now)
 }
@@ -220,10 +222,14 @@ func (l *Link) handleResponse(now time.Time, f ControlFrame) {
 			l.move(now, f.Path)
 		}
 	case toReplace:
-		p.ready = f.Path
+		if p.ready == (Path{}) || c.path.Carrier <= p.ready.Carrier {
+			p.ready = f.Path
+		}
 		l.replace(now)
 	case toReturn:
 		l.homeAnswered(now, c.path)
+	case toUpgrade:
+		l.upgradeAnswered(now, c.path)
 	}
 }
 

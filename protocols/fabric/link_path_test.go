@@ -89,7 +89,7 @@ func TestANewAddressGetsNothingBeforeItAnswered(t *testing.T) {
 			sent = append(sent, len(d))
 		}
 		if from == a.addr && isControl(d) {
-			w.queue = append(w.queue, delivery{w.now, victim, b.addr, append([]byte(nil), d...)})
+			w.queue = append(w.queue, delivery{w.now, victim, b.addr, append([]byte(nil), d...), 0})
 			return true
 		}
 		return false

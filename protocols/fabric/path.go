@@ -40,7 +40,7 @@ func (u Uplink) reaches(a netip.Addr) bool {
 	return u.Default || u.OnLink.Contains(a)
 }
 
-// MaxPaths is how many paths to a peer a link has in mind.
+// MaxPaths is how many paths to a peer a link has in mind, by UDP without a tunnel.
 const MaxPaths = 16
 
 // paths are those of one link.
@@ -51,36 +51,52 @@ type paths struct {
 	tunnels   []Path           // best first
 	uplinks   []Uplink         // best first
 	endpoints []netip.AddrPort // where else the peer may be, best first
+	reach     Reach
 
 	pathChecks
+	upgrade upgrade
 }
 
 // all are the paths that there may be, those of tunnels first.
 func (p *paths) all() []Path {
-	all := append(slices.Clone(p.tunnels), p.underlays()...)
-	return all[:min(len(all), MaxPaths)]
+	return append(slices.Clone(p.tunnels), p.underlays()...)
 }
 
 // underlays are the paths that need no tunnel: for each address of the peer, the one in
 // use first, all uplinks. What the kernel would choose for an address that no uplink
-// reaches is one too.
+// reaches is one too. Those of the better carriers come first.
 func (p *paths) underlays() []Path {
 	var all []Path
+	for c := range Carrier(Carriers) {
+		if p.reach.tries(c) {
+			all = append(all, p.by(c)...)
+		}
+	}
+	return all
+}
+
+// by are those by one carrier.
+func (p *paths) by(c Carrier) []Path {
+	most := MaxCarrierPaths
+	if c == UDP {
+		most = MaxPaths
+	}
+	var all []Path
 	add := func(q Path) {
-		if len(all) < MaxPaths && q.Remote.IsValid() && !slices.Contains(all, q) {
+		if len(all) < most && q.Remote.IsValid() && !slices.Contains(all, q) {
 			all = append(all, q)
 		}
 	}
-	for _, remote := range append([]netip.AddrPort{p.under.Remote}, p.endpoints...) {
+	for _, remote := range p.reach.remotes(c, p.known()) {
 		reached := false
 		for _, u := range p.uplinks {
 			if u.reaches(remote.Addr()) {
 				reached = true
-				add(Path{Local: u.Local, Remote: remote})
+				add(Path{Local: u.Local, Remote: remote, Carrier: c})
 			}
 		}
 		if !reached && len(p.uplinks) == 0 || remote.Addr().Zone() != "" {
-			add(Path{Remote: remote})
+			add(Path{Remote: remote, Carrier: c})
 		}
 	}
 	return all
@@ -100,18 +116,21 @@ func (p *paths) toDial(endpoints []netip.AddrPort) []Path {
 			if !u.reaches(e.Addr()) {
 				continue
 			}
-			if !best && len(dial) < maxLanes {
+			if !best && len(dial) < 2*MaxEndpoints {
 				dial = append(dial, Path{Local: u.Local, Remote: e})
 			}
 			best = false
 		}
 	}
-	return dial
+	return p.dialTo(dial, endpoints)
 }
 
 // better is the path in use, or that below the tunnel in use, by the best interface,
 // where that is another one.
 func (p *paths) better() (best Path, ok bool) {
+	if p.under.Carrier == TLS && p.under.Remote.Port() != p.reach.TLSPort {
+		return Path{}, false // it was the peer that dialled
+	}
 	for _, u := range p.uplinks {
 		if u.reaches(p.under.Remote.Addr()) {
 			return Path{Local: u.Local, Remote: p.under.Remote, Carrier: p.under.Carrier}, p.under.Local != Local{} && u.Interface != p.under.Local.Interface

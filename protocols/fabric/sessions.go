@@ -280,7 +280,7 @@ func (s *Sessions) call(now time.Time, p *sessionPeer) {
 		listen: func(uint32, bool) {}, // transit messages find their handshake by the ingress
 	}
 	s.dials++
-	p.dial.start(now, []source{{node: p.id}}, p.kept)
+	p.dial.start(now, []source{{node: p.id}}, p.kept, Reach{})
 }
 
 func (s *Sessions) hangUp(p *sessionPeer) {
