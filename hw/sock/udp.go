@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -165,6 +166,8 @@ func (u *UDP) ReadBatch(packets []Packet) (int, error) {
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return 0, net.ErrClosed
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return 0, os.ErrDeadlineExceeded
 		case err != nil && !u.forgive(err):
 			return 0, fmt.Errorf("sock: read: %w", err)
 		case err != nil:
@@ -297,6 +300,10 @@ func (u *UDP) forgive(err error) bool {
 	}
 	return true
 }
+
+// SetReadDeadline has ReadBatch fail with os.ErrDeadlineExceeded at a time and from then on;
+// the zero time is never.
+func (u *UDP) SetReadDeadline(t time.Time) error { return u.conn.SetReadDeadline(t) }
 
 // LocalAddr is as in Conn.
 func (u *UDP) LocalAddr() netip.AddrPort { return u.local }

@@ -180,7 +180,7 @@
 //	fragment    12: cookie (16)   28: the next bytes of the message
 //
 // The MAC is BLAKE2s-128 under a key from the CA's fingerprint. A message of more
-// than 1200 bytes (1100 in a transit message) goes in fragments, of which the
+// than 1200 bytes (1100 in a transit message and by QUIC) goes in fragments, of which the
 // responder looks at those with a good cookie only, the initiator at those with the
 // cookie that it used. The cookie is BLAKE2s-128 of the source, under a secret that
 // lives for two epochs of 60 s. The payload, hello:

@@ -25,9 +25,9 @@ func newParty(c *Credentials, p purpose, rand io.Reader, newIndex func() uint32)
 
 func (p *party) self() addr.NodeID { return p.credentials.Identity.ID }
 
-// size is how long a datagram of a handshake may be.
-func (p *party) size() int {
-	if p.purpose == purposeSession {
+// size is how long a datagram of a handshake may be; QUIC has a header of its own.
+func (p *party) size(by Carrier) int {
+	if p.purpose == purposeSession || by == QUIC {
 		return SessionHandshakeSize
 	}
 	return LinkHandshakeSize

@@ -183,7 +183,7 @@ func (d *dialer) initiate(now time.Time, l *lane) {
 	}
 	l.trials = append(l.trials, t)
 	d.listen(t.index, true)
-	for _, b := range cut(b, t.cookie.cookie, d.size()) {
+	for _, b := range cut(b, t.cookie.cookie, d.size(l.to.carrier)) {
 		d.send(l.to, b)
 	}
 }
@@ -329,7 +329,7 @@ func (d *dialer) finish(now time.Time, l *lane, t *trial, v verified) dropReason
 	}
 	t.agreed, t.sent = o.agreed, now
 	b := handshakeHeader{kind: TypeFinal, variant: variantFinal, sender: t.index, receiver: v.index}.append(nil)
-	t.final = cut(append(b, m...), t.cookie.cookie, d.size())
+	t.final = cut(append(b, m...), t.cookie.cookie, d.size(l.to.carrier))
 	// The newest is what transmit repeats; others may still answer.
 	l.trials = append(slices.DeleteFunc(l.trials, func(o *trial) bool { return o == t }), t)
 	for _, b := range t.final {

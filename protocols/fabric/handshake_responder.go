@@ -195,7 +195,7 @@ func (r *responder) initiationIK(now time.Time, from source, m initiation) (answ
 		return answer{}, dropRandom
 	}
 	out := handshakeHeader{kind: TypeResponse, sender: local, receiver: m.header.sender}.append(nil)
-	a := answer{replies: cut(append(out, reply...), m.cookie, r.size())}
+	a := answer{replies: cut(append(out, reply...), m.cookie, r.size(from.carrier))}
 	if d.reason == CloseNone {
 		a.agreed, drop = r.conclude(x, v, local, from)
 		if drop != dropNone {
@@ -229,7 +229,7 @@ func (r *responder) initiationXX(now time.Time, from source, m initiation) (answ
 	}
 	r.waiting = append(r.waiting, w)
 	out := handshakeHeader{kind: TypeResponse, sender: w.local, receiver: w.remote}.append(nil)
-	return answer{replies: cut(append(out, reply...), m.cookie, r.size())}, dropNone
+	return answer{replies: cut(append(out, reply...), m.cookie, r.size(from.carrier))}, dropNone
 }
 
 func (r *responder) final(now time.Time, from source, h handshakeHeader, b []byte) (answer, dropReason) {

@@ -1,0 +1,293 @@
+package carrier
+
+import (
+	"context"
+	"maps"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"re6st/protocols/fabric"
+)
+
+// key is what a packet finds its connection by.
+type key struct {
+	carrier fabric.Carrier
+	remote  netip.AddrPort
+	local   netip.Addr // not valid: whichever
+}
+
+// link is what a connection works with once it is up.
+type link interface {
+	// send sends what waits; more gives what has come to wait meanwhile, nil: nothing.
+	send(first []byte, more func() []byte) error
+	// receive waits for a datagram.
+	receive() ([]byte, error)
+	close()
+}
+
+// connection is one by QUIC or TLS.
+type connection struct {
+	conn     *Conn
+	keys     []key
+	accepted bool // the peer began it
+	ctx      context.Context
+	cancel   context.CancelFunc
+	queue    chan []byte
+
+	mu   sync.Mutex
+	path fabric.Path
+	link link // nil: it is being dialled
+
+	began   time.Time
+	heard   atomic.Int64 // when the last datagram came, in ns since began; 0: none
+	asked   atomic.Int64 // when the first was sent after that; 0: none
+	touched atomic.Int64 // when one was sent or came
+}
+
+func (c *Conn) newConnection(path fabric.Path, accepted bool) *connection {
+	n := &connection{conn: c, path: path, accepted: accepted, queue: make(chan []byte, MaxQueued), began: time.Now()}
+	n.ctx, n.cancel = context.WithCancel(c.ctx)
+	return n
+}
+
+// since is the time since the connection began, never 0.
+func (n *connection) since() int64 { return max(1, int64(time.Since(n.began))) }
+
+// connectionFor is the connection of a path, which is dialled where there is none or it is dead.
+// nil: there cannot be one.
+func (c *Conn) connectionFor(path fabric.Path) *connection {
+	k := key{path.Carrier, path.Remote, path.Local.Addr}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.open[k]
+	if n != nil && (n.accepted || !n.stalled()) {
+		return n
+	}
+	if _, gone := c.gone[k]; gone || c.ctx.Err() != nil || !c.carriers.Has(path.Carrier) || int(path.Carrier) >= fabric.Carriers {
+		return nil
+	}
+	if n != nil {
+		c.forget(n)
+		n.cancel() // what it holds is closed by its own goroutine
+	}
+	if len(c.all) >= MaxConnections {
+		return nil
+	}
+	n = c.newConnection(path, false)
+	c.register(n, k)
+	c.running.Go(n.dial)
+	return n
+}
+
+// register has packets find a connection. The caller has the lock.
+func (c *Conn) register(n *connection, keys ...key) {
+	if !c.all[n] {
+		c.all[n] = true
+		c.connections[n.path.Carrier].Add(1)
+	}
+	for _, k := range keys {
+		c.open[k] = n
+		n.keys = append(n.keys, k)
+		delete(c.gone, k)
+	}
+}
+
+// forget has packets find it no more. The caller has the lock.
+func (c *Conn) forget(n *connection) {
+	if !c.all[n] {
+		return
+	}
+	delete(c.all, n)
+	c.connections[n.path.Carrier].Add(-1)
+	for _, k := range n.keys {
+		if c.open[k] == n {
+			delete(c.open, k)
+			if n.accepted && k.carrier == fabric.TLS {
+				c.gone[k] = time.Now()
+			}
+		}
+	}
+	if n.accepted && n.path.Carrier == fabric.TLS { // QUIC's are released with their contexts
+		c.sources.release(n.path.Remote.Addr())
+	}
+}
+
+// accept takes a connection that a peer began, whose source was asked before; false where
+// that is one too many.
+func (c *Conn) accept(n *connection) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx.Err() != nil || len(c.all) >= MaxConnections {
+		return false
+	}
+	p := n.path
+	c.register(n, key{p.Carrier, p.Remote, p.Local.Addr}, key{p.Carrier, p.Remote, netip.Addr{}})
+	return true
+}
+
+// dial brings up a connection of this end, and serves it.
+func (n *connection) dial() {
+	defer n.end()
+	ctx, cancel := context.WithTimeout(n.ctx, DialTimeout)
+	defer cancel()
+	l, local, err := n.conn.dialBy(ctx, n.path)
+	if err != nil {
+		return
+	}
+	c := n.conn
+	c.mu.Lock()
+	n.mu.Lock()
+	n.link = l
+	if n.path.Local = local; c.all[n] {
+		if k := (key{n.path.Carrier, n.path.Remote, local.Addr}); c.open[k] == nil {
+			c.register(n, k)
+		}
+	}
+	n.mu.Unlock()
+	c.mu.Unlock()
+	n.serve(l)
+}
+
+func (c *Conn) dialBy(ctx context.Context, path fabric.Path) (link, fabric.Local, error) {
+	if path.Carrier == fabric.QUIC {
+		return c.dialQUIC(ctx, path)
+	}
+	return c.dialTLS(ctx, path)
+}
+
+// serve moves datagrams until either way ends.
+func (n *connection) serve(l link) {
+	stop := context.AfterFunc(n.ctx, l.close)
+	defer stop()
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		defer n.cancel()
+		n.write(l)
+	})
+	n.read(l)
+	n.cancel()
+	l.close()
+	writer.Wait()
+}
+
+func (n *connection) write(l link) {
+	more := func() []byte {
+		select {
+		case d := <-n.queue:
+			return d
+		default:
+			return nil
+		}
+	}
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case d := <-n.queue:
+			if l.send(d, more) != nil {
+				return
+			}
+		}
+	}
+}
+
+func (n *connection) read(l link) {
+	c := n.conn
+	carrier := n.path.Carrier
+	for {
+		data, err := l.receive()
+		if err != nil {
+			return
+		}
+		if c.blocks(carrier) {
+			continue
+		}
+		now := n.since()
+		n.heard.Store(now)
+		n.touched.Store(now)
+		n.asked.Store(0)
+		c.received.Add(1)
+		a := &arrival{data, n.path, time.Now()}
+		if carrier == fabric.QUIC {
+			select {
+			case c.arrived <- a:
+			default:
+				c.dropped.Add(1)
+			}
+		} else {
+			select {
+			case c.arrived <- a:
+			case <-n.ctx.Done():
+				return
+			}
+		}
+		c.wake()
+	}
+}
+
+// put has a copy of a datagram sent; false: it is dropped.
+func (n *connection) put(datagram []byte) bool {
+	if !n.up() && len(n.queue) >= MaxDialling {
+		return false
+	}
+	now := n.since()
+	n.asked.CompareAndSwap(0, now)
+	n.touched.Store(now)
+	select {
+	case n.queue <- append([]byte(nil), datagram...):
+		return true
+	default:
+		return false
+	}
+}
+
+func (n *connection) up() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.link != nil
+}
+
+// stalled tells whether it brought nothing since long after something was sent.
+func (n *connection) stalled() bool {
+	asked := n.asked.Load()
+	return n.ctx.Err() != nil || asked != 0 && n.up() && time.Duration(n.since()-asked) >= StallAfter
+}
+
+// close ends it; its goroutine does the rest.
+func (n *connection) close() { n.cancel() }
+
+// end is the last that a connection does.
+func (n *connection) end() {
+	n.cancel()
+	n.conn.mu.Lock()
+	n.conn.forget(n)
+	n.conn.mu.Unlock()
+}
+
+// keepHouse closes what is idle, and strangers' connections.
+func (c *Conn) keepHouse() {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case now := <-ticker.C:
+			c.sweep(now)
+		}
+	}
+}
+
+func (c *Conn) sweep(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for n := range c.all {
+		age := now.Sub(n.began)
+		if n.accepted && n.heard.Load() == 0 && age >= FirstWithin || age-time.Duration(n.touched.Load()) >= IdleAfter {
+			n.cancel()
+		}
+	}
+	maps.DeleteFunc(c.gone, func(_ key, at time.Time) bool { return now.Sub(at) >= IdleAfter })
+}

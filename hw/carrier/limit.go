@@ -1,0 +1,50 @@
+package carrier
+
+import (
+	"time"
+
+	"re6st/protocols/limit"
+)
+
+// The limits of connections.
+const (
+	// MaxConnections is how many there are at a time, by QUIC and TLS together, and
+	// MaxSourceConnections how many of them one source has begun.
+	MaxConnections       = 256
+	MaxSourceConnections = 16
+	// SourceRate and SourceBurst are how often a source may begin one: an IPv4 address
+	// or an IPv6 /64.
+	SourceRate  = 5
+	SourceBurst = 20
+	maxSources  = 1024
+	// MaxQueued is how many datagrams wait to be sent by a connection, and MaxDialling how
+	// many while it is dialled.
+	MaxQueued   = 256
+	MaxDialling = 16
+	// MaxArrived is how many wait for the reader.
+	MaxArrived = 1024
+
+	// DialTimeout is for a connection to come up, FirstWithin for its first datagram where
+	// the peer began it, and IdleAfter for any, after which it is closed.
+	DialTimeout = 2500 * time.Millisecond
+	FirstWithin = 5 * time.Second
+	IdleAfter   = 150 * time.Second
+	// StallAfter is how long nothing comes by a connection, after something was sent, until
+	// the next datagram has it dialled anew.
+	StallAfter = 1500 * time.Millisecond
+)
+
+// Limits are those of connections, for `re6st limits`.
+func Limits() []limit.Limit {
+	return []limit.Limit{
+		{Name: "connections by quic and tls", Value: MaxConnections, Unit: "connections", Per: "node", Beyond: "refused", Test: "TestConnectionsAreBounded"},
+		{Name: "connections by quic and tls, of one source", Value: MaxSourceConnections, Unit: "connections", Per: "IPv4 address or IPv6 /64", Beyond: "refused", Test: "TestConnectionsOfASourceAreBounded"},
+		{Name: "connections begun by one source", Value: SourceRate, Unit: "connections/s", Per: "IPv4 address or IPv6 /64", Beyond: "refused", Test: "TestConnectionsOfASourceAreBounded"},
+		{Name: "sources of connections told apart", Value: maxSources, Unit: "sources", Per: "node", Beyond: "all are forgotten but those with connections", Test: "TestSourcesAreBounded"},
+		{Name: "datagrams that wait for a connection", Value: MaxQueued, Unit: "datagrams", Per: "connection", Beyond: "dropped", Test: "TestAStreamThatDoesNotMoveBlocksNobody"},
+		{Name: "datagrams that wait for a connection to come up", Value: MaxDialling, Unit: "datagrams", Per: "connection", Beyond: "dropped", Test: "TestAFewDatagramsWaitForAConnection"},
+		{Name: "datagrams by quic and tls that wait for the reader", Value: MaxArrived, Unit: "datagrams", Per: "node", Beyond: "tls waits, quic drops", Test: "TestAReaderThatIsBusyIsNotDrowned"},
+		{Name: "connection without a datagram of ours", Value: FirstWithin.Seconds(), Unit: "s", Per: "connection of a stranger", Beyond: "closed", Test: "TestAStrangerLearnsNothing"},
+		{Name: "idle connection", Value: IdleAfter.Seconds(), Unit: "s", Per: "connection", Beyond: "closed", Test: "TestAnIdleConnectionIsClosed"},
+	}
+}
