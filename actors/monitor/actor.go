@@ -46,6 +46,9 @@ type Config struct {
 	System        System  // required
 	Sources       Sources // required
 	Build         Build   // zero: ReadBuild
+	// Block has the node drop a carrier's traffic, or no more, and tells what is blocked. It
+	// is called from several goroutines. nil: the call is refused.
+	Block func(carrier string, off bool) ([]string, error)
 	// Reload has the node read its configuration again and tells what changed. It is
 	// called from several goroutines. nil: the call is refused.
 	Reload func() ([]Change, error)

@@ -138,6 +138,7 @@ type Tunnel struct {
 	State    string         `json:"state"`
 	Since    time.Time      `json:"since"`
 	Remote   netip.AddrPort `json:"remote"`
+	Carrier  string         `json:"carrier"` // udp, quic or tls
 	Suite    string         `json:"suite,omitempty"`
 	RTT      int64          `json:"rtt_us"`         // smoothed; 0: not known yet
 	Loss     *Loss          `json:"loss,omitempty"` // left out: not known yet
@@ -314,6 +315,19 @@ type FaultRequest struct {
 type FaultAnswer struct {
 	Header
 	FaultRequest
+}
+
+// BlockRequest is the body of POST /v1/debug/block: a carrier whose traffic the node drops, both
+// ways, as a firewall does, or drops no more.
+type BlockRequest struct {
+	Carrier string `json:"carrier"` // udp, quic or tls
+	Off     bool   `json:"off,omitempty"`
+}
+
+// BlockAnswer says what is blocked now.
+type BlockAnswer struct {
+	Header
+	Blocked []string `json:"blocked"`
 }
 
 // ClockRequest is the body of POST /v1/debug/clock: by how much the node's wall clock

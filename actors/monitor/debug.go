@@ -73,6 +73,26 @@ func (s *server) jump(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, ClockAnswer{s.header(), c})
 }
 
+func (s *server) block(w http.ResponseWriter, r *http.Request) {
+	if !s.mayBreak(w) {
+		return
+	}
+	var b BlockRequest
+	if !body(w, r, &b) {
+		return
+	}
+	if s.cfg.Block == nil {
+		refuse(w, http.StatusBadRequest, "this node has no carriers")
+		return
+	}
+	blocked, err := s.cfg.Block(b.Carrier, b.Off)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	reply(w, http.StatusOK, BlockAnswer{s.header(), list(blocked)})
+}
+
 // mayBreak refuses on the socket that is for reading.
 func (s *server) mayBreak(w http.ResponseWriter) bool {
 	if !s.writable {

@@ -16,6 +16,7 @@
 //	GET  /v1/debug        what can be made to fail                            one JSON object
 //	POST /v1/debug/fault  FaultRequest                                        one JSON object
 //	POST /v1/debug/clear  ends the faults of system calls                     one JSON object
+//	POST /v1/debug/block  BlockRequest                                        one JSON object
 //	POST /v1/debug/clock  ClockRequest                                        one JSON object
 //	POST /v1/reload       -                                                   one JSON object
 //	POST /v1/renew        RenewRequest                                        one JSON object

@@ -27,6 +27,7 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /v1/debug", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, s.debug()) })
 	mux.HandleFunc("POST /v1/debug/fault", s.fault)
 	mux.HandleFunc("POST /v1/debug/clear", s.clear)
+	mux.HandleFunc("POST /v1/debug/block", s.block)
 	mux.HandleFunc("POST /v1/debug/clock", s.jump)
 	mux.HandleFunc("POST /v1/reload", s.reload)
 	mux.HandleFunc("POST /v1/renew", s.renew)

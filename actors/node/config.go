@@ -18,6 +18,7 @@ import (
 	"re6st/actors/discovery"
 	"re6st/actors/monitor/web"
 	"re6st/actors/subnet"
+	"re6st/actors/tunnel"
 	"re6st/protocols/addr"
 	"re6st/protocols/inbound"
 	wire "re6st/protocols/registry"
@@ -47,6 +48,11 @@ const (
 type Config struct {
 	// Port is the node's UDP port, one for everything; 0 takes a free one.
 	Port *uint16 `toml:"port"`
+	// Carriers are what a link may go by: udp, quic, tls; none: all.
+	Carriers []Carrier `toml:"carriers"`
+	// TLSPort is the TCP port that serves links by TLS, 443 unless said; 0: none, they
+	// are only dialled.
+	TLSPort *uint16 `toml:"tls_port"`
 	// Interface names the TUN that holds the node's addresses.
 	Interface string `toml:"interface"`
 	// MTU of the TUN in bytes, 1280 to 65000; 0: the network's.
@@ -179,6 +185,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Port == nil {
 		port := uint16(DefaultPort)
 		c.Port = &port
+	}
+	if c.TLSPort == nil {
+		port := uint16(tunnel.DefaultTLSPort)
+		c.TLSPort = &port
 	}
 	if c.Interface == "" {
 		c.Interface = DefaultInterface

@@ -17,6 +17,7 @@ import (
 
 	"re6st/actors/neighbor"
 	"re6st/actors/registry"
+	"re6st/hw/carrier"
 	"re6st/hw/dataplane"
 	"re6st/hw/fault"
 	"re6st/hw/netlink"
@@ -33,18 +34,19 @@ const runtimeDir = "/run/re6st"
 
 // host is what the node has of this machine.
 type host struct {
-	tun     tun.Device
-	ifindex int
-	conn    sock.Conn
-	kernel  *netlink.Conn // nil in tests without a kernel
-	tables  *netlink.Conn // of routes: the router's, on its own goroutine
-	claim   io.Closer     // of the protocol number of routes
-	routes  netlink.Routes
-	bypass  *netlink.Bypass // nil: what carries the mesh bears no mark
-	undo    func() error    // of the kernel's settings
-	ipv4    lastIPv4
-	undo4   atomic.Pointer[func() error] // of forwarding IPv4; nil: it was never wanted
-	ranges  []neighbor.Range
+	tun      tun.Device
+	ifindex  int
+	conn     sock.Conn // all of the carriers
+	carriers *carrier.Conn
+	kernel   *netlink.Conn // nil in tests without a kernel
+	tables   *netlink.Conn // of routes: the router's, on its own goroutine
+	claim    io.Closer     // of the protocol number of routes
+	routes   netlink.Routes
+	bypass   *netlink.Bypass // nil: what carries the mesh bears no mark
+	undo     func() error    // of the kernel's settings
+	ipv4     lastIPv4
+	undo4    atomic.Pointer[func() error] // of forwarding IPv4; nil: it was never wanted
+	ranges   []neighbor.Range
 }
 
 // openHost makes the TUN with the node's addresses, and opens the socket.
@@ -100,7 +102,7 @@ func openHost(c Config, m *registry.Member, faults *fault.Table, log *slog.Logge
 		return h, err
 	}
 	h.conn = conn
-	return h, nil
+	return h, h.openCarriers(c, conn)
 }
 
 // setMark keeps what carries the mesh off the mesh's routes.

@@ -149,6 +149,7 @@ func (r *root) spawnTunnels() error {
 	params, revoked := r.parameters.Load(), r.revocations.Load()
 	r.tunnels, err = tunnel.Spawn(r.ctx, tunnel.Config{
 		Credentials: r.credentials, Prefix: r.member.Identity.Prefix, Software: r.options.Version, Limits: r.limits(),
+		Carriers: r.host.carriers.Carriers(), TLSPort: r.host.carriers.TLSPort(),
 		Endpoints: at, Networks: append(r.networks(), r.ipv4.Load().ranges()...), Remembered: r.remembered,
 		Documents: []tunnel.Document{paramsDocument(params), revocationsDocument(revoked)}, Revoked: revoked.Nodes(), Pace: pace(params.Params),
 		Plane: r.plane, Babel: r.ports.Deliver, Emit: r.fromTunnels, Claims: r.origins,
@@ -216,7 +217,7 @@ func (r *root) spawnMonitor() error {
 		return err
 	}
 	_, err = system.Spawn(r.ctx, "monitor", monitor.Spec(monitor.Config{
-		Dir: r.options.Dir, ControlDir: r.options.Config.ControlDir, ReadOnlyGroup: group, System: r.sys, Sources: r.sources(), Reload: r.reload, Renew: r.renewByCommand,
+		Dir: r.options.Dir, ControlDir: r.options.Config.ControlDir, ReadOnlyGroup: group, System: r.sys, Sources: r.sources(), Reload: r.reload, Block: r.blockCarrier, Renew: r.renewByCommand,
 		Trace: r.trace, Explain: r.explain, Faults: r.faults,
 	}))
 	return err

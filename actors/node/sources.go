@@ -73,6 +73,7 @@ func (n *parts) status() monitor.Status {
 	}
 	s.Babel = n.babel()
 	n.identityStatus(&s)
+	n.carrierStatus(&s)
 	var wanted string
 	if s.IPv4, wanted = n.ipv4Status(); wanted != "" {
 		s.Notices = append(s.Notices, wanted)
@@ -138,7 +139,7 @@ func (n *parts) links() []monitor.Tunnel {
 	var all []monitor.Tunnel
 	for _, l := range snapshot.Links {
 		t := monitor.Tunnel{
-			Link: uint32(l.ID), Node: l.Peer, Prefix: l.Prefix, Role: "accepted", State: "dialing", Since: l.Since, Remote: l.Remote,
+			Link: uint32(l.ID), Node: l.Peer, Prefix: l.Prefix, Role: "accepted", State: "dialing", Since: l.Since, Remote: l.Remote, Carrier: l.Carrier.String(),
 			RTT: l.RTT.Microseconds(), MTU: l.MTU, Destinations: l.Use.Nodes, Suite: l.Suite,
 		}
 		if loss := n.loss(l); loss.Sent > 0 {

@@ -3,7 +3,6 @@ package tunnel
 import (
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -46,7 +45,7 @@ func (m *manager) accepted(a fabric.Accepted) {
 		return
 	}
 	t := m.spawn(LinkSnapshot{Peer: a.Peer.ID, Prefix: a.Peer.Prefix, Role: tunnelplan.Accepted},
-		&lease{endpoints: []netip.AddrPort{a.From}, waits: true})
+		&lease{endpoints: a.Endpoints(), waits: true})
 	if t != nil {
 		t.ref.Tell(accepted{a})
 	}
@@ -59,7 +58,7 @@ func (m *manager) spawn(snap LinkSnapshot, l *lease) *tunnelState {
 	snap.ID, snap.Since = m.lastLink, now
 	l.link, l.peer = snap.ID, snap.Peer
 	l.known, l.self, l.documents = m.known(now), m.endpoints(), m.kept.documents
-	l.credentials, l.pace, l.uplinks = m.kept.credentials, m.kept.pace, m.kept.uplinks
+	l.credentials, l.pace, l.uplinks, l.reach = m.kept.credentials, m.kept.pace, m.kept.uplinks, m.reachOf(snap.Peer)
 	cfg, manager := m.cfg, m.ctx.Self()
 	ref, err := system.Spawn(m.ctx, fmt.Sprintf("%s.%d", snap.Peer, snap.ID), system.Spec[tunnelMessage]{
 		Kind: "tunnel",
@@ -85,6 +84,8 @@ func (m *manager) risen(now time.Time, r risen) {
 		return
 	}
 	t.snap.Up, t.snap.Since, t.snap.Remote, t.snap.RTT = true, now, r.up.Remote, r.up.RTT
+	t.snap.Carrier = r.up.Carrier
+	m.kept.reaches.note(r.up.Peer.ID, m.kept.uplinks, r.up.Carrier)
 	t.snap.Peer, t.snap.Prefix, t.snap.Suite = r.up.Peer.ID, r.up.Peer.Prefix, r.suite
 	t.snap.Role = tunnelplan.Accepted
 	if r.up.Initiator {
@@ -92,13 +93,13 @@ func (m *manager) risen(now time.Time, r risen) {
 	}
 	t.next = nil
 	m.acceptor.HandleUp(r.up.Peer.ID, r.up.BootID)
-	t.snap.Role = m.planner.HandleUp(now, r.up.Peer.ID, t.snap.Role, r.up.Remote)
+	t.snap.Role = m.planner.HandleUp(now, r.up.Peer.ID, t.snap.Role, r.up.Endpoint())
 	m.planner.HandlePeers(now, tunnelplan.Direct, []tunnelplan.Peer{{
-		ID: r.up.Peer.ID, Prefix: r.up.Peer.Prefix, Static: r.up.Static, Seen: now, Endpoints: []netip.AddrPort{r.up.Remote},
+		ID: r.up.Peer.ID, Prefix: r.up.Peer.Prefix, Static: r.up.Static, Seen: now, Endpoints: r.up.Endpoints(),
 	}})
 	m.announce(t)
 	m.gossipSoon(now)
-	m.ctx.Event("up", fmt.Sprintf("link %d with %s at %s", t.snap.ID, t.snap.Prefix.CN(), t.snap.Remote))
+	m.ctx.Event("up", fmt.Sprintf("link %d with %s at %s%s", t.snap.ID, t.snap.Prefix.CN(), t.snap.Remote, by(t.snap.Carrier)))
 }
 
 // sized takes note of what a link carries. That packets vanished is told: no router did.

@@ -23,6 +23,10 @@ type Config struct {
 	Limits      tunnelplan.Limits
 	// Endpoints are where this node believes to be reachable, until NetworkChanged.
 	Endpoints []netip.AddrPort
+	// Carriers are those that this node has; none: UDP alone. TLSPort is where it serves
+	// TLS; 0: nowhere.
+	Carriers fabric.CarrierSet
+	TLSPort  uint16
 	// Networks are the mesh's own ranges: no endpoint lies in them.
 	Networks []netip.Prefix
 	// Remembered are the peers stored by an earlier run.

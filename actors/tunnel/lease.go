@@ -25,6 +25,7 @@ type memory struct {
 	observed    []netip.AddrPort // where others saw this node, the newest first
 	mapped      netip.AddrPort   // where a gateway maps a port to it
 	uplinks     []fabric.Uplink  // addresses of this node, best first
+	reaches     reaches
 }
 
 // lease is what outlives an incarnation of a tunnel: what it has in the packet
@@ -57,6 +58,8 @@ type lease struct {
 
 	credentials *fabric.Credentials
 	pace        fabric.Pace
+	reach       fabric.Reach
+	path        fabric.Path // in use
 }
 
 // hold notes keys in the packet path, release that they are gone.

@@ -210,9 +210,16 @@ func (m *manager) fromChild(now time.Time, message Message) {
 		m.sized(msg)
 	case moved:
 		if t := m.tunnels[msg.link]; t != nil {
-			t.snap.Remote = msg.remote
-			m.ctx.Event("moved", fmt.Sprintf("link %d with %s to %s", msg.link, t.snap.Prefix.CN(), msg.remote))
+			before := t.snap.Carrier
+			t.snap.Remote, t.snap.Carrier = msg.path.Remote, msg.path.Carrier
+			m.kept.reaches.note(t.snap.Peer, m.kept.uplinks, msg.path.Carrier)
+			if before != t.snap.Carrier {
+				m.ctx.Event("carrier", fmt.Sprintf("link %d with %s: %s instead of %s", msg.link, t.snap.Prefix.CN(), t.snap.Carrier, before))
+			}
+			m.ctx.Event("moved", fmt.Sprintf("link %d with %s to %s%s", msg.link, t.snap.Prefix.CN(), msg.path.Remote, by(msg.path.Carrier)))
 		}
+	case introduced:
+		m.introduced(msg)
 	case parting:
 		m.parting(msg)
 	case received:

@@ -114,8 +114,12 @@ type (
 		fabric.MTUChanged
 	}
 	moved struct {
-		link   rib.LinkID
-		remote netip.AddrPort
+		link rib.LinkID
+		path fabric.Path
+	}
+	introduced struct {
+		link  rib.LinkID
+		hello peer.Hello
 	}
 	parting struct {
 		link   rib.LinkID
@@ -151,6 +155,7 @@ func (measured) managerMessage()       {}
 func (parting) managerMessage()        {}
 func (moved) managerMessage()          {}
 func (sized) managerMessage()          {}
+func (introduced) managerMessage()     {}
 func (received) managerMessage()       {}
 
 // tunnelMessage is what a tunnel takes.
@@ -180,6 +185,7 @@ type (
 	setPace         struct{ fabric.Pace }
 	newSelf         struct{ endpoints []netip.AddrPort }
 	newUplinks      struct{ uplinks []fabric.Uplink }
+	newReach        struct{ fabric.Reach }
 )
 
 func (shaken) tunnelMessage()          {}
@@ -203,6 +209,7 @@ func (newCredentials) tunnelMessage()  {}
 func (setPace) tunnelMessage()         {}
 func (newSelf) tunnelMessage()         {}
 func (newUplinks) tunnelMessage()      {}
+func (newReach) tunnelMessage()        {}
 
 // Event is what the manager tells the node.
 //
@@ -261,6 +268,7 @@ type LinkSnapshot struct {
 	Peer     addr.NodeID
 	Prefix   addr.Bits
 	Remote   netip.AddrPort
+	Carrier  fabric.Carrier
 	Suite    string
 	Role     tunnelplan.Role
 	Up       bool

@@ -53,6 +53,7 @@ func (t *tunnel) Start(ctx *system.Context[tunnelMessage]) error {
 	})
 	t.link.SetUse(ctx.Now(), t.lease.inUse)
 	t.keepOpen(ctx.Now())
+	t.link.SetReach(ctx.Now(), t.lease.reach)
 	t.link.SetUplinks(ctx.Now(), t.lease.uplinks)
 	t.link.SetEndpoints(t.lease.endpoints)
 	t.attach()
@@ -164,6 +165,9 @@ func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) err
 	case newUplinks:
 		t.lease.uplinks = m.uplinks
 		t.link.SetUplinks(now, m.uplinks)
+	case newReach:
+		t.lease.reach = m.Reach
+		t.link.SetReach(now, m.Reach)
 	case cancelDial:
 		t.link.Cancel()
 	default:
@@ -328,21 +332,20 @@ func (t *tunnel) carryOut(e fabric.Event) {
 // use sends with other keys, or by another path.
 func (t *tunnel) use(e fabric.Use) {
 	plane, l := t.cfg.Plane, t.lease
-	before := netip.AddrPort{}
-	if len(l.endpoints) > 0 {
-		before = l.endpoints[0]
+	before := l.path
+	if l.path = e.Path; e.Path.Endpoint().IsValid() {
+		l.prefer(e.Path.Remote)
 	}
-	l.prefer(e.Path.Remote)
 	if index := e.Session.LocalIndex(); index != l.using {
 		l.using, l.suite, l.keyed = index, e.Session.Suite().String(), t.ctx.Now()
 	}
 	plane.SetPath(l.link, e.Path)
 	plane.UseLink(l.link, e.Session)
-	if t.exchange != nil {
-		t.exchange.HandleObserved(t.ctx.Now(), e.Path.Remote)
+	if at := e.Path.Endpoint(); t.exchange != nil && at.IsValid() {
+		t.exchange.HandleObserved(t.ctx.Now(), at)
 	}
-	if l.told && before != e.Path.Remote {
-		t.manager.Tell(moved{l.link, e.Path.Remote})
+	if l.told && (before.Remote != e.Path.Remote || before.Carrier != e.Path.Carrier) {
+		t.manager.Tell(moved{l.link, e.Path})
 	}
 }
 
@@ -377,7 +380,7 @@ func (t *tunnel) up(e fabric.Up) {
 	now := t.ctx.Now()
 	t.exchange = peer.New(now, peer.Config{
 		Self: t.cfg.Credentials.Identity.ID, Hello: t.hello(), Peer: e.Peer.ID, PeerPrefix: e.Peer.Prefix,
-		Observed: e.Remote, Networks: t.cfg.Networks, Epoch: t.ctx.Rand().Uint32(),
+		Observed: e.Endpoint(), Networks: t.cfg.Networks, Epoch: t.ctx.Rand().Uint32(),
 	})
 	for kind, d := range t.lease.documents {
 		t.exchange.HandleDocument(now, peer.Document(kind), d.Number, d.Signed)
@@ -402,6 +405,7 @@ func (t *tunnel) retire() {
 func (t *tunnel) hello() peer.Hello {
 	return peer.Hello{
 		Prefix: t.cfg.Prefix, Static: [32]byte(t.lease.credentials.Static.Public), Endpoints: t.lease.self, Software: t.cfg.Software,
+		Carriers: uint8(t.cfg.Carriers), TLSPort: t.cfg.TLSPort,
 	}
 }
 
@@ -419,6 +423,7 @@ func (t *tunnel) heard(e peer.Event) {
 		}
 		t.lease.learn(e.Hello.Endpoints)
 		t.link.SetEndpoints(t.lease.endpoints)
+		t.manager.Tell(introduced{t.lease.link, e.Hello})
 		t.manager.Tell(learned{tunnelplan.Direct, []tunnelplan.Peer{{
 			ID: t.lease.peer, Prefix: e.Hello.Prefix, Static: e.Hello.Static, Endpoints: e.Hello.Endpoints, Seen: now,
 		}}})

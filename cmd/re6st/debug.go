@@ -22,7 +22,39 @@ func debugCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(faultCommand(), jumpCommand())
+	cmd.AddCommand(faultCommand(), jumpCommand(), blockCommand())
+	return cmd
+}
+
+func blockCommand() *cobra.Command {
+	var f nodeFlags
+	cmd := &cobra.Command{
+		Use:   "block CARRIER [off]",
+		Short: "Drop a carrier's traffic, as a firewall does, to see what becomes of the links",
+		Long: `Have the node drop all that goes or comes by CARRIER: udp, quic or tls. It stands for a firewall on
+the way: nobody is told. Links go on by another carrier; re6st tunnels shows which, and re6st status what is
+blocked. With off it passes again; a restart of the node ends all blocks.`,
+		Example: "  re6st debug block udp\n  re6st debug block udp off",
+		Args:    cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 2 && args[1] != "off" {
+				return usageError{fmt.Errorf("%q: only off may follow the carrier", args[1])}
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), askTimeout)
+			defer cancel()
+			var answer monitor.BlockAnswer
+			if err := f.client().Post(ctx, "debug/block", monitor.BlockRequest{Carrier: args[0], Off: len(args) == 2}, &answer); err != nil {
+				return err
+			}
+			blocked := "nothing"
+			if len(answer.Blocked) > 0 {
+				blocked = strings.Join(answer.Blocked, ", ")
+			}
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "blocked:", blocked)
+			return err
+		},
+	}
+	f.add(cmd)
 	return cmd
 }
 

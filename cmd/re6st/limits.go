@@ -17,6 +17,7 @@ import (
 	"re6st/actors/system"
 	tracing "re6st/actors/trace"
 	"re6st/actors/tunnel"
+	"re6st/hw/carrier"
 	"re6st/hw/dataplane"
 	"re6st/hw/nodedir"
 	"re6st/hw/openvpn"
@@ -62,6 +63,7 @@ func allLimits() []limitsOf {
 		{"protocols/trace", trace.Limits()},
 		{"protocols/registry", protocol.Caps()},
 		{"hw/dataplane", dataplane.Limits()},
+		{"hw/carrier", carrier.Limits()},
 		{"hw/tun", tun.Limits()},
 		{"hw/nodedir", nodedir.Limits()},
 		{"hw/openvpn", openvpn.Limits()},

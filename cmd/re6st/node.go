@@ -34,6 +34,10 @@ HUP has it read its configuration again (re6st reload).
 
 Keys of the configuration, all optional (TOML):
   port            UDP port, 0 takes a free one             (7326)
+  carriers        what links may go by: "udp", "quic",     ([]: all)
+                  "tls"; the first that works, in this
+                  order
+  tls_port        TCP port that serves tls, 0: none        (443)
   interface       name of the TUN                          ("re6st0")
   mtu             of the TUN, in bytes                     (the network's)
   endpoints       more addresses that reach this node      ([])

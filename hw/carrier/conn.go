@@ -68,6 +68,7 @@ type Conn struct {
 	blocked atomic.Uint32
 
 	received, sent, dropped, truncated atomic.Uint64
+	stopped                            atomic.Uint64 // by Block, on the way in
 	connections                        [fabric.Carriers]atomic.Int64
 }
 
@@ -191,7 +192,11 @@ func (c *Conn) sift(packets []sock.Packet) int {
 				break
 			}
 		}
-		if len(p.Data) == 0 || c.blocks(fabric.UDP) {
+		if len(p.Data) == 0 {
+			continue
+		}
+		if c.blocks(fabric.UDP) {
+			c.stopped.Add(1)
 			continue
 		}
 		if kept != i {

@@ -202,6 +202,7 @@ func (n *connection) read(l link) {
 			return
 		}
 		if c.blocks(carrier) {
+			c.stopped.Add(1)
 			continue
 		}
 		now := n.since()

@@ -186,3 +186,38 @@ func (l *Link) upgradeAnswered(now time.Time, path Path) {
 	}
 	l.lead(now, path)
 }
+
+// Endpoint is where the peer may be dialled by UDP, as far as the handshake shows; not valid:
+// it does not.
+func (u Up) Endpoint() netip.AddrPort { return u.Carrier.endpoint(u.Remote) }
+
+// Endpoints is Endpoint as a list.
+func (u Up) Endpoints() []netip.AddrPort { return listOf(u.Endpoint()) }
+
+// Endpoints is where the peer may be dialled by UDP, as far as the handshake shows.
+func (a Accepted) Endpoints() []netip.AddrPort { return listOf(a.carrier().endpoint(a.From)) }
+
+func (a Accepted) carrier() Carrier {
+	if a.agreed == nil {
+		return UDP
+	}
+	return a.agreed.with.carrier
+}
+
+// Endpoint is where the peer may be dialled by UDP, as far as the path shows: a port of TCP
+// says nothing of that.
+func (p Path) Endpoint() netip.AddrPort { return p.Carrier.endpoint(p.Remote) }
+
+func (c Carrier) endpoint(remote netip.AddrPort) netip.AddrPort {
+	if c == TLS {
+		return netip.AddrPort{}
+	}
+	return remote
+}
+
+func listOf(e netip.AddrPort) []netip.AddrPort {
+	if !e.IsValid() {
+		return nil
+	}
+	return []netip.AddrPort{e}
+}

@@ -9,7 +9,7 @@
 //
 //	type  message         says
 //	0     Ack             the message of this epoch and sequence has arrived
-//	1     Hello           who I am: prefix, static key, endpoints, software, my documents' numbers
+//	1     Hello           who I am: prefix, static key, endpoints, software, my documents' numbers, carriers
 //	2     ObservedAddress where your packets come from
 //	3     List            other nodes and where to dial them
 //	4     Offer           I have the signed network parameters of this number

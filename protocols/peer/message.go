@@ -24,6 +24,8 @@ type Hello struct {
 	Endpoints []netip.AddrPort  // where it can be dialled, best first; at most MaxEndpoints
 	Software  string            // printable ASCII, at most MaxSoftware bytes
 	Numbers   [Documents]uint64 // of the documents that it has; 0: none
+	Carriers  uint8             // that it takes, a bit 1<<n for each fabric.Carrier; 0: not said
+	TLSPort   uint16            // where it serves TLS; 0: nowhere
 }
 
 // ObservedAddress is where the receiver's packets come from.

@@ -48,6 +48,7 @@ const (
 	tlvBytes     = 9
 	tlvReason    = 10 // 1
 	tlvRevoked   = 11 // in a Hello, number of the revocations 8
+	tlvCarriers  = 12 // in a Hello, carriers 1, port of TLS 2, and what newer nodes add
 	tlvNonce     = 20 // 8
 	tlvNAT       = 21 // 1
 	tlvClaims    = 30
@@ -116,7 +117,11 @@ func appendHello(dst []byte, m Hello) ([]byte, error) {
 	}
 	dst = appendTLV(dst, tlvSoftware, []byte(m.Software))
 	dst = appendTLV(dst, tlvNumber, u64(m.Numbers[Params]))
-	return appendTLV(dst, tlvRevoked, u64(m.Numbers[Revocations])), nil
+	dst = appendTLV(dst, tlvRevoked, u64(m.Numbers[Revocations]))
+	if m.Carriers != 0 {
+		dst = appendTLV(dst, tlvCarriers, []byte{m.Carriers, byte(m.TLSPort >> 8), byte(m.TLSPort)})
+	}
+	return dst, nil
 }
 
 func appendTLV(dst []byte, kind byte, value []byte) []byte {

@@ -47,6 +47,8 @@ type fields struct {
 	nonce     uint64
 	nat       nat.Kind
 	claims    []byte
+	carriers  uint8
+	tlsPort   uint16
 }
 
 func readFields(b []byte) (f fields, err error) {
@@ -111,6 +113,12 @@ func (f *fields) read(kind byte, v []byte) (ok bool) {
 	case tlvClaims:
 		f.claims = append([]byte(nil), v...)
 		return len(v) > 0
+	case tlvCarriers:
+		if len(v) < 3 {
+			return false
+		}
+		f.carriers, f.tlsPort = v[0], binary.BigEndian.Uint16(v[1:])
+		return true
 	case tlvNAT:
 		return readNumber(v, 1, func(n uint64) { f.nat = nat.Kind(n) })
 	}
@@ -186,7 +194,9 @@ func (f *fields) message(kind byte) (Message, error) {
 	case Ack{}.kind():
 		m = Ack{}
 	case Hello{}.kind():
-		m, needs = Hello{f.prefix, f.static, f.endpoints, f.software, [Documents]uint64{f.number, f.revoked}}, []int{tlvPrefix, tlvStatic}
+		m, needs = Hello{
+			f.prefix, f.static, f.endpoints, f.software, [Documents]uint64{f.number, f.revoked}, f.carriers, f.tlsPort,
+		}, []int{tlvPrefix, tlvStatic}
 	case ObservedAddress{}.kind():
 		m, needs = ObservedAddress{}, []int{tlvEndpoint}
 		if len(f.endpoints) > 0 {

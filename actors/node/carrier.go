@@ -1,0 +1,81 @@
+package node
+
+import (
+	"fmt"
+	"strings"
+
+	"re6st/actors/monitor"
+	"re6st/hw/carrier"
+	"re6st/protocols/fabric"
+)
+
+// Carrier is a fabric.Carrier as it stands in the configuration.
+type Carrier fabric.Carrier
+
+// UnmarshalText reads udp, quic or tls.
+func (c *Carrier) UnmarshalText(text []byte) error {
+	parsed, err := fabric.ParseCarrier(string(text))
+	*c = Carrier(parsed)
+	return err
+}
+
+// carriers are those that the configuration allows.
+func (c Config) carriers() fabric.CarrierSet {
+	if len(c.Carriers) == 0 {
+		return fabric.AllCarriers
+	}
+	var s fabric.CarrierSet
+	for _, one := range c.Carriers {
+		s |= 1 << one
+	}
+	return s
+}
+
+// openCarriers has the socket carry links by all carriers of the configuration.
+func (h *host) openCarriers(c Config, udp carrier.Socket) (err error) {
+	h.carriers, err = carrier.Open(carrier.Config{UDP: udp, Carriers: c.carriers(), TLSPort: *c.TLSPort, Mark: *c.Mark})
+	if err != nil {
+		return err
+	}
+	h.conn = h.carriers
+	return nil
+}
+
+// blockCarrier stands for a firewall that drops a carrier, or ends that.
+func (n *parts) blockCarrier(name string, off bool) ([]string, error) {
+	c, err := fabric.ParseCarrier(name)
+	if err != nil {
+		return nil, err
+	}
+	blocked := n.host.carriers.Blocked() | 1<<c
+	if off {
+		blocked &^= 1 << c
+	}
+	n.host.carriers.Block(blocked)
+	return namesOf(blocked), nil
+}
+
+func namesOf(s fabric.CarrierSet) (names []string) {
+	for c := range fabric.Carrier(fabric.Carriers) {
+		if s.Has(c) {
+			names = append(names, c.String())
+		}
+	}
+	return names
+}
+
+// carrierStatus tells what keeps links from a carrier here.
+func (n *parts) carrierStatus(s *monitor.Status) {
+	if n.host.carriers == nil {
+		return
+	}
+	if err := n.host.carriers.TLSRefused(); err != nil {
+		s.Problems = append(s.Problems, fmt.Sprintf("links by tls are only dialled: %v; free the port, or name another by tls_port, or 0", err))
+	}
+	if names := namesOf(n.host.carriers.Blocked()); len(names) > 0 {
+		s.Problems = append(s.Problems, "blocked by re6st debug block: "+strings.Join(names, ", "))
+	}
+}
+
+// String is as in the configuration.
+func (c Carrier) String() string { return fabric.Carrier(c).String() }
