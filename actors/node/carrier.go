@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -41,11 +42,22 @@ func (h *host) openCarriers(c Config, udp carrier.Socket) (err error) {
 	return nil
 }
 
+// served is what links are offered: by what carriers, and where TLS is served.
+func (h *host) served() (fabric.CarrierSet, uint16) {
+	if h.carriers == nil { // in tests without a kernel
+		return 0, 0
+	}
+	return h.carriers.Carriers(), h.carriers.TLSPort()
+}
+
 // blockCarrier stands for a firewall that drops a carrier, or ends that.
 func (n *parts) blockCarrier(name string, off bool) ([]string, error) {
 	c, err := fabric.ParseCarrier(name)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case n.host.carriers == nil:
+		return nil, errors.New("this node has no carriers")
 	}
 	blocked := n.host.carriers.Blocked() | 1<<c
 	if off {

@@ -147,9 +147,10 @@ func (r *root) spawnTunnels() error {
 		return fmt.Errorf("addresses of this machine: %w", err)
 	}
 	params, revoked := r.parameters.Load(), r.revocations.Load()
+	carriers, tlsPort := r.host.served()
 	r.tunnels, err = tunnel.Spawn(r.ctx, tunnel.Config{
 		Credentials: r.credentials, Prefix: r.member.Identity.Prefix, Software: r.options.Version, Limits: r.limits(),
-		Carriers: r.host.carriers.Carriers(), TLSPort: r.host.carriers.TLSPort(),
+		Carriers: carriers, TLSPort: tlsPort,
 		Endpoints: at, Networks: append(r.networks(), r.ipv4.Load().ranges()...), Remembered: r.remembered,
 		Documents: []tunnel.Document{paramsDocument(params), revocationsDocument(revoked)}, Revoked: revoked.Nodes(), Pace: pace(params.Params),
 		Plane: r.plane, Babel: r.ports.Deliver, Emit: r.fromTunnels, Claims: r.origins,

@@ -15,6 +15,7 @@ type Action struct {
 	A, B  string        // nodes; B for what concerns an edge or a pair; A may be everyName
 	Path  bool          // cut, kill: not A and B, but a link or a relay on the path from A to B
 	How   Cut           // cut
+	Block Block         // block, unblock
 	Share perMyriad     // loss
 	Rate  uint64        // rate, bit/s; 0 is no limit
 	Every time.Duration // ping; delay: by how much
@@ -30,6 +31,8 @@ type Action struct {
 const (
 	verbCut     = "cut"
 	verbHeal    = "heal"
+	verbBlock   = "block"
+	verbUnblock = "unblock"
 	verbLoss    = "loss"
 	verbRate    = "rate"
 	verbDelay   = "delay"
@@ -66,12 +69,14 @@ const (
 )
 
 // verbs lists them for those who wrote another word.
-const verbs = "cut heal loss rate delay kill start restart forget addr uplink disk clock revoke renew set config right tap ping"
+const verbs = "cut heal block unblock loss rate delay kill start restart forget addr uplink disk clock revoke renew set config right tap ping"
 
 // usages shows how each verb is written.
 var usages = map[string]string{
 	verbCut:     "cut [path] A B [silent|reject|v4]",
 	verbHeal:    "heal A B|all",
+	verbBlock:   "block A B ours|quic|udp|tls|all",
+	verbUnblock: "unblock A B ours|quic|udp|tls|all",
 	verbLoss:    "loss A B PERCENT",
 	verbRate:    "rate NODE MBIT",
 	verbDelay:   "delay A B DURATION",
@@ -181,6 +186,8 @@ func (a *Action) parseRest(rest []string) (err error) {
 		case len(rest) == 1:
 			a.How = Cut(rest[0])
 		}
+	case verbBlock, verbUnblock:
+		a.Block, err = parseBlock(rest)
 	case verbLoss:
 		a.Share, err = parsePercent(rest)
 	case verbRate:
@@ -303,6 +310,8 @@ func (a Action) String() string {
 	switch a.Verb {
 	case verbCut:
 		return fmt.Sprintf("cut %s%s %s %s", part, a.A, a.B, a.How)
+	case verbBlock, verbUnblock:
+		return fmt.Sprintf("%s %s %s %s", a.Verb, a.A, a.B, a.Block)
 	case verbLoss:
 		return fmt.Sprintf("loss %s %s %s", a.A, a.B, decimal(float64(a.Share)/100))
 	case verbRate:

@@ -22,26 +22,28 @@ type Check interface {
 
 // Words that begin checks.
 const (
-	wordSafe   = "safe"
-	wordEvent  = "event"
-	wordVia    = "path"
-	wordAnswer = "answer"
-	wordTap    = "tap"
+	wordSafe    = "safe"
+	wordEvent   = "event"
+	wordVia     = "path"
+	wordAnswer  = "answer"
+	wordTap     = "tap"
+	wordCarrier = "carrier"
 )
 
 // checkEvery is how often nodes are asked whether it is so.
 const checkEvery = 100 * time.Millisecond
 
 const checkUsage = "expect safe NODE from NODE for DURATION, expect event NODE TEXT within DURATION, expect path A B by NODE within DURATION, " +
-	"expect answer A B within DURATION, expect tap NODE reads nothing, expect tap NODE relayed > N"
+	"expect answer A B within DURATION, expect tap NODE reads nothing, expect tap NODE relayed > N, expect carrier A B udp|quic|tls within DURATION"
 
 // checks are how they are read.
 var checks = map[string]func(words []string) (Check, error){
-	wordSafe:   func(words []string) (Check, error) { e, err := parseSafeExpect(words); return &e, err },
-	wordEvent:  func(words []string) (Check, error) { e, err := parseEventExpect(words); return &e, err },
-	wordVia:    func(words []string) (Check, error) { e, err := parsePathExpect(words); return &e, err },
-	wordAnswer: func(words []string) (Check, error) { e, err := parsePathExpect(words); return &e, err },
-	wordTap:    func(words []string) (Check, error) { e, err := parseTapExpect(words); return &e, err },
+	wordSafe:    func(words []string) (Check, error) { e, err := parseSafeExpect(words); return &e, err },
+	wordEvent:   func(words []string) (Check, error) { e, err := parseEventExpect(words); return &e, err },
+	wordVia:     func(words []string) (Check, error) { e, err := parsePathExpect(words); return &e, err },
+	wordAnswer:  func(words []string) (Check, error) { e, err := parsePathExpect(words); return &e, err },
+	wordCarrier: func(words []string) (Check, error) { e, err := parseCarrierExpect(words); return &e, err },
+	wordTap:     func(words []string) (Check, error) { e, err := parseTapExpect(words); return &e, err },
 }
 
 func checkNode(name, usage string) error {

@@ -39,6 +39,10 @@ func (l *Lab) act(ctx context.Context, a Action) error {
 			return l.under.load(ctx)
 		}
 		return l.changeRules(ctx, l.under.rules.heal(edge))
+	case verbBlock:
+		return l.changeRules(ctx, l.under.rules.block(edge, a.Block))
+	case verbUnblock:
+		return l.changeRules(ctx, l.under.rules.unblock(edge, a.Block))
 	case verbLoss:
 		return l.changeRules(ctx, l.under.rules.lose(edge, a.Share))
 	case verbRate:

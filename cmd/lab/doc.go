@@ -67,6 +67,9 @@
 //	at 9s forget n4                     # it was killed, and loses the peers that it remembers; also: all
 //	at 9s addr n1                       # n1 has other underlay addresses; behind a NAT, the NAT has
 //	at 9s uplink n1 1 silent            # no packet passes by it; also: down (no carrier), up
+//	at 9s block n1 n2 ours              # a firewall between them drops our datagrams in UDP, by content;
+//	                                    # also: quic, udp, tls (TCP 443), all; unblock n1 n2 ours, heal
+//	expect carrier n1 n2 quic within 3s # both ends have the link go by that
 //	expect ping n1 n5 lost < 3          # so far; also: outage < 1s
 //	at 20s disk n1 full                 # also: readonly, ok; of all, or the registry
 //	expect status n1 degraded within 8s # also: running, revoked

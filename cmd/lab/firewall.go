@@ -43,6 +43,7 @@ type firewall struct {
 	edges    []Edge // sorted; with those to the registry
 	cuts     map[Edge]Cut
 	losses   map[Edge]perMyriad
+	blocked  map[Edge][]Block
 	seconds  map[string]bool    // members with a second port
 	quiet    map[string]bool    // ports that no packet passes
 	delayed  map[towards]string // the device that packets take on their way
@@ -54,7 +55,7 @@ func newFirewall(t Topology, edges []Edge, names []string) *firewall {
 		all = append(all, newEdge(registryName, name))
 	}
 	slices.SortFunc(all, Edge.compare)
-	return &firewall{topology: t, edges: all, cuts: map[Edge]Cut{}, losses: map[Edge]perMyriad{}, seconds: map[string]bool{}, quiet: map[string]bool{}}
+	return &firewall{topology: t, edges: all, cuts: map[Edge]Cut{}, losses: map[Edge]perMyriad{}, blocked: map[Edge][]Block{}, seconds: map[string]bool{}, quiet: map[string]bool{}}
 }
 
 // check says whether the edge is one of the underlay.
@@ -82,10 +83,12 @@ func (f *firewall) heal(e Edge) error {
 	}
 	delete(f.cuts, e)
 	delete(f.losses, e)
+	delete(f.blocked, e)
 	return nil
 }
 
 func (f *firewall) healAll() {
+	clear(f.blocked)
 	clear(f.cuts)
 	clear(f.losses)
 }
@@ -173,6 +176,7 @@ func (f *firewall) verdicts(b *strings.Builder, edges []Edge) {
 	f.rule(b, silent, "drop")
 	f.rule(b, reject, "reject with icmpx type host-unreachable")
 	f.rule(b, reject4, "meta nfproto ipv4 reject with icmp type host-unreachable")
+	f.blockings(b, edges)
 	for _, share := range slices.Sorted(maps.Keys(losses)) {
 		f.rule(b, losses[share], share.verdict())
 	}

@@ -70,3 +70,29 @@ func TestLANCannotReject(t *testing.T) {
 		t.Errorf("got %v, want ErrState", err)
 	}
 }
+
+func TestABlockIsByWhatPacketsAre(t *testing.T) {
+	f := newFirewall(Ring, mustEdges(t, Ring, 3, 0), nodeNames(3))
+	whole := f.rules()
+	e := Edge{"n1", "n2"}
+	for what, want := range map[Block]string{
+		BlockOurs: "meta l4proto udp @th,64,4 0x1 drop", BlockQUIC: "meta l4proto udp @th,65,1 0x1 drop",
+		BlockUDP: "meta l4proto udp drop", BlockTLS: "tcp sport 443 drop", BlockAll: "drop",
+	} {
+		if err := f.block(e, what); err != nil {
+			t.Fatal(err)
+		}
+		if rules := f.rules(); !strings.Contains(rules, `{ "n1" . "n2", "n2" . "n1" } `+want+"\n") {
+			t.Errorf("%s: rules\n%s\nlack %s", what, rules, want)
+		}
+		if err := f.unblock(e, what); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.rules(); got != whole {
+			t.Errorf("%s is blocked still:\n%s", what, got)
+		}
+	}
+	if f.block(Edge{"n1", "n9"}, BlockAll) == nil || f.unblock(Edge{"n1", "n9"}, BlockAll) == nil {
+		t.Error("what is no edge is blocked")
+	}
+}
