@@ -7,8 +7,8 @@ GO       ?= go
 ARCHES   := amd64 arm64 arm riscv64
 LDFLAGS  := -s -w
 # The binary of an arm64 edge box must fit its flash beside a system. Growth is to be seen:
-# 24 until IPv4, batches and the tunnels of the kernel came.
-SIZE_MAX_MB := 26
+# 24 until IPv4, batches and the tunnels of the kernel came, 26 until QUIC did (1.5 of them).
+SIZE_MAX_MB := 28
 FUZZTIME ?= 10s
 FUZZ     ?= ./...
 TESTFLAGS ?=
@@ -100,7 +100,7 @@ cross: ## bin/linux-ARCH/re6st for every target, without cgo
 		GOOS=linux GOARCH=$$arch GOARM=7 CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' \
 			-o bin/linux-$$arch/re6st ./cmd/re6st; done
 
-size: ## stripped sizes; fails above 26 MB for arm64
+size: ## stripped sizes; fails above 28 MB for arm64
 	@for arch in $(ARCHES); do f=bin/linux-$$arch/re6st; \
 		[ -f $$f ] || { echo "no $$f: run make cross" >&2; exit 1; }; \
 		printf 'linux/%-8s %6.2f MB\n' $$arch $$(stat -c %s $$f | awk '{ print $$1 / 1e6 }'); done

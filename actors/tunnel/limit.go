@@ -6,5 +6,6 @@ import "re6st/protocols/limit"
 func Caps() []limit.Limit {
 	return []limit.Limit{
 		{Name: "addresses where others see this node", Value: maxObserved, Unit: "addresses", Per: "node", Beyond: "the oldest go", Test: "TestAddressesWhereOthersSeeThisNodeAreBoundedAndNotOfTheMesh"},
+		{Name: "peers whose carriers are known", Value: MaxReaches, Unit: "peers", Per: "node", Beyond: "all forgotten", Test: "TestCarriersOfPeersKeptInMindAreBounded"},
 	}
 }

@@ -171,6 +171,16 @@ func TestQUICAndOursShareOneRead(t *testing.T) {
 	}
 }
 
+func TestPacketsThatWaitForQUICAreBounded(t *testing.T) {
+	c := &Conn{quicIn: make(chan quicDatagram, quicQueue)} // nobody takes them
+	for range 2 * quicQueue {
+		c.toQUIC([]byte{0x40}, &sock.Packet{})
+	}
+	if len(c.quicIn) != quicQueue || c.dropped.Load() != quicQueue {
+		t.Errorf("%d wait, %d were dropped", len(c.quicIn), c.dropped.Load())
+	}
+}
+
 func TestAFewDatagramsWaitForAConnection(t *testing.T) {
 	a, b := open(t, fabric.AllCarriers), open(t, fabric.AllCarriers)
 	_, atB := reader(t, a), reader(t, b)

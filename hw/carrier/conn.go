@@ -79,10 +79,10 @@ type arrival struct {
 	at   time.Time
 }
 
-// maxInRow is after how many reads of connections UDP has a turn.
+// takesTurn is after how many reads of connections UDP has a turn.
 const (
-	maxInRow = 64
-	aMoment  = 100 * time.Microsecond
+	takesTurn = 64
+	aMoment   = 100 * time.Microsecond
 )
 
 // Open opens the carriers. Where the TLS port is another's, or is not to be had, the rest goes
@@ -136,7 +136,7 @@ func (c *Conn) Connections(by fabric.Carrier) int { return int(c.connections[by]
 func (c *Conn) ReadBatch(packets []sock.Packet) (int, error) {
 	for {
 		if c.held != nil || len(c.arrived) > 0 {
-			if c.inRow++; c.inRow%maxInRow != 0 {
+			if c.inRow++; c.inRow%takesTurn != 0 {
 				if c.take(packets) {
 					return 1, nil
 				}

@@ -44,6 +44,7 @@ func Limits() []limit.Limit {
 		{Name: "datagrams that wait for a connection", Value: MaxQueued, Unit: "datagrams", Per: "connection", Beyond: "dropped", Test: "TestAStreamThatDoesNotMoveBlocksNobody"},
 		{Name: "datagrams that wait for a connection to come up", Value: MaxDialling, Unit: "datagrams", Per: "connection", Beyond: "dropped", Test: "TestAFewDatagramsWaitForAConnection"},
 		{Name: "datagrams by quic and tls that wait for the reader", Value: MaxArrived, Unit: "datagrams", Per: "node", Beyond: "tls waits, quic drops", Test: "TestAReaderThatIsBusyIsNotDrowned"},
+		{Name: "packets that wait for QUIC", Value: quicQueue, Unit: "packets", Per: "node", Beyond: "dropped", Test: "TestPacketsThatWaitForQUICAreBounded"},
 		{Name: "connection without a datagram of ours", Value: FirstWithin.Seconds(), Unit: "s", Per: "connection of a stranger", Beyond: "closed", Test: "TestAStrangerLearnsNothing"},
 		{Name: "idle connection", Value: IdleAfter.Seconds(), Unit: "s", Per: "connection", Beyond: "closed", Test: "TestAnIdleConnectionIsClosed"},
 	}

@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	// maxSegment is TCP's segment at most, in bytes: with it no packet of a connection is
+	// segmentLen is TCP's segment at most, in bytes: with it no packet of a connection is
 	// longer than IPv6's least MTU, so that no router has one to lose in silence.
-	maxSegment = 1280 - 40 - 20
+	segmentLen = 1280 - 40 - 20
 	// stuckAfter is how long TCP may be without an acknowledgement: then the connection is
 	// dead (TCP_USER_TIMEOUT), or a write waits.
 	stuckAfter = 3 * time.Second
@@ -80,7 +80,7 @@ func setTCP(fd int, mark uint32) error {
 		name              string
 		level, opt, value int
 	}{
-		{"TCP_MAXSEG", unix.IPPROTO_TCP, unix.TCP_MAXSEG, maxSegment},
+		{"TCP_MAXSEG", unix.IPPROTO_TCP, unix.TCP_MAXSEG, segmentLen},
 		{"TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(stuckAfter / time.Millisecond)},
 		{"TCP_NOTSENT_LOWAT", unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent},
 		{"SO_MARK", unix.SOL_SOCKET, unix.SO_MARK, int(mark)},
