@@ -54,6 +54,11 @@ func (s *Session) LocalIndex() uint32 { return s.local }
 // RemoteIndex is what our frames carry.
 func (s *Session) RemoteIndex() uint32 { return s.remote }
 
+// HasSent tells whether a frame with this header was sealed here.
+func (s *Session) HasSent(h SessionHeader) bool {
+	return h.Index == s.remote && h.Counter < s.sent.counter.Load()
+}
+
 // Usage is as LinkSession.Usage, of whole frames.
 func (s *Session) Usage() (bytes, frames uint64) {
 	frames, bytes = s.received.usage()
