@@ -46,7 +46,11 @@
 //   - A frame that the next link cannot carry is split if the inner packet is of
 //     1280 bytes or less, and else refused with Packet Too Big. What a link carries its
 //     Link finds out (SetLinkMTU); what the interface refuses lowers it at once. Who sent
-//     longer ones lately is told without waiting for the next (mtu.go).
+//     longer ones lately is told without waiting for the next (mtu.go). What links beyond
+//     carry their relays say; the ingress asks the egress whether that is so (path.go). The
+//     kernel learns of both by Packet Too Big, and keeps it for each destination itself: no
+//     routes with an MTU are made. A SYN's MSS is clamped to what the way carries whole, at
+//     both ends of it (mss.go).
 //
 // Duties of the driver:
 //

@@ -13,6 +13,7 @@ const (
 	icmpRate, icmpBurst             = 10, 20  // ICMPv6 errors per source (RFC 4443 section 2.4 f)
 	unknownRate, unknownBurst       = 0.2, 1  // hints of unknown sessions per egress
 	traceRate, traceBurst           = 10, 40  // probes of traces answered per ingress
+	pathRate, pathBurst             = 20, 40  // path probes answered per peer
 	traceLinkRate, traceLinkBurst   = 50, 200 // and per link by which they come: an ingress is easily made up
 
 	// Handshake datagrams of all sources: those that begin one, and the others, which

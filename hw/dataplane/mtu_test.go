@@ -87,19 +87,6 @@ func TestWhoSentLongPacketsLatelyHearsThatTheLinkGotNarrower(t *testing.T) {
 	}
 }
 
-func TestTheIngressHearsThatALinkOfARelayGotNarrower(t *testing.T) {
-	net := hwtest.NewNetwork(1)
-	a, relay, b := line(t, net)
-	meet(a, b)
-	run(t, a, relay, b)
-	p := packet(host(general, 1), host(general, 3), strings.Repeat("x", 1340))
-	a.tun.Inject(p)
-	out(t, b)
-	eventually(t, "passed on", func() bool { return relay.Stats().Relayed.Packets == 1 })
-	relay.SetLinkMTU(3, 1392)
-	eventually(t, "the ingress has heard", func() bool { return a.Stats().RelayErrors == 1 })
-}
-
 func TestLongFramesAreNotedNowAndThen(t *testing.T) {
 	net := hwtest.NewNetwork(1)
 	a, b := newNode(t, net, 1), newNode(t, net, 2)

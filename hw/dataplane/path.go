@@ -1,6 +1,211 @@
 package dataplane
 
-import "re6st/protocols/addr"
+import (
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
 
-func (p *Plane) narrowed(egress addr.NodeID, by *link) int { return 0 }
-func (p *Plane) tooBigFor(r *recent) bool                  { return false }
+	"re6st/protocols/addr"
+	"re6st/protocols/fabric"
+	"re6st/protocols/rib"
+	"re6st/tsn/class"
+)
+
+// What packets pass from end to end. Every node knows what its own links carry, and a relay
+// whose next link is narrower says so (RelayTooBig). That is a hint: the ingress asks the
+// egress, inside of their session, by two probes, one as long as what was refused and one as
+// long as what is said to pass. Where only the short one is answered, the hint is believed.
+//
+//	ingress                    relay            egress
+//	  | frame, 1452 bytes        |                |
+//	  |------------------------->| refused        |
+//	  |          too big: 1300   |                |
+//	  |<-------------------------|                |
+//	  | probe of 1380, of 1300   |                |
+//	  |------------------------->|--- of 1300 --->|
+//	  |                                   answer  |
+//	  |<-------------------------------------------
+//
+// A search by such probes alone would cost each session what it costs a link, and be as
+// slow; a hint comes with the first frame that does not fit.
+const (
+	// pathRaiseAfter is when what a path was said to carry is forgotten, and longer packets
+	// are tried (RFC 8201 section 5.3); so it is as soon as another link leads there.
+	pathRaiseAfter = 10 * time.Minute
+	// pathAskEvery is how far apart hints about one egress are that are looked into.
+	pathAskEvery = 100 * time.Millisecond
+	// maxNarrow is of how many egress nodes less is known than what the first link carries.
+	maxNarrow = fabric.MaxSessions
+)
+
+// narrowPath is a path that carries less than its first link.
+type narrowPath struct {
+	mtu   int // of inner packets, in bytes; ipv6MinMTU at least
+	by    rib.LinkID
+	until time.Time
+	token uint32
+}
+
+// asked is a hint that is being looked into.
+type asked struct {
+	narrowPath
+	at time.Time
+}
+
+// endToEnd is what is known of paths beyond their first link.
+type endToEnd struct {
+	mu     sync.Mutex
+	asked  map[addr.NodeID]asked
+	token  uint32
+	narrow atomic.Pointer[map[addr.NodeID]narrowPath] // a snapshot; nil: of none
+}
+
+// change replaces the snapshot; the lock is held.
+func (e *endToEnd) change(f func(map[addr.NodeID]narrowPath)) {
+	next := map[addr.NodeID]narrowPath{}
+	if old := e.narrow.Load(); old != nil {
+		maps.Copy(next, *old)
+	}
+	if f(next); len(next) == 0 {
+		e.narrow.Store(nil)
+		return
+	}
+	e.narrow.Store(&next)
+}
+
+// narrowed is the longest inner packet for an egress by a link, where the path beyond carries
+// less than the link; else 0.
+func (p *Plane) narrowed(egress addr.NodeID, by *link) int {
+	all := p.paths.narrow.Load()
+	if all == nil {
+		return 0
+	}
+	if n, ok := (*all)[egress]; ok && n.by == by.id {
+		return n.mtu
+	}
+	return 0
+}
+
+// whole is the longest inner packet for an egress that a link and what is known of the path
+// beyond carry in one piece.
+func (p *Plane) whole(egress addr.NodeID, by *link) int {
+	n := p.tun.MTU()
+	if limit := int(by.mtu.Load()); limit > 0 {
+		n = min(n, limit-fabric.Overhead)
+	}
+	if path := p.narrowed(egress, by); path > 0 {
+		n = min(n, path)
+	}
+	return n
+}
+
+// tooBigFor tells whether a packet that entered the mesh here is too long for its path.
+func (p *Plane) tooBigFor(r *recent) bool {
+	n := p.narrowed(r.egress, r.link)
+	return !r.relayed && n > 0 && r.size-fabric.Overhead > n
+}
+
+// hintTooBig looks into what a relay says.
+func (w *worker) hintTooBig(e fabric.RelayError, session *fabric.Session, now time.Time) {
+	l := w.linkTo(e.Topology, e.Egress)
+	if l == nil || !session.HasSent(e.Session) {
+		return
+	}
+	mtu, most := max(ipv6MinMTU, int(e.MTU)), w.whole(e.Egress, l)
+	if mtu >= most {
+		return
+	}
+	p := &w.paths
+	p.mu.Lock()
+	before, again := p.asked[e.Egress]
+	if again && now.Sub(before.at) < pathAskEvery || !again && len(p.asked) >= maxNarrow {
+		p.mu.Unlock()
+		return
+	}
+	if p.asked == nil {
+		p.asked = map[addr.NodeID]asked{}
+	}
+	p.token += 2
+	token := p.token
+	p.asked[e.Egress] = asked{narrowPath{mtu, l.id, now.Add(pathRaiseAfter), token}, now}
+	p.mu.Unlock()
+	w.sendPathProbe(l, session, e.Topology, fabric.PathProbe{Token: token | 1}, most) // first, so that its answer would be
+	w.sendPathProbe(l, session, e.Topology, fabric.PathProbe{Token: token}, mtu)
+}
+
+func (w *worker) sendPathProbe(l *link, session *fabric.Session, topology uint8, probe fabric.PathProbe, size int) {
+	hop := fabric.HopHeader{
+		Class: uint8(class.General), Topology: topology, HopLimit: fabric.InitialHopLimit, Egress: session.Peer(), Ingress: w.self,
+	}
+	frame := make([]byte, fabric.HopHeaderLen, fabric.Overhead+size)
+	hop.Put(frame)
+	frame, err := session.Seal(frame, hop.Class, probe.Append(nil, size))
+	if err != nil {
+		w.drop(DropKeysUsedUp)
+		return
+	}
+	w.transmit(l, frame, hop, false, 0)
+	w.depart()
+}
+
+// sessionMessage takes what the other end of a session says to this one.
+func (w *worker) sessionMessage(peer addr.NodeID, packet []byte, hop fabric.HopHeader, now time.Time) {
+	probe, err := fabric.ParsePathProbe(packet)
+	switch {
+	case err != nil:
+		w.drop(DropMalformed)
+	case probe.Answer:
+		w.pathAnswered(peer, probe.Token)
+	case !w.pathLimit.allow(now, peer):
+		w.drop(DropTransitRate)
+	default:
+		l, session := w.linkTo(hop.Topology, peer), w.sessions.Load().byEgress[peer]
+		if l != nil && session != nil {
+			probe.Answer = true
+			w.sendPathProbe(l, session, hop.Topology, probe, fabric.PathProbeLen)
+		}
+	}
+}
+
+// pathAnswered believes a hint, or not any more.
+func (p *Plane) pathAnswered(peer addr.NodeID, token uint32) {
+	e := &p.paths
+	e.mu.Lock()
+	a, ok := e.asked[peer]
+	switch {
+	case !ok || a.token != token&^1:
+		e.mu.Unlock()
+		return
+	case token&1 == 1: // the long one passed
+		e.change(func(all map[addr.NodeID]narrowPath) {
+			if all[peer].token == a.token {
+				delete(all, peer)
+			}
+		})
+		delete(e.asked, peer)
+		e.mu.Unlock()
+		return
+	}
+	e.change(func(all map[addr.NodeID]narrowPath) { all[peer] = a.narrowPath })
+	e.mu.Unlock()
+	p.tellRecent(func(r *recent) bool { return r.egress == peer })
+}
+
+// forgetPaths ends what was known for long, or of another way.
+func (w *worker) forgetPaths(now time.Time) {
+	e := &w.paths
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	old := func(egress addr.NodeID, n narrowPath) bool {
+		l := w.linkTo(0, egress)
+		return l == nil || l.id != n.by || now.After(n.until)
+	}
+	maps.DeleteFunc(e.asked, func(egress addr.NodeID, a asked) bool { return old(egress, a.narrowPath) })
+	if all := e.narrow.Load(); all != nil {
+		if slices.ContainsFunc(slices.Collect(maps.Keys(*all)), func(id addr.NodeID) bool { return old(id, (*all)[id]) }) {
+			e.change(func(next map[addr.NodeID]narrowPath) { maps.DeleteFunc(next, old) })
+		}
+	}
+}

@@ -89,6 +89,7 @@ type Plane struct {
 	reserved reservations
 
 	recent     recents
+	paths      endToEnd
 	waiting    *waiting
 	fragments  sync.Mutex
 	reassembly *fabric.Reassembler
@@ -105,6 +106,7 @@ type Plane struct {
 	errorLimit   *limiter[addr.NodeID]
 	unknownLimit *limiter[addr.NodeID]
 	traceLimit   *limiter[addr.NodeID]
+	pathLimit    *limiter[addr.NodeID]
 
 	traceLinkLimit *limiter[rib.LinkID]
 	icmpLimit      *limiter[netip.Addr]
@@ -152,6 +154,7 @@ func New(c Config) (*Plane, error) {
 		errorLimit:   newLimiter[addr.NodeID](relayErrorRate, relayErrorBurst),
 		unknownLimit: newLimiter[addr.NodeID](unknownRate, unknownBurst),
 		traceLimit:   newLimiter[addr.NodeID](traceRate, traceBurst), traceLinkLimit: newLimiter[rib.LinkID](traceLinkRate, traceLinkBurst),
+		pathLimit:   newLimiter[addr.NodeID](pathRate, pathBurst),
 		icmpLimit:   newLimiter[netip.Addr](icmpRate, icmpBurst),
 		callLimit:   newLimiter[struct{}](callRate, callBurst),
 		answerLimit: newLimiter[struct{}](answerRate, answerBurst),
@@ -251,6 +254,7 @@ func (p *Plane) keepHouse(ctx context.Context, w *worker) {
 			p.fragments.Lock()
 			p.reassembly.HandleTimeout(now)
 			p.fragments.Unlock()
+			w.forgetPaths(now)
 			for _, inner := range p.waiting.expire(now, func(n int) { p.drops[DropQueueTimeout].Add(uint64(n)) }) {
 				w.refuse(inner, icmpUnreachable, codeAddressUnreachable, 0)
 			}

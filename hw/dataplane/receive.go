@@ -184,7 +184,7 @@ func (w *worker) relay(frame []byte, hop fabric.HopHeader, now time.Time) {
 		return
 	}
 	w.noteRelayed(l, frame, hop)
-	w.transmit(l, frame, hop, true)
+	w.transmit(l, frame, hop, true, 0)
 }
 
 // deliver opens a frame for this node and gives the inner packet to the kernel.
@@ -225,6 +225,10 @@ func (w *worker) deliver(frame []byte, hop fabric.HopHeader, now time.Time) {
 }
 
 func (w *worker) toTUN(session *fabric.Session, packet []byte, hop fabric.HopHeader, now time.Time) {
+	if fabric.IsSessionMessage(packet) {
+		w.sessionMessage(session.Peer(), packet, hop, now)
+		return
+	}
 	h, why, ok := w.parse(packet)
 	if !ok {
 		w.drop(why)
@@ -252,6 +256,11 @@ func (w *worker) toTUN(session *fabric.Session, packet []byte, hop fabric.HopHea
 			return
 		}
 		setECN(packet, fabric.ECNCE)
+	}
+	if synAt(packet) > 0 { // what this end is told to send goes the way back
+		if l := w.linkTo(hop.Topology, hop.Ingress); l != nil {
+			clampMSS(packet, w.whole(hop.Ingress, l))
+		}
 	}
 	w.joiner.Add(packet)
 }

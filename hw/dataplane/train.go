@@ -83,9 +83,13 @@ func (w *worker) depart() {
 }
 
 // transmit sends a data frame by a link, split where it does not fit. hop is its
-// header; relayed tells that it did not enter the mesh here.
-func (w *worker) transmit(l *link, frame []byte, hop fabric.HopHeader, relayed bool) {
+// header; relayed tells that it did not enter the mesh here. most is what the path beyond
+// the link carries, in bytes; 0: not less.
+func (w *worker) transmit(l *link, frame []byte, hop fabric.HopHeader, relayed bool, most int) {
 	limit := int(l.mtu.Load())
+	if most > 0 && (limit == 0 || most < limit) {
+		limit = most
+	}
 	if limit == 0 || len(frame) <= limit {
 		if path, ok := w.stamp(l, frame); ok {
 			w.board(l, path, w.outerTOS(hop), relayed, frame)

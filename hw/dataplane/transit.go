@@ -199,6 +199,9 @@ func (w *worker) hint(t fabric.Transit, now time.Time) {
 		return
 	}
 	w.relayErrors.Add(1)
+	if e.Code == fabric.RelayTooBig {
+		w.hintTooBig(e, session, now)
+	}
 	// Only the egress can know that, and a wrong hint must cost little.
 	if e.Code == fabric.RelayUnknownSession && t.Ingress == e.Egress {
 		w.hintUnknown(e.Egress, now)

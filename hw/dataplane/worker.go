@@ -56,6 +56,8 @@ type way struct {
 	hop     fabric.HopHeader
 	// mayFragment as in inner.
 	mayFragment bool
+	// narrow is the longest inner packet that the path beyond the link carries; 0: as the link.
+	narrow int
 }
 
 // fromKernel takes what lies in w.super. All packets that it stands for go the way of the
@@ -128,7 +130,10 @@ func (w *worker) toEgress(packet []byte, h inner, c class.Class, egress addr.Nod
 	w.way = way{session, l, fabric.HopHeader{
 		Class: uint8(c.ID), Topology: uint8(topology), HopLimit: fabric.InitialHopLimit, ECN: h.ecn,
 		Flow: flowOf(w.seed, packet), Egress: egress, Ingress: w.self,
-	}, h.mayFragment}
+	}, h.mayFragment, w.narrowed(egress, l)}
+	if synAt(packet) > 0 {
+		clampMSS(packet, w.whole(egress, l))
+	}
 	w.seal(packet)
 }
 
@@ -136,7 +141,11 @@ func (w *worker) toEgress(packet []byte, h inner, c class.Class, egress addr.Nod
 func (w *worker) seal(packet []byte) {
 	w.noteSent(packet)
 	y := &w.way
-	if mtu, tooBig := y.link.tooBig(fabric.Overhead + len(packet)); tooBig && !y.mayFragment {
+	mtu, tooBig := y.link.tooBig(fabric.Overhead + len(packet))
+	if y.narrow > 0 && len(packet) > y.narrow && (!tooBig || y.narrow < mtu) {
+		mtu, tooBig = y.narrow, true
+	}
+	if tooBig && !y.mayFragment {
 		w.dropAt(y.link, DropTooBig)
 		w.refuse(packet, icmpTooBig, 0, mtu)
 		return
@@ -149,7 +158,11 @@ func (w *worker) seal(packet []byte) {
 		w.drop(DropKeysUsedUp)
 		return
 	}
-	w.transmit(y.link, frame, y.hop, false)
+	most := 0
+	if y.narrow > 0 {
+		most = y.narrow + fabric.Overhead
+	}
+	w.transmit(y.link, frame, y.hop, false, most)
 	if w.at = 0; w.train.count > 0 {
 		w.at = at + len(frame)
 	}
