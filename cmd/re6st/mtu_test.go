@@ -148,7 +148,7 @@ func (f *flow) arrives(t *testing.T, within time.Duration) (time.Duration, bool)
 }
 
 func TestTrafficGoesOnWhereTheUnderlayBecomesNarrower(t *testing.T) {
-	two := []string{"--nodes", "2"}
+	two, line := []string{"--nodes", "2"}, []string{"--nodes", "3", "--topology", "line"}
 	ipv4 := append([]string{"--ipv4", "10.42.0.0/16"}, two...)
 	for _, x := range []struct {
 		name  string
@@ -161,6 +161,8 @@ func TestTrafficGoesOnWhereTheUnderlayBecomesNarrower(t *testing.T) {
 		{"to 1240, told", two, 1240, false},
 		{"to 1240, not told", two, 1240, true},
 		{"of IPv4, to 1300, not told", ipv4, 1300, true},
+		{"of a second link to 1300, not told", line, 1300, true},
+		{"of a second link to 1240, told", line, 1240, false},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			m := meshUp(t, append([]string{"--underlay", "v4"}, x.args...)...) // IPv6 has no packets of less than 1280 bytes
