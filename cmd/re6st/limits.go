@@ -31,6 +31,7 @@ import (
 	"re6st/protocols/inbound"
 	"re6st/protocols/limit"
 	"re6st/protocols/nat"
+	"re6st/protocols/netcheck"
 	"re6st/protocols/peer"
 	protocol "re6st/protocols/registry"
 	"re6st/protocols/rib"
@@ -59,6 +60,7 @@ func allLimits() []limitsOf {
 		{"protocols/peer", peer.Limits()},
 		{"protocols/discovery", discovery.Limits()},
 		{"protocols/nat", nat.Limits()},
+		{"protocols/netcheck", netcheck.Limits()},
 		{"protocols/inbound", inbound.Limits()},
 		{"protocols/trace", trace.Limits()},
 		{"protocols/registry", protocol.Caps()},
