@@ -47,3 +47,14 @@ func FuzzClient(f *testing.F) {
 		}
 	})
 }
+
+// FuzzParsePCPAnnounced: what a gateway sends is an answer, or an error.
+func FuzzParsePCPAnnounced(f *testing.F) {
+	f.Add(unhex(f, pcpGranted))
+	f.Add(unhex(f, "028000000000000000000003000000000000000000000000"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, err := portmap.ParsePCPAnnounced(b); err == nil && (len(b) < 24 || b[0] != 2 || b[1] != 0x80) {
+			t.Fatalf("%x is taken", b)
+		}
+	})
+}

@@ -112,6 +112,26 @@ func ParsePCPMapped(b []byte) (m PCPMapped, err error) {
 	return m, nil
 }
 
+// PCPAnnounce is a request that maps nothing (RFC 6887 section 14.1): whoever knows PCP
+// answers it.
+func PCPAnnounce(client netip.Addr) []byte {
+	return appendMapped([]byte{versionPCP, 0, 0, 0, 0, 0, 0, 0}, client)
+}
+
+// ParsePCPAnnounced reads the answer to PCPAnnounce. It fails with ErrShort, ErrVersion or
+// ErrOpcode.
+func ParsePCPAnnounced(b []byte) (Result, error) {
+	switch {
+	case len(b) > 0 && b[0] != versionPCP:
+		return 0, fmt.Errorf("%w: %d", ErrVersion, b[0])
+	case len(b) < pcpHeaderLen:
+		return 0, fmt.Errorf("%w: %d bytes of PCP", ErrShort, len(b))
+	case b[1] != answerBit:
+		return 0, fmt.Errorf("%w: opcode %#x", ErrOpcode, b[1])
+	}
+	return Result(b[3]), nil
+}
+
 // NATPMPAddress is the request for the external address (RFC 6886 section 3.2).
 func NATPMPAddress() []byte { return []byte{versionNATPMP, 0} }
 

@@ -41,6 +41,7 @@ func TestRequestsAreThoseOfTheRFCs(t *testing.T) {
 		want string
 	}{
 		{"PCP MAP", pcp.Append(nil), "0201000000000078" + "00000000000000000000ffffc0a80102" + testNonceHex + "11000000" + "1c9e1c9e" + "00000000000000000000ffff00000000"},
+		{"PCP ANNOUNCE", portmap.PCPAnnounce(netip.MustParseAddr("192.168.1.2")), "0200000000000000" + "00000000000000000000ffffc0a80102"},
 		{"NAT-PMP address", portmap.NATPMPAddress(), "0000"},
 		{"NAT-PMP map", portmap.NATPMPMap(7326, 7326, 120), "000100001c9e1c9e00000078"},
 	} {
@@ -95,6 +96,26 @@ func TestWhatIsNoAnswerIsAnError(t *testing.T) {
 	} {
 		if _, err := portmap.ParseNATPMPAnswer(unhex(t, text)); !errors.Is(err, want) {
 			t.Errorf("NAT-PMP %q: %v, want %v", text, err, want)
+		}
+	}
+}
+
+func TestTheAnswerToAnAnnouncementIsRead(t *testing.T) {
+	const announced = "028000000000000000000003000000000000000000000000"
+	if r, err := portmap.ParsePCPAnnounced(unhex(t, announced)); err != nil || r != portmap.Success {
+		t.Errorf("%v, %v", r, err)
+	}
+	if r, err := portmap.ParsePCPAnnounced(unhex(t, "02800002"+announced[8:])); err != nil || r != 2 {
+		t.Errorf("a refusal: %v, %v", r, err)
+	}
+	for name, c := range map[string]struct {
+		b    string
+		want error
+	}{
+		"of NAT-PMP": {pmpAddress, portmap.ErrVersion}, "to MAP": {pcpGranted, portmap.ErrOpcode}, "cut": {announced[:40], portmap.ErrShort}, "none": {"", portmap.ErrShort},
+	} {
+		if _, err := portmap.ParsePCPAnnounced(unhex(t, c.b)); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
 }
