@@ -59,6 +59,9 @@ func processor() Finding {
 	return f.wanted(nil, text+", with AES instructions")
 }
 
+// MayMark tells whether this process may put marks on what it sends.
+func MayMark() bool { return privilege().Grade == OK }
+
 func privilege() Finding {
 	f := Finding{
 		Area: "kernel", Name: "privilege", For: "the TUN, routes, rules and marks",

@@ -19,7 +19,7 @@ const kernelCure = "a kernel with %s, as Debian's linux-image has"
 
 // kernel examines what can be made in a network namespace.
 func kernel() []Finding {
-	tun := tunDevice()
+	tun := TUN()
 	ended := make(chan []Finding)
 	go func() {
 		// Never unlocked: the thread ends with its goroutine, and the namespace with it.
@@ -158,8 +158,8 @@ func multicastRouting() error {
 // mrt6Init is MRT6_INIT of linux/mroute6.h.
 const mrt6Init = 200
 
-// tunDevice opens the device file and asks what it offers; no TUN is made.
-func tunDevice() Finding {
+// TUN examines the device file, and what it offers; no TUN is made.
+func TUN() Finding {
 	f := Finding{
 		Area: "kernel", Name: "TUN", For: "the node's own addresses",
 		Cure: "modprobe tun; in a container give it /dev/net/tun (DeviceAllow=/dev/net/tun rw)",
