@@ -86,6 +86,9 @@ type peerJSON struct {
 	Seen      time.Time          `json:"seen"`
 }
 
+// Remembered are the peers that a node's folder has from its last run.
+func Remembered(dir nodedir.Dir) ([]tunnelplan.Peer, error) { return loadPeers(dir) }
+
 // loadPeers reads the peers of an earlier run. A spoilt file is none: the registry
 // has others.
 func loadPeers(dir nodedir.Dir) ([]tunnelplan.Peer, error) {

@@ -131,24 +131,45 @@ func (m *Member) readStatic(text []byte) error {
 }
 
 func (m *Member) readRegistry(text []byte) error {
-	words := strings.Fields(string(text))
-	if len(words) != 2 {
-		return errors.New("want host:port and a fingerprint")
-	}
-	fingerprint, err := registry.ParseFingerprint(words[1])
+	at, fingerprint, err := parseNetwork(text)
 	if err != nil {
 		return err
 	}
 	if fingerprint != m.Authority.Fingerprint {
 		return fmt.Errorf("%w: its fingerprint is not that of %s", ErrFingerprint, caFile)
 	}
-	m.Registry, err = registry.ParseHostPort(words[0])
-	return err
+	m.Registry = at
+	return nil
 }
 
 func (m *Member) readParams(signed []byte) (err error) {
 	m.Params, err = registry.VerifyParams(m.Authority, signed)
 	return err
+}
+
+// LoadNetwork tells from a node's folder where its registry is, and the fingerprint of the
+// CA, whatever has become of the certificate.
+func LoadNetwork(d nodedir.Dir) (at registry.HostPort, fingerprint [32]byte, err error) {
+	text, err := d.Read(registryFile)
+	if err == nil {
+		at, fingerprint, err = parseNetwork(text)
+	}
+	if err != nil {
+		return at, fingerprint, fmt.Errorf("%w: %s: %w", ErrMember, d.Path(registryFile), err)
+	}
+	return at, fingerprint, nil
+}
+
+func parseNetwork(text []byte) (at registry.HostPort, fingerprint [32]byte, err error) {
+	words := strings.Fields(string(text))
+	if len(words) != 2 {
+		return at, fingerprint, errors.New("want host:port and a fingerprint")
+	}
+	if fingerprint, err = registry.ParseFingerprint(words[1]); err != nil {
+		return at, fingerprint, err
+	}
+	at, err = registry.ParseHostPort(words[0])
+	return at, fingerprint, err
 }
 
 // save writes the identity. Killed halfway, it leaves an unfinished join.
