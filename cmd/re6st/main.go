@@ -40,7 +40,7 @@ func rootCommand() *cobra.Command {
 	root.AddCommand(registryCommand(), joinCommand(), renewCommand(), nodeCommand(), lab.Command(), sim.Command())
 	root.AddCommand(
 		statusCommand(), peersCommand(), tunnelsCommand(), routesCommand(), claimsCommand(), actorsCommand(), eventsCommand(),
-		pingCommand(), traceCommand(), doctorCommand(), bugreportCommand(), reloadCommand(), debugCommand(), limitsCommand(),
+		pingCommand(), traceCommand(), netcheckCommand(), doctorCommand(), bugreportCommand(), reloadCommand(), debugCommand(), limitsCommand(),
 		versionCommand(),
 	)
 	return root

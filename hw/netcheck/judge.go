@@ -236,6 +236,8 @@ func noneAnswers(x doctor.Finding, f Facts, reasons map[string]int) doctor.Findi
 	switch {
 	case says(netcheck.FilteredHere):
 		return graded(x, doctor.Lack, none+because(reasons), "let this machine's firewall pass UDP out, and its answers in: nft list ruleset, iptables -S")
+	case f.Node != nil && f.Node.Links > 0:
+		return graded(x, doctor.Note, none+", though this machine's node has links", "nothing to do: these nodes are down, or behind NATs that let in only whom they know")
 	case says(netcheck.Filtered):
 		return graded(x, doctor.Lack, none+because(reasons), "have the network's firewall let UDP to the nodes' ports pass")
 	case reasons[string(netcheck.NobodyThere)] == len(f.Peers):

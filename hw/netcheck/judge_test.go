@@ -81,6 +81,7 @@ func TestEachLackIsNamedWithItsCure(t *testing.T) {
 				f.Registry = &netcheck.Contact{At: "r:1", Trouble: netcheck.Silent, Error: "timeout"}
 			}, netcheck.Failed, "UDP", doctor.Lack, "none of 3", "connected at all",
 		},
+		{"nodes behind NATs", func(f *netcheck.Facts) { silence(f, ""); f.Node = &netcheck.NodeFact{Links: 2} }, netcheck.Well, "UDP", doctor.Note, "node has links", "behind NATs"},
 		{"one node down", func(f *netcheck.Facts) { f.Peers[2].Answered = false }, netcheck.Well, "UDP to some", doctor.Note, "192.0.2.8:7326", "are down"},
 		{"nobody known", func(f *netcheck.Facts) { f.Peers = nil }, netcheck.Well, "UDP", doctor.Unknown, "no other node", "--peer"},
 		{
