@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"re6st/hw/netcheck"
+	"re6st/protocols/netcheck"
 	"re6st/protocols/portmap"
 )
 

@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"re6st/hw/netcheck"
 	"re6st/protocols/cert"
+	"re6st/protocols/netcheck"
 	"re6st/protocols/registry"
 )
 

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	service "re6st/actors/registry"
-	"re6st/hw/netcheck"
 	"re6st/hw/nodedir"
+	"re6st/protocols/netcheck"
 	"re6st/protocols/registry"
 )
 

@@ -11,8 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"re6st/actors/monitor"
+	"re6st/actors/netcheck"
 	"re6st/hw/doctor"
-	"re6st/hw/netcheck"
+	protocol "re6st/protocols/netcheck"
 )
 
 // netcheckSchema is the version of what `re6st netcheck --json` prints.
@@ -23,7 +24,7 @@ type examination struct {
 	Version  int              `json:"version"`
 	Now      time.Time        `json:"now"`
 	Outcome  netcheck.Outcome `json:"outcome"` // ok, degraded or failed
-	Facts    netcheck.Facts   `json:"facts"`
+	Facts    protocol.Facts   `json:"facts"`
 	Findings []doctor.Finding `json:"findings"`
 }
 
@@ -116,7 +117,7 @@ func showExamination(w io.Writer, e examination) error {
 	return err
 }
 
-func peerRow(p netcheck.Peer) []any {
+func peerRow(p protocol.Peer) []any {
 	node, largest := "-", quantity("-")
 	if p.Node != nil {
 		node = p.Node.String()
@@ -135,7 +136,7 @@ func peerRow(p netcheck.Peer) []any {
 }
 
 // examinationOf judges facts, with what else was found.
-func examinationOf(facts netcheck.Facts, more ...doctor.Finding) examination {
+func examinationOf(facts protocol.Facts, more ...doctor.Finding) examination {
 	findings, outcome := netcheck.Judge(facts)
 	findings = append(findings, more...)
 	if outcome == netcheck.Well && doctor.Count(findings, doctor.Lack) > 0 {

@@ -12,15 +12,16 @@ import (
 	"time"
 
 	"re6st/actors/monitor"
+	"re6st/actors/netcheck"
 	"re6st/actors/node"
 	"re6st/actors/portmap"
 	"re6st/actors/registry"
 	"re6st/hw/doctor"
-	"re6st/hw/netcheck"
 	"re6st/hw/netlink"
 	"re6st/hw/nodedir"
 	"re6st/hw/sock"
 	"re6st/protocols/addr"
+	protocol "re6st/protocols/netcheck"
 	wire "re6st/protocols/registry"
 )
 
@@ -89,7 +90,7 @@ func examineNetwork(ctx context.Context, f *nodeFlags, s subject) (examination, 
 	if err := s.settle(f.dir); err != nil {
 		return examination{}, err
 	}
-	var facts netcheck.Facts
+	var facts protocol.Facts
 	var mark uint32
 	running := nodeAsked(ctx, f, &facts)
 	more := []doctor.Finding{doctor.TUN()}
@@ -108,7 +109,7 @@ func examineNetwork(ctx context.Context, f *nodeFlags, s subject) (examination, 
 	if err != nil {
 		return examination{}, err
 	}
-	asked = slices.DeleteFunc(asked, func(p netcheck.Peer) bool { // another's behind another NAT
+	asked = slices.DeleteFunc(asked, func(p protocol.Peer) bool { // another's behind another NAT
 		return slices.Contains(slices.Concat(facts.IPv4.Addresses, facts.IPv6.Addresses), p.Address.Addr())
 	})
 	var together sync.WaitGroup
@@ -130,7 +131,7 @@ func examineNetwork(ctx context.Context, f *nodeFlags, s subject) (examination, 
 	return examinationOf(facts, more...), nil
 }
 
-func reach(ctx context.Context, at wire.HostPort, ca [32]byte, mark uint32) *netcheck.Contact {
+func reach(ctx context.Context, at wire.HostPort, ca [32]byte, mark uint32) *protocol.Contact {
 	ctx, cancel := context.WithTimeout(ctx, registryPatience)
 	defer cancel()
 	dialer := net.Dialer{}
@@ -142,7 +143,7 @@ func reach(ctx context.Context, at wire.HostPort, ca [32]byte, mark uint32) *net
 }
 
 // offers asks the gateway of the IPv4 default route, where there is one.
-func offers(ctx context.Context) *netcheck.Mapping {
+func offers(ctx context.Context) *protocol.Mapping {
 	conn, err := netlink.Open()
 	if err != nil {
 		return nil
@@ -153,21 +154,21 @@ func offers(ctx context.Context) *netcheck.Mapping {
 	case err != nil:
 		return nil
 	case !gateway.Is4():
-		return &netcheck.Mapping{}
+		return &protocol.Mapping{}
 	}
 	m := portmap.Offers(ctx, gateway)
 	return &m
 }
 
 // nodeAsked asks the node of this machine; nil where none runs.
-func nodeAsked(ctx context.Context, f *nodeFlags, facts *netcheck.Facts) *monitor.Status {
+func nodeAsked(ctx context.Context, f *nodeFlags, facts *protocol.Facts) *monitor.Status {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	var s monitor.Status
 	if err := f.client().Get(ctx, "status", &s); err != nil {
 		return nil
 	}
-	facts.Node = &netcheck.NodeFact{State: string(s.State), NAT: s.NAT, Links: s.Links.Opened + s.Links.Accepted + s.Links.LAN}
+	facts.Node = &protocol.NodeFact{State: string(s.State), NAT: s.NAT, Links: s.Links.Opened + s.Links.Accepted + s.Links.LAN}
 	if s.Mapping != nil {
 		facts.Node.Mapped = s.Mapping.External
 	}
@@ -176,10 +177,10 @@ func nodeAsked(ctx context.Context, f *nodeFlags, facts *netcheck.Facts) *monito
 
 // whomToAsk are the addresses of nodes: those named, then those of links, then those that are
 // known, of each node one for each family.
-func (s *subject) whomToAsk(ctx context.Context, f *nodeFlags, running bool) (all []netcheck.Peer, err error) {
-	add := func(p netcheck.Peer) {
+func (s *subject) whomToAsk(ctx context.Context, f *nodeFlags, running bool) (all []protocol.Peer, err error) {
+	add := func(p protocol.Peer) {
 		a := p.Address.Addr()
-		known := slices.ContainsFunc(all, func(q netcheck.Peer) bool {
+		known := slices.ContainsFunc(all, func(q protocol.Peer) bool {
 			return q.Address == p.Address || p.Node != nil && q.Node != nil && *q.Node == *p.Node && q.Address.Addr().Is4() == a.Is4()
 		})
 		if a.IsValid() && !a.IsLinkLocalUnicast() && !known {
@@ -191,7 +192,7 @@ func (s *subject) whomToAsk(ctx context.Context, f *nodeFlags, running bool) (al
 		if err != nil {
 			return nil, err
 		}
-		add(netcheck.Peer{Address: at})
+		add(protocol.Peer{Address: at})
 	}
 	if s.registry != "" { // the folder's nodes are of another network, it may be
 		return all, nil
@@ -216,7 +217,7 @@ func (s *subject) whomToAsk(ctx context.Context, f *nodeFlags, running bool) (al
 	}
 	for _, t := range links.Tunnels {
 		if t.State != "dialing" {
-			add(netcheck.Peer{Node: &t.Node, Address: t.Remote, Linked: true})
+			add(protocol.Peer{Node: &t.Node, Address: t.Remote, Linked: true})
 		}
 	}
 	for _, p := range known.Peers {
@@ -225,9 +226,9 @@ func (s *subject) whomToAsk(ctx context.Context, f *nodeFlags, running bool) (al
 	return all, nil
 }
 
-func addNode(add func(netcheck.Peer), id addr.NodeID, at []netip.AddrPort) {
+func addNode(add func(protocol.Peer), id addr.NodeID, at []netip.AddrPort) {
 	for _, e := range at {
-		add(netcheck.Peer{Node: &id, Address: e})
+		add(protocol.Peer{Node: &id, Address: e})
 	}
 }
 

@@ -54,12 +54,26 @@ func openSocket(network string, mark uint32) (*socket, error) {
 	return &socket{conn, raw}, nil
 }
 
-// maxRead is more than any answer has.
-const maxRead = 2048
+// writes is how often a datagram is sent that an error met.
+const writes = 4
+
+// write sends a datagram. An error may be the last one's, which a router or the other end sent
+// back: then that is what the kernel tells in place of sending (ip(7), IP_RECVERR).
+func (s *socket) write(datagram []byte, to netip.AddrPort) (err error) {
+	for range writes {
+		if _, err = s.conn.WriteToUDPAddrPort(datagram, to); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// readRoom is more than any answer has.
+const readRoom = 2048
 
 // read reports what comes, and what is said by ICMP, until the socket is closed.
 func (s *socket) read(report func(heard)) {
-	room, control := make([]byte, maxRead), make([]byte, 512)
+	room, control := make([]byte, readRoom), make([]byte, 512)
 	for {
 		var all []heard
 		err := s.raw.Read(func(fd uintptr) bool {
@@ -140,6 +154,8 @@ func isProhibited(origin, kind, code byte) bool {
 // refusalOf names an error of a datagram.
 func refusalOf(err error) (why netcheck.Refusal, tooBig bool) {
 	switch {
+	case err == nil:
+		return netcheck.NotRefused, false
 	case errors.Is(err, unix.EMSGSIZE):
 		return netcheck.NotRefused, true
 	case errors.Is(err, unix.ECONNREFUSED):

@@ -7,10 +7,11 @@ import (
 	"slices"
 
 	"re6st/hw/netlink"
+	"re6st/protocols/netcheck"
 )
 
 // Addresses looks at this machine's, but for those in the mesh's own ranges.
-func Addresses(mesh ...netip.Prefix) (four, six Family, err error) {
+func Addresses(mesh ...netip.Prefix) (four, six netcheck.Family, err error) {
 	conn, err := netlink.Open()
 	if err != nil {
 		return four, six, err
@@ -44,11 +45,11 @@ func Addresses(mesh ...netip.Prefix) (four, six Family, err error) {
 }
 
 // Lookup asks the system's resolver for a name; nil where host is an address.
-func Lookup(ctx context.Context, host string) *Name {
+func Lookup(ctx context.Context, host string) *netcheck.Name {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return nil
 	}
-	n := &Name{Host: host}
+	n := &netcheck.Name{Host: host}
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		n.Error = err.Error()

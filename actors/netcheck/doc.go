@@ -1,8 +1,9 @@
 // Package netcheck examines what the network lets through, from this machine, and judges it
-// for people. Nothing on the machine or in the network is changed.
+// for people. Nothing on the machine or in the network is changed. No actor runs here: it is for
+// `re6st netcheck`, whether a node runs or not.
 //
 //	Addresses()           ──┐
-//	Lookup(host)            ├──> Facts ──> Judge ──> []doctor.Finding, Outcome
+//	Lookup(host)            ├──> netcheck.Facts ──> Judge ──> []doctor.Finding, Outcome
 //	Peers(ctx, PeerConfig)  │
 //	the caller's facts    ──┘
 //	  │

@@ -19,17 +19,17 @@ import (
 
 // PeerConfig tells whom to ask.
 type PeerConfig struct {
-	Fingerprint [32]byte // of the network's CA
-	Peers       []Peer   // of whom Node, Address and Linked are given
-	Mark        uint32   // SO_MARK, as the node's; 0: none
+	Fingerprint [32]byte        // of the network's CA
+	Peers       []netcheck.Peer // of whom Node, Address and Linked are given
+	Mark        uint32          // SO_MARK, as the node's; 0: none
 }
 
 // Peers asks all of them, and returns them with what came of it, and the NAT that they
 // speak of.
-func Peers(ctx context.Context, c PeerConfig) ([]Peer, NAT, error) {
+func Peers(ctx context.Context, c PeerConfig) ([]netcheck.Peer, netcheck.NAT, error) {
 	var index [4]byte
 	if _, err := rand.Read(index[:]); err != nil {
-		return nil, NAT{}, err
+		return nil, netcheck.NAT{}, err
 	}
 	targets := make([]netip.AddrPort, len(c.Peers))
 	for i, p := range c.Peers {
@@ -37,30 +37,30 @@ func Peers(ctx context.Context, c PeerConfig) ([]Peer, NAT, error) {
 	}
 	p := prober{heard: make(chan heard)}
 	if err := p.open(c.Mark); err != nil {
-		return nil, NAT{}, err
+		return nil, netcheck.NAT{}, err
 	}
 	defer p.close()
 	m := netcheck.New(time.Now(), netcheck.Config{
 		Fingerprint: c.Fingerprint, Targets: targets, Index: binary.BigEndian.Uint32(index[:]), Sizes: true,
 	})
 	if err := p.run(ctx, m); err != nil {
-		return nil, NAT{}, err
+		return nil, netcheck.NAT{}, err
 	}
 	peers := slices.Clone(c.Peers)
 	peers = peers[:min(len(peers), netcheck.MaxTargets)]
 	for i, r := range m.Results() {
 		q := &peers[i]
-		q.Answered, q.RTT, q.Seen, q.Refusal = r.Answered, round(r.RTT), r.Seen, string(r.Refusal)
+		q.Answered, q.RTT, q.Seen, q.Refusal = r.Answered, r.RTT.Microseconds(), r.Seen, string(r.Refusal)
 		q.Largest, q.TooBig, q.Told = r.Largest, r.TooBig, r.Told
 	}
 	return peers, natOf(peers, p.own()), nil
 }
 
 // natOf tells the NAT from where peers see this machine.
-func natOf(peers []Peer, own []netip.AddrPort) NAT {
+func natOf(peers []netcheck.Peer, own []netip.AddrPort) netcheck.NAT {
 	var watch nat.Watch
 	watch.HandleOwn(own)
-	var all NAT
+	var all netcheck.NAT
 	for i, p := range peers {
 		if !p.Seen.IsValid() {
 			continue
@@ -188,12 +188,10 @@ func (p *prober) send(m *netcheck.Machine, e netcheck.Send) {
 		m.HandleRefused(e.To, netcheck.NoRoute)
 		return
 	}
-	_, err := s.conn.WriteToUDPAddrPort(e.Datagram, e.To)
-	switch why, tooBig := refusalOf(err); {
-	case err == nil:
+	switch why, tooBig := refusalOf(s.write(e.Datagram, e.To)); {
 	case tooBig:
 		m.HandleTooBig(time.Now(), e.To, mtuTowards(e.To))
-	default:
+	case why != netcheck.NotRefused && why != netcheck.NobodyThere: // of that the kernel hears later
 		m.HandleRefused(e.To, why)
 	}
 }

@@ -2,7 +2,6 @@ package netcheck
 
 import (
 	"net/netip"
-	"time"
 
 	"re6st/protocols/addr"
 	"re6st/protocols/nat"
@@ -101,5 +100,10 @@ type NodeFact struct {
 	Mapped netip.AddrPort `json:"mapped,omitzero"` // where the world reaches it
 }
 
-// round is a duration as it is in Facts.
-func round(d time.Duration) int64 { return d.Microseconds() }
+// Name tells nodes apart: one may have several addresses.
+func (p Peer) Name() string {
+	if p.Node != nil {
+		return p.Node.String()
+	}
+	return p.Address.String()
+}

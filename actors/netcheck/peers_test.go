@@ -14,7 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"re6st/hw/netcheck"
+	"re6st/actors/netcheck"
 	"re6st/hw/netns"
 	"re6st/protocols/addr"
 	"re6st/protocols/cert"
@@ -141,11 +141,11 @@ func (s *site) serve() {
 }
 
 // ask examines from this machine.
-func (s *site) ask(at ...netip.AddrPort) (peers []netcheck.Peer, found netcheck.NAT) {
+func (s *site) ask(at ...netip.AddrPort) (peers []protocol.Peer, found protocol.NAT) {
 	s.t.Helper()
-	var asked []netcheck.Peer
+	var asked []protocol.Peer
 	for _, a := range at {
-		asked = append(asked, netcheck.Peer{Address: a})
+		asked = append(asked, protocol.Peer{Address: a})
 	}
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
@@ -198,7 +198,7 @@ func TestWhatICMPSaysOfUDPIsTold(t *testing.T) {
 		t.Errorf("nobody listens: %+v", peers)
 	}
 	s.nft(s.router, "table inet f { chain c { type filter hook forward priority 0; meta l4proto udp reject with icmpx type admin-prohibited; }; }")
-	for _, p := range func() []netcheck.Peer { p, _ := s.ask(one, six); return p }() {
+	for _, p := range func() []protocol.Peer { p, _ := s.ask(one, six); return p }() {
 		if p.Answered || p.Refusal != string(protocol.Filtered) {
 			t.Errorf("prohibited: %+v", p)
 		}
@@ -208,7 +208,7 @@ func TestWhatICMPSaysOfUDPIsTold(t *testing.T) {
 func TestThisMachinesOwnFirewallIsNamed(t *testing.T) {
 	s := newSite(t)
 	s.nft(s.self, "table inet f { chain c { type filter hook output priority 0; meta l4proto udp drop; }; }")
-	for _, p := range func() []netcheck.Peer { p, _ := s.ask(one, six); return p }() {
+	for _, p := range func() []protocol.Peer { p, _ := s.ask(one, six); return p }() {
 		if p.Answered || p.Refusal != string(protocol.FilteredHere) {
 			t.Errorf("%+v", p)
 		}
@@ -247,7 +247,7 @@ func TestTheNarrowestLinkIsFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
 			c.narrow(s)
-			for _, p := range func() []netcheck.Peer { p, _ := s.ask(one, six); return p }() {
+			for _, p := range func() []protocol.Peer { p, _ := s.ask(one, six); return p }() {
 				if p.Largest > 1300 || p.Largest < 1297 || p.TooBig == 0 || p.TooBig > 1304 || p.Told != c.told {
 					t.Errorf("%+v", p)
 				}
@@ -279,7 +279,7 @@ func TestAnAnswerIsAwaitedNoLongerThanTheCallerWants(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	s.check(s.self.Do(func() error {
-		if _, _, err := netcheck.Peers(ctx, netcheck.PeerConfig{Fingerprint: s.ca, Peers: []netcheck.Peer{{Address: none}}}); err == nil {
+		if _, _, err := netcheck.Peers(ctx, netcheck.PeerConfig{Fingerprint: s.ca, Peers: []protocol.Peer{{Address: none}}}); err == nil {
 			t.Error("no error, though the caller had gone")
 		}
 		return nil

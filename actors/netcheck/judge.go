@@ -34,7 +34,7 @@ const (
 )
 
 // Judge tells what the facts mean, in a fixed order.
-func Judge(f Facts) (all []doctor.Finding, o Outcome) {
+func Judge(f netcheck.Facts) (all []doctor.Finding, o Outcome) {
 	all = append(all, addresses(f)...)
 	if f.Name != nil {
 		all = append(all, name(*f.Name))
@@ -43,7 +43,7 @@ func Judge(f Facts) (all []doctor.Finding, o Outcome) {
 		all = append(all, registry(*f.Registry)...)
 	}
 	all = append(all, peers(f)...)
-	if slices.ContainsFunc(f.Peers, func(p Peer) bool { return p.Largest > 0 || p.TooBig > 0 }) {
+	if slices.ContainsFunc(f.Peers, func(p netcheck.Peer) bool { return p.Largest > 0 || p.TooBig > 0 }) {
 		all = append(all, sizes(f.Peers))
 	}
 	if f.NAT.Kind != nat.Unknown || f.Node != nil {
@@ -56,9 +56,9 @@ func Judge(f Facts) (all []doctor.Finding, o Outcome) {
 }
 
 // outcome is Failed where there was somebody to reach, and nobody was.
-func outcome(f Facts, all []doctor.Finding) Outcome {
-	reached := f.Registry != nil && f.Registry.Trouble == NoTrouble || f.Node != nil && f.Node.Links > 0 ||
-		slices.ContainsFunc(f.Peers, func(p Peer) bool { return p.Answered })
+func outcome(f netcheck.Facts, all []doctor.Finding) Outcome {
+	reached := f.Registry != nil && f.Registry.Trouble == netcheck.NoTrouble || f.Node != nil && f.Node.Links > 0 ||
+		slices.ContainsFunc(f.Peers, func(p netcheck.Peer) bool { return p.Answered })
 	switch {
 	case !reached && (f.Registry != nil || len(f.Peers) > 0):
 		return Failed
@@ -81,11 +81,11 @@ func graded(f doctor.Finding, g doctor.Grade, found, cure string) doctor.Finding
 }
 
 // addresses judges both families: one is enough.
-func addresses(f Facts) (all []doctor.Finding) {
+func addresses(f netcheck.Facts) (all []doctor.Finding) {
 	some := len(f.IPv4.Default)+len(f.IPv6.Default) > 0
 	for _, v := range []struct {
 		name string
-		Family
+		netcheck.Family
 	}{{"IPv4", f.IPv4}, {"IPv6", f.IPv6}} {
 		x := finding(v.name, "peers by "+v.name)
 		var text []string
@@ -112,7 +112,7 @@ func lacking(addresses []string) string {
 	return strings.Join(addresses, ", ") + ", no default route"
 }
 
-func name(n Name) doctor.Finding {
+func name(n netcheck.Name) doctor.Finding {
 	x := finding("DNS", "the registry's name")
 	if n.Error != "" || len(n.Addresses) == 0 {
 		return graded(x, doctor.Lack, fmt.Sprintf("%s is not resolved: %s", n.Host, cmp.Or(n.Error, "no address")),
@@ -130,17 +130,17 @@ func join[T fmt.Stringer](all []T) string {
 }
 
 // cures of a registry that does not answer.
-var cures = map[Trouble]string{
-	Refused:   "see on its machine that re6st registry serve runs, at that address and port",
-	Silent:    "see that its machine runs, and that firewalls let TCP to that port pass",
-	NotSecure: "something else listens there: correct the address, or sign in where the network asks for it",
-	Foreign:   "somebody else answers: a proxy or a sign-in page of this network; sign in, or have TCP to the registry pass as it is",
-	Other:     "see the error",
+var cures = map[netcheck.Trouble]string{
+	netcheck.Refused:   "see on its machine that re6st registry serve runs, at that address and port",
+	netcheck.Silent:    "see that its machine runs, and that firewalls let TCP to that port pass",
+	netcheck.NotSecure: "something else listens there: correct the address, or sign in where the network asks for it",
+	netcheck.Foreign:   "somebody else answers: a proxy or a sign-in page of this network; sign in, or have TCP to the registry pass as it is",
+	netcheck.Other:     "see the error",
 }
 
-func registry(c Contact) []doctor.Finding {
+func registry(c netcheck.Contact) []doctor.Finding {
 	x := finding("registry", "joining, new peers and certificates; what runs goes on without")
-	if c.Trouble != NoTrouble {
+	if c.Trouble != netcheck.NoTrouble {
 		return []doctor.Finding{graded(x, doctor.Lack, fmt.Sprintf("%s does not answer: %s", c.At, c.Error), cures[c.Trouble])}
 	}
 	all := []doctor.Finding{graded(x, doctor.OK,
@@ -170,7 +170,7 @@ func ms(us int64) string {
 }
 
 // peers judges UDP to the nodes.
-func peers(f Facts) []doctor.Finding {
+func peers(f netcheck.Facts) []doctor.Finding {
 	x := finding("UDP", "links to other nodes")
 	if len(f.Peers) == 0 {
 		if f.Registry == nil {
@@ -181,7 +181,7 @@ func peers(f Facts) []doctor.Finding {
 	nodes, silent := map[string]bool{}, []string{} // whether they answer; those that do not
 	least, most := int64(0), int64(0)
 	for _, p := range f.Peers {
-		nodes[p.name()] = nodes[p.name()] || p.Answered
+		nodes[p.Name()] = nodes[p.Name()] || p.Answered
 		if p.Answered && (least == 0 || p.RTT < least) {
 			least = p.RTT
 		}
@@ -189,7 +189,7 @@ func peers(f Facts) []doctor.Finding {
 	}
 	reasons := map[string]int{}
 	for _, p := range f.Peers {
-		if !nodes[p.name()] {
+		if !nodes[p.Name()] {
 			silent = append(silent, p.Address.String())
 			reasons[p.Refusal]++
 		}
@@ -211,14 +211,6 @@ func peers(f Facts) []doctor.Finding {
 		"nothing to do, if these nodes are down, or behind NATs that let in only whom they know")}
 }
 
-// name tells nodes apart: one may have several addresses.
-func (p Peer) name() string {
-	if p.Node != nil {
-		return p.Node.String()
-	}
-	return p.Address.String()
-}
-
 // because is what the kernel says of those that do not answer, the gravest first.
 func because(reasons map[string]int) string {
 	for _, r := range []netcheck.Refusal{netcheck.FilteredHere, netcheck.Filtered, netcheck.NoRoute, netcheck.NobodyThere} {
@@ -230,7 +222,7 @@ func because(reasons map[string]int) string {
 }
 
 // noneAnswers tells what is in the way, as far as that is seen.
-func noneAnswers(x doctor.Finding, f Facts, reasons map[string]int) doctor.Finding {
+func noneAnswers(x doctor.Finding, f netcheck.Facts, reasons map[string]int) doctor.Finding {
 	none := fmt.Sprintf("none of %d addresses answers", len(f.Peers))
 	says := func(r netcheck.Refusal) bool { return reasons[string(r)] > 0 }
 	switch {
@@ -244,16 +236,16 @@ func noneAnswers(x doctor.Finding, f Facts, reasons map[string]int) doctor.Findi
 		return graded(x, doctor.Lack, none+": datagrams arrive, and "+string(netcheck.NobodyThere), "start the nodes there, or correct the ports")
 	case reasons[string(netcheck.NoRoute)] == len(f.Peers):
 		return graded(x, doctor.Lack, none+because(reasons), "an address and a default route of the family that the nodes have")
-	case f.Registry != nil && f.Registry.Trouble == NoTrouble:
+	case f.Registry != nil && f.Registry.Trouble == netcheck.NoTrouble:
 		return graded(x, doctor.Lack, none+", though the registry does by TCP", "most likely UDP is blocked on the way: have the network's firewall let UDP to the nodes' ports pass; or the nodes are down")
 	}
 	return graded(x, doctor.Lack, none, "see that this machine is connected at all; then that firewalls let UDP to the nodes' ports pass, and that the nodes run")
 }
 
 // sizes judges the narrowest path.
-func sizes(all []Peer) doctor.Finding {
+func sizes(all []netcheck.Peer) doctor.Finding {
 	x := finding("MTU", "packets of full size")
-	var narrowest *Peer
+	var narrowest *netcheck.Peer
 	for i, p := range all {
 		if p.Answered && p.TooBig > 0 && (narrowest == nil || p.Largest < narrowest.Largest) {
 			narrowest = &all[i]
@@ -281,7 +273,7 @@ func sizes(all []Peer) doctor.Finding {
 }
 
 // translation judges the NAT: by what these questions found, else by what the node knows.
-func translation(f Facts) doctor.Finding {
+func translation(f netcheck.Facts) doctor.Finding {
 	x := finding("NAT", "links with nodes that are behind NATs too")
 	kind := f.NAT.Kind.String()
 	if f.NAT.Kind == nat.Unknown && f.Node != nil {
@@ -306,7 +298,7 @@ func translation(f Facts) doctor.Finding {
 }
 
 // mapping judges what the gateway would do; it matters behind a NAT.
-func mapping(f Facts) doctor.Finding {
+func mapping(f netcheck.Facts) doctor.Finding {
 	x := finding("port mapping", "being reached from outside a NAT")
 	var speaks []string
 	for _, o := range f.Mapping.Offers {
@@ -319,7 +311,7 @@ func mapping(f Facts) doctor.Finding {
 			speaks = append(speaks, o.Protocol)
 		}
 	}
-	willing := slices.ContainsFunc(f.Mapping.Offers, func(o Offer) bool { return o.Refusal == "" })
+	willing := slices.ContainsFunc(f.Mapping.Offers, func(o netcheck.Offer) bool { return o.Refusal == "" })
 	const cure = "nothing that has to be done; turn on PCP, NAT-PMP or UPnP in the gateway, where it has them"
 	switch {
 	case !f.Mapping.Gateway.IsValid():
