@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// census counts the links and dials at one time. LAN links count only as such.
+// census counts the links and dials at one time. LAN links and shortcuts count only as such.
 type census struct {
 	opened, accepted, lan          int
+	shortcuts, dialingShortcuts    int // counted as nothing else
 	soleOpened, soleAccepted       int // of them, those that carry the only route to somewhere
 	dialing, repairing, dialingLAN int // repairing is part of dialing, dialingLAN is not
 	invited                        int // dials for which peers asked; not part of dialing
@@ -22,6 +23,8 @@ func (p *Planner) census(now time.Time) (c census) {
 		switch {
 		case q.state == dialing && q.lan:
 			c.dialingLAN++
+		case q.state == dialing && q.shortcut:
+			c.dialingShortcuts++
 		case q.state == dialing && q.invited:
 			c.invited++
 		case q.state == dialing:
@@ -64,6 +67,8 @@ func (c *census) addLink(now time.Time, q *peer) {
 	switch {
 	case q.lan:
 		c.lan++
+	case q.shortcut:
+		c.shortcuts++
 	case q.role == Opened:
 		c.opened++
 		c.soleOpened += sole
@@ -76,7 +81,10 @@ func (c *census) addLink(now time.Time, q *peer) {
 	}
 }
 
-func (c *census) links() int { return c.opened + c.accepted + c.lan }
+func (c *census) links() int { return c.opened + c.accepted + c.lan + c.shortcuts }
+
+// dials is how many are in flight.
+func (c *census) dials() int { return c.dialing + c.dialingLAN + c.dialingShortcuts + c.invited }
 
 // spareOpened is how many repair slots opened links take.
 func (c *census) spareOpened(l Limits) int { return max(0, c.opened-l.ClientCount-c.soleOpened) }

@@ -32,6 +32,12 @@
 // drained again. Upstream's guess that a node which serves nobody is behind a NAT
 // and may open only two is not kept: refusals say so without guessing.
 //
+// A peer with which much is exchanged over several links gets a link of its own, in places
+// that serve nothing else: a shortcut. It is dialled whatever kept the peer from being
+// dialled before, tried ever less often where it comes to nothing, and drained and
+// closed by who opened it once little has gone by it for some time, whoever's that is. A
+// node that is full accepts one by its own measure of the traffic, not by the peer's word.
+//
 // A peer that does not answer, as a NAT is before it, and that routes lead to, is asked
 // over the mesh to dial this node at the same time: each NAT then takes the other's
 // datagrams for answers (RFC 5128 section 3.3).
@@ -60,4 +66,5 @@
 //  9. Store what Remember holds, replacing what was stored.
 //  10. Send Meet over the mesh as a peer.Rendezvous, and hand in those that come; call
 //     HandleNAT when this node learns behind what it is.
+//  11. Call HandleTraffic once a second.
 package tunnelplan

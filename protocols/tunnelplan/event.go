@@ -12,7 +12,10 @@ type Event interface{ event() }
 // that worked last first. Static is zero where the key is unknown, and on every
 // second attempt after a failure, as a peer that made itself a new key answers
 // only to Noise XX.
-type Open struct{ Peer Peer }
+type Open struct {
+	Peer     Peer
+	Shortcut bool // for the traffic with it
+}
 
 // Meet asks to send a peer, over the mesh, word to dial this node now, as it is being
 // dialled; or that answer. With it goes where this node is, and behind what NAT.
@@ -62,6 +65,7 @@ const (
 	Excess      CloseReason = iota + 1 // more links than the limits allow
 	Refresh                            // the least useful link makes place for another
 	Revoked                            // the peer's certificate was revoked
+	Unused                             // a shortcut that carries little, or that routes do not take
 	NotAdmitted                        // an accepted link came up beyond what Admit allows
 )
 
@@ -73,6 +77,8 @@ func (r CloseReason) String() string {
 		return "refresh"
 	case Revoked:
 		return "revoked"
+	case Unused:
+		return "unused"
 	case NotAdmitted:
 		return "full"
 	}

@@ -13,6 +13,7 @@ func Caps() []limit.Limit {
 		{Name: "dials in flight", Value: MaxDials, Unit: "dials", Per: "node", Beyond: "later", Test: "TestSilentDialDoesNotHoldUpOthers"},
 		{Name: "dials that peers ask for, at once", Value: MeetBurst, Unit: "dials", Per: "node", Beyond: "not heeded", Test: "TestDialsThatPeersAskForAreFew"},
 		{Name: "dials that peers ask for", Value: MeetRate, Unit: "dials/s", Per: "node", Beyond: "not heeded", Test: "TestDialsThatPeersAskForAreFew"},
+		{Name: "links for traffic", Value: MaxShortcuts, Unit: "links", Per: "node", Beyond: "not dialled, nor accepted", Test: "TestShortcutsAreBounded"},
 		{Name: "links beyond the limits, where no route is", Value: RepairSlots, Unit: "links", Per: "limit", Beyond: "refused", Test: "TestLateLinkToAPeerThatNoRouteReachesTakesARepairSlot"},
 	}
 }

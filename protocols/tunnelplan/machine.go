@@ -60,6 +60,7 @@ type Planner struct {
 	storeNext   time.Time // zero: nothing to remember
 
 	reachable, adjacent map[addr.NodeID]bool // by the last word of routing
+	measured            time.Time            // when HandleTraffic was last called
 
 	nat      nat.Kind // that this node is behind
 	heed     float64  // dials that peers may ask for
@@ -148,6 +149,8 @@ func (p *Planner) Admit(now time.Time, id addr.NodeID) error {
 		return ErrFull
 	case lan && c.lan < p.limits.lanLinks(), c.accepted < p.limits.MaxClients:
 		return nil
+	case p.limits.MaxClients > 0 && p.wantsShortcut(c, q):
+		return nil
 	case p.limits.MaxClients > 0 && (q == nil || !q.reachable) && c.spareAccepted(p.limits) < RepairSlots:
 		return nil
 	}
@@ -170,6 +173,8 @@ func (p *Planner) HandleUp(now time.Time, id addr.NodeID, role Role, remote neti
 	spare := !q.reachable && c.spareOpened(p.limits) < RepairSlots
 	if fresh {
 		q.lan = now.Before(q.lanUntil) && c.lan < p.limits.lanLinks()
+		q.shortcut = !q.lan && p.isShortcut(c, q, role)
+		q.carried, q.calm, q.useful = load{}, time.Time{}, false
 	}
 	q.state, q.since, q.role = up, now, role
 	q.use, q.drainSince, q.keepUntil = LinkUse{}, time.Time{}, time.Time{}
@@ -181,7 +186,7 @@ func (p *Planner) HandleUp(now time.Time, id addr.NodeID, role Role, remote neti
 		q.worked = remote
 		q.Endpoints = mergeEndpoints([]netip.AddrPort{remote}, q.Endpoints)
 	}
-	if role == Opened {
+	if role == Opened && !q.shortcut {
 		p.restartRefresh(now)
 	}
 	if repair {
@@ -193,7 +198,7 @@ func (p *Planner) HandleUp(now time.Time, id addr.NodeID, role Role, remote neti
 	switch {
 	case p.gone[p.self]:
 		p.close(now, q, Excess)
-	case q.lan, !fresh:
+	case q.lan, q.shortcut, !fresh:
 	case role == Accepted && refused != nil:
 		p.close(now, q, NotAdmitted)
 	case role == Opened && c.opened >= p.limits.ClientCount && !repair && !spare:
@@ -211,7 +216,8 @@ func (p *Planner) HandleDown(now time.Time, id addr.NodeID, reason DownReason) {
 	}
 	q.proven, q.Seen = now, now
 	young := now.Before(q.since.Add(SettleTime))
-	q.state, q.since, q.repair, q.lan = idle, now, false, false
+	p.restShortcut(now, q, reason)
+	q.state, q.since, q.repair, q.lan, q.shortcut = idle, now, false, false, false
 	q.use, q.drainSince, q.failures = LinkUse{}, time.Time{}, 0
 	switch reason {
 	case Lost:
@@ -282,6 +288,7 @@ func (p *Planner) fail(now time.Time, q *peer) {
 		p.repairFails++
 		q.repair = false
 	}
+	p.shortcutFailed(now, q)
 }
 
 // HandleRefused notes that the peer answered, and has no place. Its address is
@@ -300,6 +307,7 @@ func (p *Planner) HandleRefused(now time.Time, id addr.NodeID) {
 	q.failures++
 	q.state, q.since, q.repair = idle, now, false
 	q.endMeeting()
+	p.shortcutFailed(now, q)
 	p.plan(now)
 }
 
@@ -332,15 +340,6 @@ func (p *Planner) cutOff(now time.Time, q *peer) {
 	q.notBefore = earlier(q.notBefore, now.Add(spread(p.rand, BackoffMin, 1)))
 	p.repairFails = 0
 	p.repairNext = earlier(p.repairNext, now.Add(RepairDelay))
-}
-
-// HandleTraffic takes in the nodes with which this one exchanges the most
-// traffic, heaviest first. A link to them is preferred to one to others.
-func (p *Planner) HandleTraffic(now time.Time, heaviest []addr.NodeID) {
-	for _, q := range p.peers {
-		q.wanted = 1 + slices.Index(heaviest, q.ID)
-	}
-	p.plan(now)
 }
 
 // HandleLimits changes the limits. Links beyond them are drained one by one.
@@ -394,6 +393,7 @@ func (p *Planner) retire(now time.Time) {
 // interface that came: what failed before may work now.
 func (p *Planner) HandleNetworkChange(now time.Time) {
 	for _, q := range p.peers {
+		q.tries, q.restNext = 0, time.Time{}
 		if q.failures > 0 {
 			q.forgetNAT()
 			q.failures, q.notBefore = 0, now.Add(spread(p.rand, BackoffMin, 1))

@@ -234,7 +234,8 @@ func TestUnreachableFirstThenDistantNeverAdjacent(t *testing.T) {
 		r.Reachable = append(r.Reachable, id(i))
 	}
 	b.plan.HandleRouting(b.now, r)
-	b.plan.HandleTraffic(b.now, []addr.NodeID{id(4)})
+	b.exchange(1000, 4)
+	b.exchange(1000, 4)
 	b.events()
 	b.plan.HandleLimits(b.now, limits(4, 9))
 	var order []int

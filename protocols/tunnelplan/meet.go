@@ -90,10 +90,10 @@ func (p *Planner) asked(now time.Time, id addr.NodeID, r Rendezvous) {
 	q.learn(now, Gossip, Peer{ID: id, Endpoints: r.Endpoints})
 	p.emit(Meet{ID: id, Nonce: r.Nonce, Answer: true})
 	if c := p.census(now); q.state == dialing || nat.Between(p.nat, r.NAT) != nat.NoObstacle ||
-		c.dialing+c.dialingLAN+c.invited >= MaxDials || c.links() >= MaxLinks {
+		c.dials() >= MaxDials || c.links() >= MaxLinks {
 		return
 	}
-	q.state, q.since, q.lan, q.repair, q.invited, q.met = dialing, now, false, false, true, true
+	q.state, q.since, q.lan, q.repair, q.shortcut, q.invited, q.met = dialing, now, false, false, false, true, true
 	target := q.public()
 	target.Endpoints = mergeEndpoints(r.Endpoints, target.Endpoints)
 	p.emit(Open{Peer: target})

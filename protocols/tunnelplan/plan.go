@@ -16,6 +16,8 @@ func (p *Planner) plan(now time.Time) {
 	p.expireDials(now)
 	p.stepDrains(now)
 	p.shed(now)
+	p.dropShortcuts(now)
+	p.dialShortcuts(now)
 	p.dialLAN(now)
 	p.dial(now)
 	p.meet(now)
@@ -57,7 +59,7 @@ func (p *Planner) dialLAN(now time.Time) {
 	near := p.candidates(now, func(q *peer) bool { return now.Before(q.lanUntil) })
 	slices.SortStableFunc(near, func(a, b *peer) int { return cmp.Compare(a.failures, b.failures) })
 	for _, q := range near[:min(free, len(near))] {
-		p.open(now, q, true, false)
+		p.open(now, q, asLAN)
 	}
 }
 
@@ -76,7 +78,7 @@ func (p *Planner) dial(now time.Time) {
 		return
 	}
 	for _, q := range p.peers {
-		if q.state == dialing && !q.lan && !q.repair && !q.invited {
+		if q.state == dialing && !q.lan && !q.repair && !q.shortcut && !q.invited {
 			p.emit(Cancel{ID: q.ID})
 			q.state, q.since = idle, now
 			q.endMeeting()
@@ -117,7 +119,7 @@ func (p *Planner) fill(now time.Time, c census, slots int) {
 		if isolated {
 			proven = cmpBool(!b.proven.IsZero() || b.Source == Remembered, !a.proven.IsZero() || a.Source == Remembered)
 		}
-		return cmp.Or(cmp.Compare(a.rank(), b.rank()), proven, rankTraffic(a, b), cmp.Compare(a.failures, b.failures))
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), proven, cmp.Compare(b.load.rate, a.load.rate), cmp.Compare(a.failures, b.failures))
 	})
 	distant := 0
 	for _, q := range all {
@@ -139,7 +141,7 @@ func (p *Planner) fill(now time.Time, c census, slots int) {
 		} else {
 			distant--
 		}
-		p.open(now, q, false, false)
+		p.open(now, q, asOrdinary)
 		slots--
 	}
 }
@@ -153,17 +155,6 @@ func (q *peer) rank() int {
 		return 1
 	}
 	return 2
-}
-
-func rankTraffic(a, b *peer) int {
-	const none = MaxPeers
-	rank := func(q *peer) int {
-		if q.wanted == 0 {
-			return none
-		}
-		return q.wanted
-	}
-	return cmp.Compare(rank(a), rank(b))
 }
 
 // repair dials peers that were alive lately and that no route reaches, beyond the limit.
@@ -180,19 +171,29 @@ func (p *Planner) repair(now time.Time, slots int) {
 	}
 	slices.SortStableFunc(cutOff, func(a, b *peer) int { return cmp.Compare(a.failures, b.failures) })
 	for _, q := range cutOff[:min(slots, len(cutOff))] {
-		p.open(now, q, false, true)
+		p.open(now, q, asRepair)
 	}
 }
 
-func (p *Planner) open(now time.Time, q *peer, lan, repair bool) {
-	q.state, q.since, q.lan, q.repair = dialing, now, lan, repair
+// kind is what a dial counts as.
+type kind uint8
+
+const (
+	asOrdinary kind = iota
+	asLAN           // beside the limits
+	asRepair        // beyond the limit
+	asShortcut      // in places of their own
+)
+
+func (p *Planner) open(now time.Time, q *peer, as kind) {
+	q.state, q.since, q.lan, q.repair, q.shortcut = dialing, now, as == asLAN, as == asRepair, as == asShortcut
 	q.endMeeting()
 	p.wakeAt(now, now.Add(p.slowDial()))
 	target := q.public()
 	if q.failures%2 == 1 {
 		target.Static = [32]byte{}
 	}
-	p.emit(Open{Peer: target})
+	p.emit(Open{Peer: target, Shortcut: q.shortcut})
 }
 
 // askRegistry asks at the start and while no link is up; and seldom while links

@@ -18,6 +18,7 @@ const (
 	MeetBurst     = 16   // dials at once because peers asked for them
 	MeetRate      = 2    // of them a second, after that
 	MeetTries     = 2    // times that a peer is asked during one dial
+	MaxShortcuts  = 16   // links for traffic, whatever the limits say
 )
 
 // Times of the planner. Backoffs double from their minimum to their maximum and
@@ -56,6 +57,21 @@ const (
 	LANLifetime   = 2 * time.Minute         // a peer is on the LAN until that long after it was heard there
 )
 
+// Shortcuts. They are made for traffic that would go by ShortcutAway links or more, of a
+// rate that stays at Limits.ShortcutRate or above for ShortcutDelay; they are let go once
+// they carry less than 1/ShortcutCalm of it for Limits.ShortcutIdle.
+const (
+	ShortcutAway  = 2
+	ShortcutCalm  = 4
+	ShortcutDelay = time.Second
+	ShortcutMin   = 5 * time.Second // between two to one peer; doubling, where the last came to nothing
+	ShortcutMax   = 10 * time.Minute
+	// PacketWorth is what a packet counts for at least, in bytes: a relay's work is by the packet.
+	PacketWorth = 256
+	// loadMemory is how long past traffic counts for the rate.
+	loadMemory = 1500 * time.Millisecond
+)
+
 // Limits are the network's parameters for tunnels.
 type Limits struct {
 	// ClientCount is how many links to open; 0: none but to the LAN.
@@ -67,13 +83,31 @@ type Limits struct {
 	// LANLinks is how many links to peers of local networks there may be beside those,
 	// MaxLANLinks at most; 0: none.
 	LANLinks int
+	// Shortcuts is how many links there may be beside those to peers with which this node
+	// exchanges much, MaxShortcuts at most; 0: none, as with a ClientCount of 0.
+	Shortcuts int
+	// ShortcutRate is how much that is, in bytes a second, both ways.
+	ShortcutRate int
+	// ShortcutIdle is how long a shortcut carries little before it is let go.
+	ShortcutIdle time.Duration
 }
 
 // lanLinks is LANLinks within its bounds.
 func (l Limits) lanLinks() int { return min(l.LANLinks, MaxLANLinks) }
 
+// shortcuts is Shortcuts within its bounds.
+func (l Limits) shortcuts() int {
+	if l.ClientCount == 0 {
+		return 0
+	}
+	return min(l.Shortcuts, MaxShortcuts)
+}
+
 // DefaultLimits are the defaults of a re6st network.
-var DefaultLimits = Limits{ClientCount: 10, MaxClients: 20, TunnelRefresh: 300 * time.Second, LANLinks: MaxLANLinks}
+var DefaultLimits = Limits{
+	ClientCount: 10, MaxClients: 20, TunnelRefresh: 300 * time.Second, LANLinks: MaxLANLinks,
+	Shortcuts: 4, ShortcutRate: 64000, ShortcutIdle: 120 * time.Second,
+}
 
 func backoff(r *rand.Rand, least, most time.Duration, failures int) time.Duration {
 	d := least

@@ -73,7 +73,7 @@ func (p *Planner) anyDistant(now time.Time) bool {
 func (p *Planner) leastUseful(now time.Time, role Role) *peer {
 	var least *peer
 	for _, q := range p.peers {
-		if q.state != up || q.lan || q.role != role || q.use.Sole > 0 ||
+		if q.state != up || q.lan || q.shortcut || q.role != role || q.use.Sole > 0 ||
 			now.Before(q.since.Add(SettleTime)) || now.Before(q.keepUntil) {
 			continue
 		}
@@ -93,8 +93,8 @@ func (p *Planner) drain(now time.Time, q *peer, reason CloseReason) {
 	p.emit(Drain{ID: q.ID})
 }
 
-// stepDrains closes links that no route uses any more, and keeps those that
-// routes do not leave.
+// stepDrains closes links that no route uses any more, of either end, as far as can be
+// seen, and keeps those that routes do not leave.
 func (p *Planner) stepDrains(now time.Time) {
 	for _, q := range p.peers {
 		if q.state != up || q.drainSince.IsZero() {
@@ -104,7 +104,7 @@ func (p *Planner) stepDrains(now time.Time) {
 		switch {
 		case now.Before(least):
 			p.wakeAt(now, least)
-		case q.use.Destinations == 0:
+		case q.use.Destinations == 0 && q.carried.last == 0:
 			p.close(now, q, q.drainFor)
 		case now.Before(most):
 			p.wakeAt(now, most)

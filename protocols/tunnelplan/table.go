@@ -86,10 +86,19 @@ type peer struct {
 	lan    bool // dialled or accepted beside the limits, as on the LAN
 	repair bool // dialled beyond the limit
 
+	load     load      // exchanged with it, end to end, by whatever way
+	away     int       // how many links away it is by routes
+	hotSince time.Time // its load is enough for a shortcut since then; zero: it is not
+	shortcut bool      // dialled or accepted for its load
+	carried  load      // by the link with it, whoever's
+	calm     time.Time // since when that is too little for a shortcut; zero: it is not
+	useful   bool      // it was enough at some time
+	tries    int       // shortcuts in a row that came to nothing
+	restNext time.Time // no shortcut before
+
 	use       LinkUse
 	reachable bool // by routing, or by a link
 	adjacent  bool // a neighbor of ours by an interface that is not a link
-	wanted    int  // rank of its traffic, 1 the heaviest; 0: none to speak of
 
 	invited  bool // dialled because the peer asked: its link, not this node's
 	nonce    uint64

@@ -37,7 +37,9 @@ type world struct {
 
 	dials, refusals, asks, closes int
 	mostLinks                     int
-	watch                         func() // after each routing tick
+	watch                         func()                // after each routing tick
+	traffic                       func(a, b int) uint64 // packets a second between two
+	shortcuts                     int                   // dials for it
 }
 
 type simNode struct {
@@ -153,6 +155,9 @@ func (w *world) drain(n *simNode) {
 		w.trace = append(w.trace, fmt.Sprintf("%v %d %T", w.now.Sub(epoch), n.index, e))
 		switch e := e.(type) {
 		case tunnelplan.Open:
+			if e.Shortcut {
+				w.shortcuts++
+			}
 			w.dial(n, index(e.Peer.ID))
 		case tunnelplan.Meet: // no NAT is in this world
 		case tunnelplan.Cancel:
@@ -374,6 +379,45 @@ func (w *world) routing(i int) (r tunnelplan.Routing) {
 		r.Links = append(r.Links, tunnelplan.LinkUse{Peer: id(to), Destinations: count[to], Sole: sole})
 	}
 	return r
+}
+
+// measure has the planners hear of the traffic from now on, which goes by the shortest paths.
+func (w *world) measure() {
+	w.after(time.Second, func() {
+		exchanged, carried := make([][]tunnelplan.Traffic, len(w.nodes)), make([]map[int]uint64, len(w.nodes))
+		via := make([]map[int]int, len(w.nodes))
+		for i := range w.nodes {
+			via[i], carried[i] = w.paths(i, [2]int{-1, -1}), map[int]uint64{}
+		}
+		for a := range w.nodes {
+			for b := range w.nodes {
+				packets := w.traffic(a, b)
+				if a == b || packets == 0 {
+					continue
+				}
+				links := 0
+				for at := a; at != b; links++ {
+					next, ok := via[at][b]
+					if !ok {
+						break
+					}
+					carried[at][next] += packets
+					carried[next][at] += packets
+					at = next
+				}
+				exchanged[a] = append(exchanged[a], tunnelplan.Traffic{Node: id(b), Packets: packets, Bytes: 100 * packets, Links: links})
+			}
+		}
+		for i, n := range w.nodes {
+			var links []tunnelplan.Carried
+			for _, to := range slices.Sorted(maps.Keys(carried[i])) {
+				links = append(links, tunnelplan.Carried{Peer: id(to), Packets: carried[i][to], Bytes: 100 * carried[i][to]})
+			}
+			n.plan.HandleTraffic(w.now, exchanged[i], links)
+			w.drain(n)
+		}
+		w.measure()
+	})
 }
 
 // paths is the first hop from i to every node that it reaches without one link.
