@@ -78,9 +78,9 @@ func (p *Planner) dial(now time.Time) {
 		return
 	}
 	for _, q := range p.peers {
-		if q.state == dialing && !q.lan && !q.repair && !q.shortcut && !q.invited {
+		if q.state == dialing && !q.lan && (!q.repair || q.reachable) && !q.shortcut && !q.invited {
 			p.emit(Cancel{ID: q.ID})
-			q.state, q.since = idle, now
+			q.state, q.since, q.repair = idle, now, false
 			q.endMeeting()
 		}
 	}

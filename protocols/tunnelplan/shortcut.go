@@ -26,12 +26,13 @@ type Carried struct {
 type load struct {
 	rate float64 // bytes a second, a packet counting for PacketWorth at least
 	last uint64  // packets of the last time
+	now  float64 // as rate, of the last time only
 }
 
 func (l *load) add(packets, bytes uint64, span time.Duration) {
 	l.last = packets
-	now := float64(max(bytes, packets*PacketWorth)) / span.Seconds()
-	l.rate += (now - l.rate) * float64(span) / float64(span+loadMemory)
+	l.now = float64(max(bytes, packets*PacketWorth)) / span.Seconds()
+	l.rate += (l.now - l.rate) * float64(span) / float64(span+loadMemory)
 }
 
 // HandleTraffic takes in what was exchanged end to end with other nodes, and carried by
@@ -58,7 +59,7 @@ func (p *Planner) HandleTraffic(now time.Time, nodes []Traffic, links []Carried)
 		q.carried.add(c.Packets, c.Bytes, span)
 		q.away = t.Links
 		q.hotSince = since(now, q.hotSince, p.limits.shortcuts() > 0 && q.load.rate >= rate)
-		calm := q.carried.rate < rate/ShortcutCalm
+		calm := q.carried.now < rate/ShortcutCalm
 		q.calm = since(now, q.calm, calm)
 		q.useful = q.useful || !calm
 		matters = matters || !q.hotSince.IsZero() || q.shortcut || !q.drainSince.IsZero()
@@ -78,6 +79,12 @@ func since(now, from time.Time, so bool) time.Time {
 		return now
 	}
 	return from
+}
+
+// IsShortcut tells whether the link to a peer, or the dial, is one for traffic.
+func (p *Planner) IsShortcut(id addr.NodeID) bool {
+	q := p.peers.get(id)
+	return q != nil && q.shortcut
 }
 
 // wantsShortcut tells whether a link that q asks for may be a shortcut: by this node's own

@@ -378,3 +378,18 @@ func TestTrafficIsPlannedTheSameForTheSameSeed(t *testing.T) {
 		t.Errorf("%x and %x", a, b)
 	}
 }
+
+func TestARepairThatRoutesHaveOvertakenIsGivenUp(t *testing.T) {
+	b := newBench(t, limits(1, 4))
+	b.plan.HandlePeers(b.now, tunnelplan.Registry, peers(2))
+	b.plan.HandleUp(b.now, id(0), tunnelplan.Opened, known(0).Endpoints[0])
+	b.plan.HandleFailed(b.now, id(1))
+	b.reach([]tunnelplan.LinkUse{use(0, 1, 1)}, 0)
+	if o := of[tunnelplan.Open](b.pass(10 * time.Second)); len(o) == 0 || o[len(o)-1].Peer.ID != id(1) {
+		t.Fatalf("opened %v, want a repair to 1", o)
+	}
+	b.reach([]tunnelplan.LinkUse{use(0, 2, 2)}, 0, 1)
+	if c := of[tunnelplan.Cancel](b.events()); len(c) != 1 || c[0].ID != id(1) {
+		t.Errorf("cancelled %v", c)
+	}
+}
