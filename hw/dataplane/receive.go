@@ -82,6 +82,7 @@ func (w *worker) controlFrame(packet *sock.Packet) {
 	}
 	r.link.received.add(len(packet.Data))
 	touch(&r.link.lastReceived, w.since)
+	r.link.controlReceived.add(len(packet.Data))
 	switch {
 	case kind == fabric.ControlTransit:
 		w.transit(r.link.id, body, packet.At)

@@ -37,6 +37,7 @@ type link struct {
 
 	sent, received         counter
 	controlSent            [fabric.ControlKinds]counter // part of sent
+	controlReceived        counter                      // part of received
 	dropped                atomic.Uint64                // frames, here, for or from the link
 	lastReceived, lastData atomic.Int64
 }
