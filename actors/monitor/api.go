@@ -134,7 +134,8 @@ type Tunnel struct {
 	Link     uint32         `json:"link"`
 	Node     addr.NodeID    `json:"node"` // at the other end
 	Prefix   addr.Bits      `json:"prefix"`
-	Role     string         `json:"role"` // opened, accepted or lan
+	Role     string         `json:"role"`               // opened, accepted or lan
+	Shortcut bool           `json:"shortcut,omitempty"` // for the traffic with the node, beside the limits
 	State    string         `json:"state"`
 	Since    time.Time      `json:"since"`
 	Remote   netip.AddrPort `json:"remote"`

@@ -160,6 +160,7 @@ type Event interface{ event() }
 // Reachable are the nodes that have a route, and what is routed by each link.
 type Reachable struct {
 	Nodes  []addr.NodeID
+	Metric []uint16 // of the routes to them, likewise
 	ByLink map[rib.LinkID]LinkUse
 }
 

@@ -318,7 +318,7 @@ func (r *router) report(view *rib.View) {
 		use := reachable.ByLink[route.NextHop.Link]
 		use.Routes++
 		if id, ok := addr.NodeIDFromLocator(r.cfg.Locators, route.Prefix.Addr()); ok {
-			reachable.Nodes = append(reachable.Nodes, id)
+			reachable.Nodes, reachable.Metric = append(reachable.Nodes, id), append(reachable.Metric, route.Metric)
 			use.Nodes++
 			if choices[route.Key()] == 1 {
 				use.Sole++

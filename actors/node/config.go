@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -22,6 +23,7 @@ import (
 	"re6st/protocols/addr"
 	"re6st/protocols/inbound"
 	wire "re6st/protocols/registry"
+	"re6st/protocols/tunnelplan"
 )
 
 // Defaults and bounds of the configuration.
@@ -37,6 +39,8 @@ const (
 	maxInterfaceName  = 15
 	maxRestartWindow  = 60_000 // ms
 	maxDebugOriginate = 64
+	maxShortcutRate   = 10_000_000 // kbit/s
+	maxShortcutIdle   = 24 * time.Hour
 	DefaultRouteProt  = 206
 	// markBase and the route protocol make the default mark: two networks on one host
 	// have two of those numbers, and so two marks.
@@ -95,6 +99,13 @@ type Config struct {
 	ClientCount int `toml:"client_count"`
 	// MaxClients overrides how many links it accepts; 0: the network's.
 	MaxClients int `toml:"max_clients"`
+	// Shortcuts is how many links this node has beside those to nodes that it exchanges
+	// much with, ShortcutRate how much that is in kbit/s (a packet counts for 256 bytes at
+	// least), ShortcutIdle how long one carries little before it is let go. None: 4, 512
+	// and "2m".
+	Shortcuts    *int           `toml:"shortcuts"`
+	ShortcutRate int            `toml:"shortcut_kbit"`
+	ShortcutIdle *wire.Duration `toml:"shortcut_idle"`
 	// RouteProtocol is the number on the node's kernel routes, 5 to 255.
 	RouteProtocol int `toml:"route_protocol"`
 	// Mark is on what carries the mesh, and keeps it off the mesh's own routes; it is
@@ -204,6 +215,15 @@ func (c Config) withDefaults() (Config, error) {
 	if c.RouteProtocol == 0 {
 		c.RouteProtocol = DefaultRouteProt
 	}
+	most := tunnelplan.DefaultLimits
+	if c.Shortcuts == nil {
+		c.Shortcuts = &most.Shortcuts
+	}
+	c.ShortcutRate = cmp.Or(c.ShortcutRate, most.ShortcutRate*8/1000)
+	if c.ShortcutIdle == nil {
+		idle := wire.Duration(most.ShortcutIdle)
+		c.ShortcutIdle = &idle
+	}
 	if c.Mark == nil {
 		mark := uint32(markBase + c.RouteProtocol)
 		c.Mark = &mark
@@ -219,6 +239,8 @@ func (c Config) check() error {
 		{"mtu", cmp.Or(c.MTU, DefaultMTU), MinMTU, MaxMTU},
 		{"client_count", c.ClientCount, 0, MaxClientCount},
 		{"max_clients", c.MaxClients, 0, MaxClientCount},
+		{"shortcuts", *c.Shortcuts, 0, tunnelplan.MaxShortcuts},
+		{"shortcut_kbit", c.ShortcutRate, 1, maxShortcutRate},
 		{"route_protocol", c.RouteProtocol, 5, 255},
 		{"mark", int(min(*c.Mark, maxMark)), 0, maxMark - 1},
 		{"number of endpoints", len(c.Endpoints), 0, MaxEndpoints},
@@ -234,6 +256,9 @@ func (c Config) check() error {
 		if bound.value < bound.low || bound.value > bound.high {
 			return fmt.Errorf("%w: %s is %d; it must be %d to %d", ErrConfig, bound.key, bound.value, bound.low, bound.high)
 		}
+	}
+	if idle := time.Duration(*c.ShortcutIdle); idle < time.Second || idle > maxShortcutIdle {
+		return fmt.Errorf("%w: shortcut_idle is %v; it must be 1s to %v", ErrConfig, idle, maxShortcutIdle)
 	}
 	if err := cmp.Or(c.checkBabel(), c.checkWayOut()); err != nil {
 		return err

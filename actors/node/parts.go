@@ -150,6 +150,7 @@ func (n *parts) setView(v *rib.View) {
 func (n *parts) limits() tunnelplan.Limits {
 	p, c := n.parameters.Load(), n.settings.get()
 	l := tunnelplan.Limits{ClientCount: p.ClientCount, MaxClients: p.MaxClients, TunnelRefresh: time.Duration(p.TunnelRefresh), LANLinks: p.Limits.LANLinks}
+	l.Shortcuts, l.ShortcutRate, l.ShortcutIdle = *c.Shortcuts, c.ShortcutRate*125, time.Duration(*c.ShortcutIdle)
 	if c.ClientCount > 0 {
 		l.ClientCount = c.ClientCount
 	}

@@ -10,11 +10,13 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"time"
 
 	"re6st/actors/monitor"
 	"re6st/actors/neighbor"
 	"re6st/actors/system"
 	"re6st/actors/tunnel"
+	wire "re6st/protocols/registry"
 )
 
 // ErrNoReload is a node that was started without a configuration to read again.
@@ -23,7 +25,7 @@ var ErrNoReload = errors.New("this node has no configuration to read again")
 // live are the keys of Config that a running node takes; the others take a restart.
 var live = map[string]bool{
 	"log": true, "client_count": true, "max_clients": true, "inbound": true, "inbound_list": true, "trusted": true, "babel_interface": true,
-	"origins": true,
+	"origins": true, "shortcuts": true, "shortcut_kbit": true, "shortcut_idle": true,
 }
 
 // reconfigured says that the configuration in force has other limits.
@@ -60,6 +62,7 @@ func (s *settings) reload() ([]monitor.Change, error) {
 	}
 	changes := changed(s.config, next)
 	s.config.Log, s.config.ClientCount, s.config.MaxClients = next.Log, next.ClientCount, next.MaxClients
+	s.config.Shortcuts, s.config.ShortcutRate, s.config.ShortcutIdle = next.Shortcuts, next.ShortcutRate, next.ShortcutIdle
 	s.config.Inbound, s.config.InboundList, s.config.Origins = next.Inbound, next.InboundList, next.Origins
 	s.config.Trusted, s.config.BabelInterfaces = next.Trusted, next.BabelInterfaces
 	if s.level != nil {
@@ -88,6 +91,9 @@ func shown(v reflect.Value) string {
 	}
 	if at, ok := v.Interface().(netip.AddrPort); ok && !at.IsValid() {
 		return "" // none
+	}
+	if d, ok := v.Interface().(wire.Duration); ok {
+		return time.Duration(d).String()
 	}
 	return fmt.Sprint(v.Interface())
 }

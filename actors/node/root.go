@@ -250,7 +250,7 @@ func (r *root) Handle(_ *system.Context[message], m message) error {
 		for id, u := range m.ByLink {
 			use[id] = tunnel.LinkUse(u)
 		}
-		r.tunnels.Tell(tunnel.RoutingChanged{Reachable: m.Nodes, ByLink: use})
+		r.tunnels.Tell(tunnel.RoutingChanged{Reachable: m.Nodes, Metric: m.Metric, ByLink: use})
 	case fromPeer:
 		r.document(m.Document)
 	case fromRegistry:

@@ -148,6 +148,7 @@ func (n *parts) links() []monitor.Tunnel {
 		if l.Role == tunnelplan.Opened {
 			t.Role = "opened"
 		}
+		t.Shortcut = l.Shortcut
 		switch {
 		case l.Draining:
 			t.State = "draining"

@@ -218,5 +218,6 @@ func (m *manager) routing(now time.Time, r RoutingChanged) {
 		}
 	}
 	slices.SortFunc(routing.Links, func(a, b tunnelplan.LinkUse) int { return a.Peer.Compare(b.Peer) })
+	m.meter.routes(r)
 	m.planner.HandleRouting(now, routing)
 }

@@ -72,6 +72,8 @@ type Plane interface {
 	SendControl(id rib.LinkID, kind fabric.ControlKind, body []byte) error
 	SendControlBy(id rib.LinkID, by fabric.Path, kind fabric.ControlKind, body []byte) error
 	NewIndex() uint32
+	Exchanged() []dataplane.Exchanged
+	Carried(id rib.LinkID) dataplane.Count
 }
 
 // Spawn starts the manager. A node without one makes no links: it escalates.

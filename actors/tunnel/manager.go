@@ -56,6 +56,7 @@ type manager struct {
 	refusals map[addr.NodeID]int     // by peers that say that another has this node's certificate
 	store    chan []tunnelplan.Peer  // to the pump; holds the newest
 	watch    nat.Watch               // where peers see this node
+	meter    meter
 }
 
 // tunnelState is what the manager knows of a child.
@@ -88,6 +89,7 @@ func (m *manager) Start(ctx *system.Context[Message]) error {
 	ctx.OnChild(func(e system.Event) Message { return childEvent{e} })
 	m.startPumps()
 	m.startMeetings()
+	m.startMeasuring()
 	m.planner.HandleNAT(now, m.reach())
 	m.planner.HandleRevoked(now, m.kept.revoked)
 	m.planner.HandlePeers(now, tunnelplan.Remembered, m.kept.remembered)
@@ -148,6 +150,10 @@ func (m *manager) Handle(ctx *system.Context[Message], message Message) error {
 		m.planner.HandleTimeout(now)
 	case acceptTick:
 		m.acceptor.HandleTimeout(now)
+	case measure:
+		if !m.measure(now) {
+			return nil // nothing has changed
+		}
 	case gossipTick:
 		m.told = false
 		m.tell(now)
@@ -316,6 +322,9 @@ func (m *manager) carryOutAll() {
 func (m *manager) carryOut(e tunnelplan.Event) {
 	switch e := e.(type) {
 	case tunnelplan.Open:
+		if e.Shortcut {
+			m.ctx.Event("shortcut", fmt.Sprintf("wanted to %s, for the traffic with it", e.Peer.Prefix.CN()))
+		}
 		m.open(e.Peer)
 	case tunnelplan.Meet:
 		m.meet(e)
@@ -467,7 +476,9 @@ func (m *manager) snapshot() Snapshot {
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.tunnels)) {
-		s.Links = append(s.Links, m.tunnels[id].snap)
+		l := m.tunnels[id].snap
+		l.Shortcut = m.planner.IsShortcut(l.Peer)
+		s.Links = append(s.Links, l)
 	}
 	return s
 }

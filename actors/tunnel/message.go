@@ -31,6 +31,7 @@ type RegistryFailed struct{}
 // RoutingChanged is what routing makes of the links.
 type RoutingChanged struct {
 	Reachable []addr.NodeID
+	Metric    []uint16 // of the routes to them, likewise; none: not known
 	ByLink    map[rib.LinkID]LinkUse
 }
 
@@ -78,6 +79,7 @@ type (
 	planTick   struct{}
 	acceptTick struct{}
 	gossipTick struct{}
+	measure    struct{}
 	childEvent struct{ event system.Event }
 
 	expected struct {
@@ -143,6 +145,7 @@ func (seen) managerMessage()           {}
 func (planTick) managerMessage()       {}
 func (acceptTick) managerMessage()     {}
 func (gossipTick) managerMessage()     {}
+func (measure) managerMessage()        {}
 func (childEvent) managerMessage()     {}
 func (expected) managerMessage()       {}
 func (risen) managerMessage()          {}
@@ -271,6 +274,7 @@ type LinkSnapshot struct {
 	Carrier  fabric.Carrier
 	Suite    string
 	Role     tunnelplan.Role
+	Shortcut bool // for the traffic with the peer
 	Up       bool
 	Since    time.Time
 	RTT      time.Duration

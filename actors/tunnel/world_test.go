@@ -58,6 +58,22 @@ type spy struct {
 	*dataplane.Plane
 	mu   sync.Mutex
 	keys map[uint32]rib.LinkID
+	flow dataplane.Exchanged // what it says to have exchanged
+}
+
+// exchange has more been exchanged with a node.
+func (s *spy) exchange(with addr.NodeID, packets uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flow.Peer, s.flow.Index = with, 1
+	s.flow.Packets += packets
+	s.flow.Bytes += 100 * packets
+}
+
+func (s *spy) Exchanged() []dataplane.Exchanged {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return []dataplane.Exchanged{s.flow}
 }
 
 func (s *spy) InstallLink(id rib.LinkID, session *fabric.LinkSession) {

@@ -86,6 +86,13 @@ Keys of the configuration, all optional (TOML):
                   no proven one, "require" does not
   client_count    links to open                            (the network's)
   max_clients     links to accept                          (the network's)
+  shortcuts       links beside those to nodes with which   (4)
+                  much is exchanged over several others;
+                  0: none
+  shortcut_kbit   how much that is, in kbit/s; a packet    (512)
+                  counts for 256 bytes at least
+  shortcut_idle   how long one carries less than a quarter ("2m")
+                  of that before it is let go
   route_protocol  number on the node's kernel routes       (206)
   control_dir     where the control sockets lie            (/run/NAME for /var/lib/NAME, else DIR)
   control_group   who may use the read-only one            ("re6st" where there is such a group)

@@ -46,7 +46,7 @@ func tunnelRows(a monitor.Tunnels, watched bool) [][]any {
 			busy = append(rateCells(t.SentRate), rateCells(t.ReceivedRate)...)
 		}
 		rows = append(rows, slices.Concat(
-			[]any{t.Link, t.Node, t.Prefix.CN(), t.Role, t.State, age(a.Now, t.Since), milliseconds(t.RTT), loss(t.Loss), datagram(t.MTU), t.Destinations},
+			[]any{t.Link, t.Node, t.Prefix.CN(), role(t), t.State, age(a.Now, t.Since), milliseconds(t.RTT), loss(t.Loss), datagram(t.MTU), t.Destinations},
 			busy,
 			[]any{t.Dropped, orDash(t.Suite), orDash(t.Carrier), remote(t.Remote)},
 		))
@@ -68,6 +68,14 @@ func datagram(mtu int) quantity {
 		return "-"
 	}
 	return quantity(strconv.Itoa(mtu))
+}
+
+// role is by which end a link was opened, and whether for the traffic with the node only.
+func role(t monitor.Tunnel) string {
+	if t.Shortcut {
+		return t.Role + " shortcut"
+	}
+	return t.Role
 }
 
 // rateCells are bytes and packets a second; dashes where there was no look before.
