@@ -19,6 +19,7 @@ type Action struct {
 	Share perMyriad     // loss
 	Rate  uint64        // rate, bit/s; 0 is no limit
 	Every time.Duration // ping; delay: by how much
+	For   time.Duration // ping; 0: until the scenario ends
 	Port  int           // uplink: 1 or 2
 	State State         // uplink
 	Disk  Disk          // disk
@@ -33,6 +34,7 @@ const (
 	verbHeal    = "heal"
 	verbBlock   = "block"
 	verbUnblock = "unblock"
+	verbLink    = "link"
 	verbLoss    = "loss"
 	verbRate    = "rate"
 	verbDelay   = "delay"
@@ -69,7 +71,7 @@ const (
 )
 
 // verbs lists them for those who wrote another word.
-const verbs = "cut heal block unblock loss rate delay kill start restart forget addr uplink disk clock revoke renew set config right tap ping"
+const verbs = "cut heal link block unblock loss rate delay kill start restart forget addr uplink disk clock revoke renew set config right tap ping"
 
 // usages shows how each verb is written.
 var usages = map[string]string{
@@ -77,6 +79,7 @@ var usages = map[string]string{
 	verbHeal:    "heal A B|all",
 	verbBlock:   "block A B ours|quic|udp|tls|all",
 	verbUnblock: "unblock A B ours|quic|udp|tls|all",
+	verbLink:    "link A B",
 	verbLoss:    "loss A B PERCENT",
 	verbRate:    "rate NODE MBIT",
 	verbDelay:   "delay A B DURATION",
@@ -86,7 +89,7 @@ var usages = map[string]string{
 	verbForget:  "forget NODE|all",
 	verbAddr:    "addr NODE",
 	verbUplink:  "uplink NODE 1|2 up|silent|down",
-	verbPing:    "ping A B every DURATION",
+	verbPing:    "ping A B every DURATION [for DURATION]",
 	verbDisk:    "disk NODE|all|registry full|readonly|ok",
 	verbClock:   "clock NODE|all +1h|-1y",
 	verbRevoke:  "revoke NODE",
@@ -166,7 +169,7 @@ func (a *Action) names(args []string) int {
 
 func takesNothing(verb string) bool {
 	switch verb {
-	case verbHeal, verbKill, verbStart, verbRestart, verbForget, verbAddr, verbRevoke, verbRenew, verbTap:
+	case verbHeal, verbLink, verbKill, verbStart, verbRestart, verbForget, verbAddr, verbRevoke, verbRenew, verbTap:
 		return true
 	default:
 		return false
@@ -202,6 +205,12 @@ func (a *Action) parseRest(rest []string) (err error) {
 			err = fmt.Errorf("%v: up to %v is possible", a.Every, maxDelay)
 		}
 	case verbPing:
+		if len(rest) == 4 && rest[2] == "for" {
+			if a.For, err = parseDuration(rest[3]); err != nil || a.For == 0 {
+				return fmt.Errorf("%q is no duration above 0", rest[3])
+			}
+			rest = rest[:2]
+		}
 		if len(rest) != 2 || rest[0] != "every" {
 			return fmt.Errorf("an interval is needed")
 		}
@@ -321,7 +330,11 @@ func (a Action) String() string {
 	case verbUplink:
 		return fmt.Sprintf("uplink %s %d %s", a.A, a.Port, a.State)
 	case verbPing:
-		return fmt.Sprintf("ping %s %s every %v", a.A, a.B, a.Every)
+		text := fmt.Sprintf("ping %s %s every %v", a.A, a.B, a.Every)
+		if a.For > 0 {
+			text += fmt.Sprintf(" for %v", a.For)
+		}
+		return text
 	case verbDisk:
 		return fmt.Sprintf("disk %s %s", a.A, a.Disk)
 	case verbSet:

@@ -28,12 +28,13 @@ const (
 	wordAnswer  = "answer"
 	wordTap     = "tap"
 	wordCarrier = "carrier"
+	wordDirect  = "direct" // by no relay
 )
 
 // checkEvery is how often nodes are asked whether it is so.
 const checkEvery = 100 * time.Millisecond
 
-const checkUsage = "expect safe NODE from NODE for DURATION, expect event NODE TEXT within DURATION, expect path A B by NODE within DURATION, " +
+const checkUsage = "expect safe NODE from NODE for DURATION, expect event NODE TEXT within DURATION, expect path A B direct|by NODE within DURATION, " +
 	"expect answer A B within DURATION, expect tap NODE reads nothing, expect tap NODE relayed > N, expect carrier A B udp|quic|tls within DURATION"
 
 // checks are how they are read.
@@ -201,16 +202,19 @@ func (e *EventExpect) meet(ctx context.Context, r *rehearsal, report *StepReport
 // is not said, anyhow.
 type PathExpect struct {
 	Pair   Pair
-	By     string        // ""; an echo comes back
+	By     string // "": directly, or an echo comes back
+	Direct bool
 	Within time.Duration // from the step on
 }
 
 func parsePathExpect(words []string) (e PathExpect, err error) {
-	const usage = "write: expect path n1 n3 by n4 within 10s, or expect answer n1 n3 within 10s"
+	const usage = "write: expect path n1 n3 by n4 within 10s, expect path n1 n3 direct within 10s, or expect answer n1 n3 within 10s"
 	rest := len(words) - 2
 	switch {
 	case words[0] == wordVia && len(words) == 7 && words[3] == "by":
 		e.By = words[4]
+	case words[0] == wordVia && len(words) == 6 && words[3] == wordDirect:
+		e.Direct = true
 	case words[0] == wordAnswer && len(words) == 5:
 	default:
 		return e, fmt.Errorf("cannot expect %q; %s", strings.Join(words, " "), usage)
@@ -235,6 +239,9 @@ func (e *PathExpect) names() []string {
 
 // String gives the expectation as it is written.
 func (e *PathExpect) String() string {
+	if e.Direct {
+		return fmt.Sprintf("expect path %s %s %s within %v", e.Pair.From, e.Pair.To, wordDirect, e.Within)
+	}
 	if e.By == "" {
 		return fmt.Sprintf("expect answer %s %s within %v", e.Pair.From, e.Pair.To, e.Within)
 	}
@@ -242,15 +249,17 @@ func (e *PathExpect) String() string {
 }
 
 func (e *PathExpect) meet(ctx context.Context, r *rehearsal, report *StepReport) error {
-	if e.By == "" {
+	if e.By == "" && !e.Direct {
 		return r.expectAnswer(ctx, e, report)
 	}
+	began := r.prober.now()
 	return r.within(ctx, e.Within, report, func(ctx context.Context) (string, bool) {
 		path, err := r.lab.Path(ctx, e.Pair.From, e.Pair.To)
 		if err != nil {
 			return err.Error(), false
 		}
-		return strings.Join(path, " "), slices.Contains(path, e.By)
+		saw := fmt.Sprintf("after %.1f s, %s", (r.prober.now() - began).Seconds(), strings.Join(path, " "))
+		return saw, e.Direct && len(path) == 2 || !e.Direct && slices.Contains(path, e.By)
 	})
 }
 

@@ -43,6 +43,8 @@ func (l *Lab) act(ctx context.Context, a Action) error {
 		return l.changeRules(ctx, l.under.rules.block(edge, a.Block))
 	case verbUnblock:
 		return l.changeRules(ctx, l.under.rules.unblock(edge, a.Block))
+	case verbLink:
+		return l.changeRules(ctx, l.under.rules.link(edge))
 	case verbLoss:
 		return l.changeRules(ctx, l.under.rules.lose(edge, a.Share))
 	case verbRate:

@@ -66,6 +66,16 @@ func (f *firewall) check(e Edge) error {
 	return nil
 }
 
+// link adds an edge to the underlay.
+func (f *firewall) link(e Edge) error {
+	i, there := slices.BinarySearchFunc(f.edges, e, Edge.compare)
+	if there {
+		return fmt.Errorf("%w: %s and %s are neighbors in this %s", ErrState, e.A, e.B, f.topology)
+	}
+	f.edges = slices.Insert(f.edges, i, e)
+	return nil
+}
+
 func (f *firewall) cut(e Edge, how Cut) error {
 	if err := f.check(e); err != nil {
 		return err

@@ -96,3 +96,18 @@ func TestABlockIsByWhatPacketsAre(t *testing.T) {
 		t.Error("what is no edge is blocked")
 	}
 }
+
+func TestALinkOpensWhatIsNoEdge(t *testing.T) {
+	edges, err := Line.edges(4, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFirewall(Line, edges, nodeNames(4))
+	e := newEdge("n4", "n1")
+	if err := f.link(e); err != nil || f.check(e) != nil || f.cut(e, Silent) != nil {
+		t.Errorf("linked: %v; is it an edge: %v", err, f.check(e))
+	}
+	if err := f.link(e); !errors.Is(err, ErrState) {
+		t.Errorf("linked twice: %v", err)
+	}
+}

@@ -111,6 +111,11 @@ func (r *rehearsal) step(ctx context.Context, s Step) bool {
 	case s.Action.Verb == verbPing:
 		pair := Pair{s.Action.A, s.Action.B}
 		r.pings[pair] = r.prober.newTrain(pair)
+		if s.Action.For > 0 {
+			limited, cancel := context.WithTimeout(ctx, s.Action.For)
+			context.AfterFunc(limited, cancel)
+			ctx = limited
+		}
 		r.prober.steady(ctx, s.Action.Every, r.pings[pair])
 	case s.Action.Verb == verbTap:
 		err = r.tap(ctx, s.Action.A)

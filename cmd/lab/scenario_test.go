@@ -27,6 +27,9 @@ restart all
 expect whole for 3s
 at 61s expect ping n1 n5 lost < 3
 expect ping n1 n5 outage < 500ms
+link n1 n5
+ping n2 n3 every 1ms for 5s
+expect path n1 n5 direct within 2s
 `), 5)
 	if err != nil {
 		t.Fatal(err)
@@ -51,6 +54,9 @@ expect ping n1 n5 outage < 500ms
 		expect(Step{Line: 16}, Expect{For: 3 * time.Second}),
 		expect(at(17, 61*time.Second), Expect{Pair: Pair{"n1", "n5"}, Lost: 3}),
 		expect(Step{Line: 18}, Expect{Pair: Pair{"n1", "n5"}, Outage: 500 * ms}),
+		do(Step{Line: 19}, Action{Verb: "link", A: "n1", B: "n5"}),
+		do(Step{Line: 20}, Action{Verb: "ping", A: "n2", B: "n3", Every: ms, For: 5 * time.Second}),
+		expect(Step{Line: 21}, Expect{Check: &PathExpect{Pair: Pair{"n1", "n5"}, Direct: true, Within: 2 * time.Second}}),
 	}
 	if !reflect.DeepEqual(got.Steps, want) {
 		for i, s := range got.Steps {
@@ -90,6 +96,7 @@ func TestABadLineIsNamedWithWhatToDo(t *testing.T) {
 		"rate n1 -3":                    `f:1: "-3" is no rate`,
 		"ping n1 n2":                    "f:1: an interval is needed; write: ping A B every DURATION",
 		"ping n1 n2 every 1us":          "f:1: every 1µs: from 1ms to 1m0s is possible",
+		"ping n1 n2 every 1ms for 0s":   `f:1: "0s" is no duration above 0; write: ping`,
 		"ping n1 registry every 1s":     "f:1: registry is no node here",
 		"ping n1 n2 every 1s\nping n1 n2 every 2s":      "f:2: a ping n1 n2 runs by then",
 		"config n1 mut = 1":                             "f:1: bad configuration: line 1: unknown key \"mut\"",
