@@ -68,7 +68,7 @@ var unlisted = map[string][]string{
 		"actors/monitor.MaxPingTimeout", "actors/monitor.MaxPings", "actors/monitor.MaxStall", "actors/monitor.MaxTraceHops",
 		"actors/monitor.MaxTraceProbes", "actors/monitor.MaxTraceTimeout", "actors/monitor.maxAnswer", "actors/monitor.maxBody", "actors/monitor.maxFolderName",
 		"actors/monitor/bugreport.maxPart", "actors/monitor/web.MaxConnections", "actors/monitor/web.maxHeader", "actors/node.MaxMTU",
-		"actors/node.maxDebugOriginate", "actors/node.maxInterfaceName", "actors/node.maxMark", "actors/node.maxRestartWindow", "actors/subnet.maxOrders",
+		"actors/node.maxDebugOriginate", "actors/node.maxInterfaceName", "actors/node.maxMark", "actors/node.maxRestartWindow", "actors/node.maxShortcutIdle", "actors/node.maxShortcutRate", "actors/subnet.maxOrders",
 		"protocols/names.MaxNames", "protocols/trace.MaxHops", "protocols/trace.MaxProbes", "protocols/trace.MaxTimeout",
 		"actors/node.maxBabelHello", "protocols/babel.maxRTT",
 		"protocols/trace.maxSilent", "protocols/simnet.MaxNodes", "protocols/simnet.MaxMesh", "protocols/simnet.MaxLinks", "protocols/simnet.MaxCells", "protocols/simnet.MaxDegree",
