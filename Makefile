@@ -22,7 +22,7 @@ TOOLS    := ip:iproute2 nft:nftables
 # packages with tests that run in a whole Debian kernel
 KERNEL   := ./hw/ktunnel
 
-.PHONY: help build demo lab chaos panics page test test-kernel race test386 lint fuzz bench cross size tools clean bench-flood bench-routing bench-fabric
+.PHONY: help build demo lab chaos panics page test test-kernel race test386 lint fuzz bench cross size tools clean rivals unserved bench-flood bench-routing bench-fabric
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -86,10 +86,18 @@ bench-flood: build tools ## what is left of traffic under floods of handshakes, 
 	bin/re6st lab flood
 
 bench-routing: build tools ## re6st, babeld and BIRD beside each other, 10 and 30 nodes, a quarter of an hour: starts, healing, memory, CPU, bytes
-	bin/re6st lab routing
+	bin/re6st bench routing
 
-bench-fabric: build tools ## what the packet path carries over 1 and 3 links, beside the kernel alone
-	bin/re6st lab fabric
+rivals: ## bin/rivals: tunnels of others at pinned versions, to measure beside re6st
+	GOBIN=$(CURDIR)/bin/rivals CGO_ENABLED=0 $(GO) -C .ci/rivals install tool
+
+bench-fabric: TOOLS += iperf3:iperf3 openvpn:openvpn tincd:tinc
+bench-fabric: build unserved tools rivals ## re6st and six tunnels of others beside each other and the kernel, 1 and 3 links, a quarter of an hour: rate, CPU, memory
+	bin/re6st bench fabric
+
+unserved: # what will be installed is to run in benchmarks, never as a service of this machine
+	@[ "$$(id -u)" != 0 ] || for s in openvpn:openvpn tincd:tinc; do command -v $${s%%:*} >/dev/null || { \
+		mkdir -p /etc/systemd/system; ln -sfn /dev/null /etc/systemd/system/$${s#*:}.service; }; done
 
 bench: ## benchmarks with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./...

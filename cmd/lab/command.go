@@ -34,7 +34,7 @@ topology's neighbors through. It needs root, and nft of the package nftables.`,
 	}
 	lab.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &ExitError{exitUsage, err} })
 	folder := lab.PersistentFlags().String("labs", Folder, "folder of all labs")
-	lab.AddCommand(runCommand(folder), upCommand(folder), demoCommand(folder), chaosCommand(folder), panicsCommand(folder), floodCommand(folder), routingCommand(folder), fabricCommand(folder),
+	lab.AddCommand(runCommand(folder), upCommand(folder), demoCommand(folder), chaosCommand(folder), panicsCommand(folder), floodCommand(folder),
 		attackCommand(), sweepCommand(folder), listCommand(folder), execCommand(folder))
 	lab.AddCommand(askCommands(folder)...)
 	return lab

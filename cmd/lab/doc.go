@@ -107,6 +107,7 @@
 // draws it, chaosrun.go and chaosfault.go carry it out, chaosworld.go knows which pairs had a
 // path and so what was an outage, chaosinquest.go asks silent pairs why, chaostrail.go reads
 // the logs, chaosleak.go counts before and after. `re6st lab panics` (panics*.go) has the
-// actors of one node panic in turn. `re6st lab routing` (routingbench.go) measures a lab beside
-// networks of other daemons (rival), each as a contender.
+// actors of one node panic in turn. `re6st bench` (benchcommand.go) measures a lab beside
+// networks of other daemons (rival): routing, each as a contender, and what a line of links
+// carries, each as a carrier.
 package lab

@@ -45,13 +45,14 @@ func TestTheFabricBenchmarkNamesWhatItCannotMeasure(t *testing.T) {
 		t.Skip(err)
 	}
 	good := func() fabricBench {
-		return fabricBench{contenders: fabricContenders, links: []int{1}, rounds: 1, span: time.Second}
+		return fabricBench{bench: bench{contenders: fabricContenders, rounds: 1, span: time.Second}, links: []int{1}, loads: fabricLoads}
 	}
 	if b := good(); b.check() != nil {
 		t.Error(b.check())
 	}
 	for want, change := range map[string]func(*fabricBench){
 		"carrier pigeon": func(b *fabricBench) { b.contenders = []string{"carrier pigeon"} },
+		"load":           func(b *fabricBench) { b.loads = []string{"none"} },
 		"0 links":        func(b *fabricBench) { b.links = []int{0} },
 		"9 links":        func(b *fabricBench) { b.links = []int{maxLine + 1} },
 		"one round":      func(b *fabricBench) { b.rounds = 0 },
@@ -66,8 +67,8 @@ func TestTheFabricBenchmarkNamesWhatItCannotMeasure(t *testing.T) {
 }
 
 func TestTheFabricTableHasTheRatioToThePlainPath(t *testing.T) {
-	b := fabricBench{contenders: fabricContenders, links: []int{1}, rounds: 3, span: time.Second}
-	var r FabricReport
+	b := fabricBench{bench: bench{contenders: fabricContenders[:3], rounds: 3, span: time.Second}, links: []int{1}}
+	r := FabricReport{Load: [2]float64{0.5, 3}, Missing: []MissingContender{{fabricContenders[2], 1, "rival: none is here"}}}
 	for _, g := range []float64{9, 10, 30} {
 		r.Samples = append(r.Samples,
 			FabricSample{Contender: plainName, Links: 1, Load: loadStream, Gbits: g},
@@ -77,7 +78,22 @@ func TestTheFabricTableHasTheRatioToThePlainPath(t *testing.T) {
 	if err := b.write(&out, r); err != nil {
 		t.Fatal(err)
 	}
-	if text := out.String(); !strings.Contains(text, "0.250") || !strings.Contains(text, "33.0") {
-		t.Error(text)
+	for _, want := range []string{"0.250", "33.0", "its load was 0.5 before, 3.0 at the end", "not measured: " + fabricContenders[2] + " over 1 link(s): none is here"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the table lacks %q:\n%s", want, &out)
+		}
+	}
+}
+
+func TestTheFabricReportIsWhatItsVersionSays(t *testing.T) {
+	r := FabricReport{
+		Version: labVersion, Load: [2]float64{0.5, 2}, Missing: []MissingContender{{"nebula", 3, "none"}},
+		Samples: []FabricSample{{"re6st", 3, loadStream, 2.5, 0, 4.25, 0.5, 31, 0}},
+	}
+	got, err := json.Marshal(r)
+	const want = `{"version":1,"load":[0.5,2],"samples":[{"contender":"re6st","links":3,"load":"stream","gbits_per_s":2.5,"packets_per_s":0,` +
+		`"cpu_s_per_gb":4.25,"relay_s_per_gb":0.5,"rss_mb":31,"daemon_us_per_packet":0}],"missing":[{"contender":"nebula","links":3,"reason":"none"}]}`
+	if err != nil || string(got) != want {
+		t.Errorf("%v\n%s, want\n%s", err, got, want)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"re6st/cmd/lab/rival"
 	"re6st/hw/netns"
 )
 
@@ -21,8 +22,9 @@ type carrier interface {
 	start(ctx context.Context) error
 	// ends are the first namespace, the last, and the address of the last to send to.
 	ends() (from, to *netns.NS, target netip.Addr)
-	// pids are the processes that carry packets, in the order of the line; none of the kernel.
-	pids() []int
+	// pids are the processes that carry packets, of each node in the order of the line; none
+	// of the kernel.
+	pids() [][]int
 	close() error
 }
 
@@ -80,28 +82,32 @@ type plainPath struct {
 	line  []*netns.NS
 }
 
-func newPlainPath(links int, labs string) (_ carrier, err error) {
-	group, err := netns.NewGroup(rivals(labs))
-	if err != nil {
-		return nil, err
+func newPlainPath(links int, labs string) (carrier, error) {
+	group, line, err := newLine(links, labs)
+	return &plainPath{group, line}, err
+}
+
+// newLine makes namespaces that forward, and wires them.
+func newLine(links int, labs string) (group *netns.Group, line []*netns.NS, err error) {
+	if group, err = netns.NewGroup(rivals(labs)); err != nil {
+		return nil, nil, err
 	}
-	p := &plainPath{group: group}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, p.close())
+			err = errors.Join(err, group.Close())
 		}
 	}()
 	for i := range links + 1 {
 		ns, err := group.Create(nodeName(i))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if err := ns.Sysctl("net/ipv6/conf/all/forwarding", "1"); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		p.line = append(p.line, ns)
+		line = append(line, ns)
 	}
-	return p, wire(p.line)
+	return group, line, wire(line)
 }
 
 // start gives the routes: all that is not a neighbor's lies up or down the line.
@@ -130,8 +136,8 @@ func (p *plainPath) ends() (from, to *netns.NS, target netip.Addr) {
 	return p.line[0], p.line[last], wireAddress(last-1, 2).Addr()
 }
 
-func (p *plainPath) pids() []int  { return nil }
-func (p *plainPath) close() error { return p.group.Close() }
+func (p *plainPath) pids() [][]int { return nil }
+func (p *plainPath) close() error  { return p.group.Close() }
 
 // fabricPath is re6st: a lab in which neighbors meet on veths of their own, and the router
 // of the underlay leads to the registry only.
@@ -174,13 +180,13 @@ func (f *fabricPath) ends() (from, to *netns.NS, target netip.Addr) {
 }
 
 // pids are in the order of the line.
-func (f *fabricPath) pids() (all []int) {
+func (f *fabricPath) pids() (all [][]int) {
 	pid := map[string]int{}
 	for _, s := range f.lab.snapshot() {
 		pid[s.name] = s.pid
 	}
 	for _, name := range f.lab.names {
-		all = append(all, pid[name])
+		all = append(all, []int{pid[name]})
 	}
 	return all
 }
@@ -203,13 +209,43 @@ func softIRQs() (all []int) {
 	return all
 }
 
-// openCarrier makes the path of one contender.
-func openCarrier(ctx context.Context, name string, links int, o Options) (carrier, error) {
-	switch name {
-	case plainName:
-		return newPlainPath(links, o.Folder)
-	case oursName:
-		return newFabricPath(ctx, links, o)
+// tunnelPath is a tunnel of others.
+type tunnelPath struct {
+	group *netns.Group
+	line  []*netns.NS
+	*rival.Line
+}
+
+func newTunnelPath(t rival.Tunnel, links int, labs, programs string) (_ carrier, err error) {
+	group, line, err := newLine(links, labs)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("lab: contender %q; it is one of %v", name, fabricContenders)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, group.Close())
+		}
+	}()
+	dir := filepath.Join(group.Dir(), "tunnel")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("lab: %w", err)
+	}
+	cfg := rival.LineConfig{Tunnel: t, Spaces: line, Dir: dir, Programs: programs}
+	for i := range links {
+		cfg.Wires = append(cfg.Wires, rival.Wire{Up: wireAddress(i, 1).Addr(), Down: wireAddress(i, 2).Addr()})
+	}
+	l, err := rival.OpenLine(cfg)
+	return &tunnelPath{group, line, l}, err
+}
+
+func (t *tunnelPath) start(ctx context.Context) error { return t.Start(ctx) }
+func (t *tunnelPath) pids() [][]int                   { return t.Pids() }
+
+func (t *tunnelPath) ends() (from, to *netns.NS, target netip.Addr) {
+	return t.line[0], t.line[len(t.line)-1], t.Target()
+}
+
+func (t *tunnelPath) close() error {
+	t.Close()
+	return t.group.Close()
 }

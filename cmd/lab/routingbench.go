@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,15 +32,11 @@ const (
 	routingPatience = 2 * time.Minute
 )
 
-// routingBench is one `re6st lab routing`.
+// routingBench is one `re6st bench routing`.
 type routingBench struct {
-	options Options
-	daemons []string
-	shapes  []string // such as ring:10
-	rounds  int
-	span    time.Duration // of the steady state
-	hello   time.Duration
-	json    bool
+	bench
+	shapes []string // such as ring:10
+	hello  time.Duration
 }
 
 // RoutingSample is what was measured of one daemon on one topology in one round.
@@ -59,7 +54,7 @@ type RoutingSample struct {
 	Other  float64 `json:"other_bytes_per_s"`
 }
 
-// RoutingReport is the answer of `re6st lab routing --json`.
+// RoutingReport is the answer of `re6st bench routing --json`.
 type RoutingReport struct {
 	Version    int             `json:"version"`
 	Hello      float64         `json:"hello_s"`
@@ -69,7 +64,7 @@ type RoutingReport struct {
 }
 
 func routingCommand(folder *string) *cobra.Command {
-	b := routingBench{options: Options{Seed: defaultSeed, Timeout: routingPatience}}
+	b := &routingBench{bench: bench{options: Options{Timeout: routingPatience}, rounds: 1, span: time.Minute}}
 	cmd := &cobra.Command{
 		Use:   "routing [DAEMON...]",
 		Short: "Measure re6st, babeld and BIRD side by side on the same topologies",
@@ -82,34 +77,12 @@ All run on this machine, and what else does counts: with 30 nodes of re6st two p
 and shake hands. re6st's start includes the joins at the registry and the handshakes. Its links are sealed and cross a router
 that answers "unreachable" where a link goes down; the daemons of others have veths that are taken down. It fails
 where re6st is not the first to heal, or sends more Babel than babeld.`,
-		Example: "  re6st lab routing\n  re6st lab routing re6st babeld --on ring:10 --rounds 3",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			b.options.Folder, b.options.Say = *folder, io.Discard
-			if b.daemons = args; len(args) == 0 {
-				b.daemons = []string{oursName, string(rival.Babeld), string(rival.BIRD)}
-			}
-			if err := b.check(); err != nil {
-				return &ExitError{exitUsage, err}
-			}
-			ctx, stop := signals(cmd.Context())
-			defer stop()
-			report, err := b.run(ctx, cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			if b.json {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(report)
-			}
-			return b.write(cmd.OutOrStdout(), report)
-		},
+		Example: "  re6st bench routing\n  re6st bench routing re6st babeld --on ring:10 --rounds 3",
 	}
+	benchFlags(cmd, folder, &b.bench, b, []string{oursName, string(rival.Babeld), string(rival.BIRD)})
 	f := cmd.Flags()
 	f.StringSliceVar(&b.shapes, "on", []string{"ring:10", "grid:30"}, "topologies with their nodes")
-	f.IntVar(&b.rounds, "rounds", 1, "how often all is measured, in an order drawn anew")
-	f.DurationVar(&b.span, "for", time.Minute, "how long the steady state is watched")
 	f.DurationVar(&b.hello, "hello", 4*time.Second, "the hello interval, in whole seconds")
-	f.Uint64Var(&b.options.Seed, "seed", defaultSeed, "of the order")
-	f.BoolVar(&b.json, "json", false, "one JSON object, with each measurement")
 	return cmd
 }
 
@@ -129,7 +102,7 @@ func (b *routingBench) check() error {
 			return err
 		}
 	}
-	for _, d := range b.daemons {
+	for _, d := range b.contenders {
 		if d == oursName {
 			continue
 		}
@@ -153,7 +126,7 @@ func (b *routingBench) run(ctx context.Context, progress io.Writer) (RoutingRepo
 	for range b.rounds {
 		var all []RoutingSample
 		for _, s := range b.shapes {
-			for _, d := range b.daemons {
+			for _, d := range b.contenders {
 				all = append(all, RoutingSample{Daemon: d, Shape: s})
 			}
 		}
@@ -312,7 +285,7 @@ func (b *routingBench) write(w io.Writer, r RoutingReport) error {
 	var short []string
 	for _, shape := range b.shapes {
 		of := map[string]RoutingSample{}
-		for _, d := range b.daemons {
+		for _, d := range b.contenders {
 			m := r.median(d, shape)
 			of[d] = m
 			fmt.Fprintf(t, "%s\t%s\t%.2f\t%.2f\t%.2f\t%.1f\t%.3f\t%.1f\t%.1f\t%.1f\t%d\n",

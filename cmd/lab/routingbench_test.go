@@ -24,7 +24,7 @@ func TestARoutingBenchmarkSaysWhereReestIsBehind(t *testing.T) {
 		{Daemon: "babeld", Shape: "ring:10", DownS: 19, LossS: 20, Babel: 39.5},
 		{Daemon: "bird", Shape: "ring:10", DownS: 0.6, LossS: 25, Babel: 30},
 	}}
-	b := routingBench{shapes: []string{"ring:10"}, daemons: []string{"re6st", "babeld", "bird"}, rounds: 3}
+	b := routingBench{bench: bench{contenders: []string{"re6st", "babeld", "bird"}, rounds: 3}, shapes: []string{"ring:10"}}
 	var out strings.Builder
 	err := b.write(&out, r)
 	for _, want := range []string{"bird heals sooner after a link went down", "more Babel than babeld, 40.0 B/s where it sends 39.5"} {

@@ -37,7 +37,7 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(registryCommand(), joinCommand(), renewCommand(), nodeCommand(), lab.Command(), sim.Command())
+	root.AddCommand(registryCommand(), joinCommand(), renewCommand(), nodeCommand(), lab.Command(), lab.BenchCommand(), sim.Command())
 	root.AddCommand(
 		statusCommand(), peersCommand(), tunnelsCommand(), routesCommand(), claimsCommand(), actorsCommand(), eventsCommand(),
 		pingCommand(), traceCommand(), netcheckCommand(), doctorCommand(), bugreportCommand(), reloadCommand(), debugCommand(), limitsCommand(),
