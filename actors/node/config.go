@@ -93,6 +93,9 @@ type Config struct {
 	// PortMapping has the default route's gateway map the node's port, by PCP, NAT-PMP
 	// or UPnP IGD; true unless said.
 	PortMapping *bool `toml:"port_mapping"`
+	// Batches has the kernel cut and join what goes and comes many packets at a time, in
+	// the TUN and the socket; true unless said.
+	Batches *bool `toml:"batches"`
 	// Subnets hands parts of the node's prefix to interfaces of this machine.
 	Subnets []SubnetConfig `toml:"subnets"`
 	// ClientCount overrides how many links this node opens; 0: the network's.
@@ -204,9 +207,11 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Interface == "" {
 		c.Interface = DefaultInterface
 	}
-	if c.PortMapping == nil {
-		wanted := true
-		c.PortMapping = &wanted
+	for _, unlessSaid := range []**bool{&c.PortMapping, &c.Batches} {
+		if *unlessSaid == nil {
+			wanted := true
+			*unlessSaid = &wanted
+		}
 	}
 	if c.LAN == nil {
 		lan := true

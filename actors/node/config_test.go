@@ -137,3 +137,11 @@ func TestPortsAreMappedUnlessSaid(t *testing.T) {
 		}
 	}
 }
+
+func TestBatchesAreUsedUnlessSaid(t *testing.T) {
+	for text, want := range map[string]bool{"": true, "batches = true": true, "batches = false": false} {
+		if c, err := node.ParseConfig([]byte(text)); err != nil || *c.Batches != want {
+			t.Errorf("%q: %v, %v", text, *c.Batches, err)
+		}
+	}
+}

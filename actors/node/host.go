@@ -13,12 +13,12 @@ import (
 	"sync/atomic"
 
 	"github.com/flynn/noise"
-	"golang.org/x/sys/cpu"
 
 	"re6st/actors/neighbor"
 	"re6st/actors/registry"
 	"re6st/hw/carrier"
 	"re6st/hw/dataplane"
+	"re6st/hw/doctor"
 	"re6st/hw/fault"
 	"re6st/hw/netlink"
 	"re6st/hw/sock"
@@ -76,7 +76,9 @@ func openHost(c Config, m *registry.Member, faults *fault.Table, log *slog.Logge
 		return h, err
 	}
 	h.routes = table
-	device := tun.Config{Name: c.Interface, MTU: c.MTU, Segments: dataplane.Together(cmp.Or(c.MTU, tun.DefaultMTU)), Faults: faults}
+	device := tun.Config{
+		Name: c.Interface, MTU: c.MTU, Segments: dataplane.Together(cmp.Or(c.MTU, tun.DefaultMTU)), Plain: !*c.Batches, Faults: faults,
+	}
 	if h.tun, err = tun.Open(device); err != nil {
 		return h, err
 	}
@@ -97,7 +99,7 @@ func openHost(c Config, m *registry.Member, faults *fault.Table, log *slog.Logge
 	if h.undo, err = netlink.Forward(runtimeDir); err != nil {
 		log.Warn("only this machine is reached, not what lies behind it", "error", err)
 	}
-	conn, err := sock.Listen(sock.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), *c.Port), Mark: *c.Mark, Batches: true, Faults: faults})
+	conn, err := sock.Listen(sock.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), *c.Port), Mark: *c.Mark, Batches: *c.Batches, Faults: faults})
 	if err != nil {
 		return h, err
 	}
@@ -232,10 +234,10 @@ func credentials(m *registry.Member, boot fabric.BootID) *fabric.Credentials {
 	}
 }
 
-// suites prefers AES where the CPU has instructions for it: it is twice as fast
+// suites prefers AES where it is done by instructions of the CPU: it is twice as fast
 // there, and slow and open to timing elsewhere.
 func suites() []fabric.Suite {
-	if cpu.X86.HasAES && cpu.X86.HasPCLMULQDQ || cpu.ARM64.HasAES && cpu.ARM64.HasPMULL {
+	if doctor.HasAES() {
 		return []fabric.Suite{fabric.AESGCM, fabric.ChaCha20Poly1305}
 	}
 	return []fabric.Suite{fabric.ChaCha20Poly1305}

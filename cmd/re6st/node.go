@@ -76,6 +76,8 @@ Keys of the configuration, all optional (TOML):
                   "10.42.0.0/16 icmp"
   port_mapping    have the gateway map the port, by PCP,   (true)
                   NAT-PMP or UPnP
+  batches         have the kernel cut and join packets     (true)
+                  (GSO, GRO); false where that is broken
   subnets         parts of the node's prefix for           ([])
                   interfaces of this machine, such as
                   { interface = "br0", length = 80 }, or

@@ -50,10 +50,25 @@ func atLeast(release string, least [2]int) bool {
 	return got[0] > least[0] || got[0] == least[0] && got[1] >= least[1]
 }
 
+// HasAES tells whether sealing by AES-GCM is done by instructions of the processor.
+func HasAES() bool { return hasAES(runtime.GOARCH) }
+
+// hasAES is false where the processor may have instructions, but Go's AES uses none: of its
+// builds for 32 bits.
+func hasAES(arch string) bool {
+	switch arch {
+	case "amd64":
+		return cpu.X86.HasAES && cpu.X86.HasPCLMULQDQ
+	case "arm64":
+		return cpu.ARM64.HasAES && cpu.ARM64.HasPMULL
+	}
+	return false
+}
+
 func processor() Finding {
 	f := Finding{Area: "kernel", Name: "processor", For: "sealing: AES-GCM is twice as fast as ChaCha20-Poly1305", Cure: "nothing to do: ChaCha20-Poly1305 is used"}
 	text := fmt.Sprintf("%s, %d processors", runtime.GOARCH, runtime.NumCPU())
-	if !(cpu.X86.HasAES && cpu.X86.HasPCLMULQDQ || cpu.ARM64.HasAES && cpu.ARM64.HasPMULL) {
+	if !HasAES() {
 		return f.wanted(fmt.Errorf("%s, without AES instructions", text), "")
 	}
 	return f.wanted(nil, text+", with AES instructions")

@@ -27,7 +27,7 @@ func sockets() []Finding {
 		err = fmt.Errorf("net.core.rmem_max is %d", most)
 	}
 	return []Finding{
-		option("UDP_SEGMENT", "sending batches (GSO)", unix.SOL_UDP, unix.UDP_SEGMENT, 0),
+		option("UDP_SEGMENT", "sending batches (GSO); where those get lost: batches = false", unix.SOL_UDP, unix.UDP_SEGMENT, 0),
 		option("UDP_GRO", "receiving batches", unix.SOL_UDP, unix.UDP_GRO, 1),
 		buffers.wanted(err, "as large as the node asks"),
 	}
