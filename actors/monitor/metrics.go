@@ -83,6 +83,7 @@ var (
 	mLinks      = gauge("links", "Links that are up.", "role")
 	mLinksLimit = gauge("links_limit", "As many links as the node opens or accepts.", "role")
 	mUp         = gauge("link_up", "1 for a link that is up, 0 for one that is being made.", "peer", "role")
+	mCarrier    = gauge("link_carrier", "1 for what carries a link that is up: udp, quic or tls.", "peer", "carrier")
 	mRTT        = gauge("link_rtt_seconds", "Smoothed round trip of a link.", "peer")
 	mProbeLoss  = gauge("link_probe_loss_ratio", "Share of a link's probes without an answer, in the last minute.", "peer")
 	mMTU        = gauge("link_mtu_bytes", "Longest datagram that a link carries, without UDP and IP.", "peer")
@@ -185,7 +186,7 @@ func (c collector) links(put sink) {
 		for tunnels = tunnels[1:]; len(tunnels) > 0 && tunnels[0].Node == sum.Node; tunnels = tunnels[1:] {
 			t := tunnels[0]
 			if isUp(t) && !up {
-				up, sum.Role, sum.RTT, sum.Loss, sum.MTU = true, t.Role, t.RTT, t.Loss, t.MTU
+				up, sum.Role, sum.RTT, sum.Loss, sum.MTU, sum.Carrier = true, t.Role, t.RTT, t.Loss, t.MTU, t.Carrier
 			}
 			sum.Sent = Traffic{sum.Sent.Packets + t.Sent.Packets, sum.Sent.Bytes + t.Sent.Bytes}
 			sum.Received = Traffic{sum.Received.Packets + t.Received.Packets, sum.Received.Bytes + t.Received.Bytes}
@@ -197,6 +198,7 @@ func (c collector) links(put sink) {
 		if !up { // being made: there is nothing to count
 			continue
 		}
+		put(mCarrier, 1, peer, sum.Carrier)
 		if sum.RTT > 0 {
 			put(mRTT, float64(sum.RTT)/1e6, peer)
 		}

@@ -11,6 +11,7 @@ import (
 	"re6st/actors/discovery"
 	"re6st/actors/node"
 	"re6st/actors/subnet"
+	"re6st/protocols/fabric"
 	"re6st/protocols/inbound"
 )
 
@@ -37,6 +38,8 @@ route_protocol = 207
 mark = 0x72
 http = "127.0.0.1:7327"
 log = "debug"
+carriers = ["tls", "udp"]
+tls_port = 8443
 debug_faults = true
 debug_restart_window_ms = 100
 `))
@@ -45,6 +48,7 @@ debug_restart_window_ms = 100
 	}
 	if *c.Port != 0 || c.Interface != "mesh0" || c.MTU != 1400 || c.Endpoints[1] != netip.MustParseAddrPort("[2001:db8::5]:7326") ||
 		c.Trusted[0] != "eth1" || c.ClientCount != 2 || c.MaxClients != 3 || c.RouteProtocol != 207 || *c.Mark != 0x72 || c.Log != slog.LevelDebug ||
+		len(c.Carriers) != 2 || c.Carriers[0] != node.Carrier(fabric.TLS) || *c.TLSPort != 8443 ||
 		!c.DebugFaults || c.DebugRestartWindow != 100 || c.HTTP != netip.MustParseAddrPort("127.0.0.1:7327") {
 		t.Errorf("%+v", c)
 	}
@@ -80,6 +84,8 @@ func TestBadConfigurationsSayWhere(t *testing.T) {
 		"gateway = true\nplain_default = [\"eth1\"]":         "neither one of trusted",
 		"trusted = [\"eth1\"]\nplain_default = [\"eth1\"]":   "it needs gateway or default_route",
 		"log = \"loud\"":                                     "line 1",
+		"port = 1\ncarriers = [\"udp\", \"sctp\"]":           "line 2, column 20: toml: carrier \"sctp\": not udp, quic or tls",
+		"port = 1\ntls_port = 65536":                         "line 2",
 		"port = ":                                            "line 1",
 		"http = \"0.0.0.0:7327\"":                            "it is served to this machine only",
 		"http = \"localhost:7327\"":                          "line 1",

@@ -119,41 +119,22 @@ func (e *CarrierExpect) String() string {
 
 // meet asks both ends, as both choose.
 func (e *CarrierExpect) meet(ctx context.Context, r *rehearsal, report *StepReport) error {
-	begun := r.prober.now()
-	for {
-		one, err := r.lab.carrier(ctx, e.Of, e.With)
-		if err != nil {
-			return err
-		}
-		other, err := r.lab.carrier(ctx, e.With, e.Of)
-		if err != nil {
-			return err
-		}
-		took := r.prober.now() - begun
-		report.Saw = fmt.Sprintf("%s and %s after %.1f s", one, other, took.Seconds())
-		if one == e.Carrier && other == e.Carrier {
-			return nil
-		}
-		if took > e.Within {
-			report.OK = false
-			return nil
-		}
-		if err := sleep(ctx, checkEvery); err != nil {
-			return context.Cause(ctx)
-		}
-	}
+	return r.within(ctx, e.Within, report, func(ctx context.Context) (string, bool) {
+		one, other := r.lab.carrier(ctx, e.Of, e.With), r.lab.carrier(ctx, e.With, e.Of)
+		return one + " and " + other, one == e.Carrier && other == e.Carrier
+	})
 }
 
-// carrier is that of a node's link with another.
-func (l *Lab) carrier(ctx context.Context, of, with string) (string, error) {
+// carrier is that of a node's link with another, or why there is none.
+func (l *Lab) carrier(ctx context.Context, of, with string) string {
 	var answer monitor.Tunnels
 	if err := monitor.NewClient(l.program.socket(l.members[of].dir)).Get(ctx, "tunnels", &answer); err != nil {
-		return "", fmt.Errorf("lab: links of %s: %w", of, err)
+		return err.Error()
 	}
 	for _, t := range answer.Tunnels {
 		if t.Node == l.members[with].who.id && t.State == "up" {
-			return t.Carrier, nil
+			return t.Carrier
 		}
 	}
-	return "no link", nil
+	return "no link"
 }

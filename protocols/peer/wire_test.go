@@ -41,6 +41,7 @@ func samples(t testing.TB) []peer.Message {
 		peer.Hello{
 			Prefix: prefix(t, "5/16"), Static: [32]byte{1, 2, 31: 3}, Software: "re6st 0.1",
 			Endpoints: []netip.AddrPort{at("192.0.2.1:326"), at("[2001:db8::1]:65535")}, Numbers: [peer.Documents]uint64{1 << 63, 7},
+			Carriers: 7, TLSPort: 8443,
 		},
 		peer.Hello{},
 		peer.ObservedAddress{Address: at("[2001:db8::2]:1")},
@@ -194,5 +195,19 @@ func TestARendezvousHasFewEndpointsThatCanBeDialled(t *testing.T) {
 	got := r.Checked([]netip.Prefix{netip.MustParsePrefix("2001:db8:42::/48")}).Endpoints
 	if want := r.Endpoints[2:6]; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestCarriersOfANewerNodeAreRead(t *testing.T) {
+	b, err := peer.Append(nil, peer.Header{}, peer.Hello{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, m, err := peer.Decode(append(bytes.Clone(b), 12, 0, 5, 0x85, 0x01, 0xbb, 9, 9))
+	if h, ok := m.(peer.Hello); err != nil || !ok || h.Carriers != 0x85 || h.TLSPort != 443 {
+		t.Errorf("%+v, %v", m, err)
+	}
+	if _, _, err := peer.Decode(append(bytes.Clone(b), 12, 0, 2, 7, 1)); !errors.Is(err, peer.ErrMalformed) {
+		t.Errorf("a port of one byte: %v", err)
 	}
 }
