@@ -8,6 +8,7 @@ import (
 
 	"re6st/hw/hwtest"
 	"re6st/hw/sock"
+	"re6st/protocols/checksum"
 	"re6st/protocols/fabric"
 )
 
@@ -55,7 +56,7 @@ func FuzzParseInner(f *testing.F) {
 		if n := ipv4Header(b); h.src.Is4() {
 			isICMPv4Error(b)
 			binary.BigEndian.PutUint16(b[10:], 0)
-			binary.BigEndian.PutUint16(b[10:], internetChecksum(0, b[:n]))
+			binary.BigEndian.PutUint16(b[10:], checksum.Of(0, b[:n]))
 		} else {
 			isICMPError(b)
 		}
@@ -63,7 +64,7 @@ func FuzzParseInner(f *testing.F) {
 		if again, _, ok := parseInner(b); !ok || again.ecn != fabric.ECNCE || again.src != h.src {
 			t.Fatalf("%+v became %+v", h, again)
 		}
-		if n := ipv4Header(b); h.src.Is4() && internetChecksum(0, b[:n]) != 0 {
+		if n := ipv4Header(b); h.src.Is4() && checksum.Of(0, b[:n]) != 0 {
 			t.Fatalf("checksum of % x", b[:n])
 		}
 	})

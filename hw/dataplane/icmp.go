@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"time"
+
+	"re6st/protocols/checksum"
 )
 
 // ICMPv6 (RFC 4443 section 3).
@@ -51,29 +53,14 @@ func icmpError(src, dst netip.Addr, typ, code uint8, mtu int, about []byte) []by
 	b[40], b[41] = typ, code
 	binary.BigEndian.PutUint32(b[44:], uint32(mtu))
 	b = append(b, about...)
-	binary.BigEndian.PutUint16(b[42:], checksum(b))
+	binary.BigEndian.PutUint16(b[42:], icmpChecksum(b))
 	return b
 }
 
-// checksum is ICMPv6's: over the pseudo-header (RFC 8200 section 8.1) and the
+// icmpChecksum is ICMPv6's: over the pseudo-header (RFC 8200 section 8.1) and the
 // message, whose checksum field is zero.
-func checksum(packet []byte) uint16 {
-	return internetChecksum(uint32(len(packet)-ipv6HeaderLen)+protocolICMPv6, packet[8:])
-}
-
-// internetChecksum goes on from a sum (RFC 1071).
-func internetChecksum(sum uint32, b []byte) uint16 {
-	for ; len(b) > 0; b = b[min(2, len(b)):] {
-		word := uint32(b[0]) << 8
-		if len(b) > 1 {
-			word |= uint32(b[1])
-		}
-		sum += word
-	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return ^uint16(sum)
+func icmpChecksum(packet []byte) uint16 {
+	return checksum.Of(uint64(len(packet)-ipv6HeaderLen)+protocolICMPv6, packet[8:])
 }
 
 // isICMPError tells whether a packet must not be answered with an error

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"time"
+
+	"re6st/protocols/checksum"
 )
 
 // ICMP (RFC 792, RFC 1191 section 4, RFC 1812 section 5.2.7.1).
@@ -60,11 +62,11 @@ func icmpErrorIPv4(src, dst netip.Addr, code uint8, mtu int, about []byte) []byt
 	s, d := src.As4(), dst.As4()
 	copy(b[12:], s[:])
 	copy(b[16:], d[:])
-	binary.BigEndian.PutUint16(b[10:], internetChecksum(0, b[:ipv4HeaderLen]))
+	binary.BigEndian.PutUint16(b[10:], checksum.Of(0, b[:ipv4HeaderLen]))
 	b[20], b[21] = icmp4Unreachable, code
 	binary.BigEndian.PutUint16(b[26:], uint16(mtu))
 	b = append(b, about...)
-	binary.BigEndian.PutUint16(b[22:], internetChecksum(0, b[ipv4HeaderLen:]))
+	binary.BigEndian.PutUint16(b[22:], checksum.Of(0, b[ipv4HeaderLen:]))
 	return b
 }
 

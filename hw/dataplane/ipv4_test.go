@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"re6st/hw/hwtest"
+	"re6st/protocols/checksum"
 	"re6st/protocols/fabric"
 	"re6st/protocols/rib"
 )
@@ -27,7 +28,7 @@ func packet4(src, dst netip.Addr, payload string) []byte {
 	s, d := src.As4(), dst.As4()
 	copy(b[12:], s[:])
 	copy(b[16:], d[:])
-	binary.BigEndian.PutUint16(b[10:], internetChecksum(0, b))
+	binary.BigEndian.PutUint16(b[10:], checksum.Of(0, b))
 	return append(b, payload...)
 }
 
@@ -36,7 +37,7 @@ func with(b []byte, change func([]byte)) []byte {
 	b = bytes.Clone(b)
 	change(b)
 	binary.BigEndian.PutUint16(b[10:], 0)
-	binary.BigEndian.PutUint16(b[10:], internetChecksum(0, b[:ipv4HeaderLen]))
+	binary.BigEndian.PutUint16(b[10:], checksum.Of(0, b[:ipv4HeaderLen]))
 	return b
 }
 
@@ -156,7 +157,7 @@ func TestIPv4ThatMustNotEnterTheMeshIsRefused(t *testing.T) {
 // checkError looks at the checksums of an ICMP error, and where it goes.
 func checkError(t *testing.T, e []byte, to netip.Addr) {
 	t.Helper()
-	if h, _, ok := parseInner(e); !ok || h.src != range4.Addr() || h.dst != to || internetChecksum(0, e[:ipv4HeaderLen]) != 0 || internetChecksum(0, e[ipv4HeaderLen:]) != 0 {
+	if h, _, ok := parseInner(e); !ok || h.src != range4.Addr() || h.dst != to || checksum.Of(0, e[:ipv4HeaderLen]) != 0 || checksum.Of(0, e[ipv4HeaderLen:]) != 0 {
 		t.Errorf("a bad error: % x", e)
 	}
 }
@@ -202,7 +203,7 @@ func TestIPv4IsJudgedBeforeTheKernelSees(t *testing.T) {
 	}
 	send(with(ok, func(b []byte) { b[1] = 0xb8 | fabric.ECNECT0 }), fabric.ECNCE)
 	got := out(t, b)
-	if h, _, _ := parseInner(got); h.ecn != fabric.ECNCE || got[1] != 0xb8|fabric.ECNCE || internetChecksum(0, got[:ipv4HeaderLen]) != 0 {
+	if h, _, _ := parseInner(got); h.ecn != fabric.ECNCE || got[1] != 0xb8|fabric.ECNCE || checksum.Of(0, got[:ipv4HeaderLen]) != 0 {
 		t.Errorf("after congestion on the way: % x", got)
 	}
 }
@@ -252,7 +253,7 @@ func TestEveryECNMendsTheChecksum(t *testing.T) {
 		for id := range 256 {
 			p := with(packet4(host4(1), host4(3), ""), func(b []byte) { b[1], b[4], b[5] = byte(tos), byte(id), byte(id*7) })
 			for ecn := range uint8(4) {
-				if setECN(p, ecn); internetChecksum(0, p) != 0 {
+				if setECN(p, ecn); checksum.Of(0, p) != 0 {
 					t.Fatalf("% x", p)
 				}
 			}

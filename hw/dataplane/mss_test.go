@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"re6st/hw/hwtest"
+	"re6st/protocols/checksum"
 	"re6st/protocols/fabric"
 )
 
@@ -29,7 +30,7 @@ func tcpSum(b []byte, at int) uint16 {
 	if isIPv4(b) {
 		addresses = b[12:20]
 	}
-	return internetChecksum(uint32(len(b)-at)+protocolTCP, append(bytes.Clone(addresses), b[at:]...))
+	return checksum.Of(uint64(len(b)-at)+protocolTCP, append(bytes.Clone(addresses), b[at:]...))
 }
 
 func six(payload string) []byte  { return packet(host(general, 1), host(general, 3), payload) }

@@ -37,7 +37,7 @@ func tooBigSaid(t *testing.T, x *node, about []byte) int {
 	if e[6] != protocolICMPv6 || e[40] != icmpTooBig || string(e[48:48+60]) != string(about[:60]) {
 		t.Fatalf("said %x", e)
 	}
-	if got := binary.BigEndian.Uint16(e[42:]); got != checksum(append(append([]byte{}, e[:42]...), append([]byte{0, 0}, e[44:]...)...)) {
+	if got := binary.BigEndian.Uint16(e[42:]); got != icmpChecksum(append(append([]byte{}, e[:42]...), append([]byte{0, 0}, e[44:]...)...)) {
 		t.Errorf("checksum %#x", got)
 	}
 	return int(binary.BigEndian.Uint32(e[44:]))

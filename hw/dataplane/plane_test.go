@@ -240,8 +240,8 @@ func TestWhatMustNotEnterTheMeshIsRefused(t *testing.T) {
 			continue
 		}
 		e := out(t, a)
-		if got := int(e[40])<<8 | int(e[41]); got != c.icmp || checksum(e) != 0 || !bytes.Equal(e[48:], c.packet) {
-			t.Errorf("%s: ICMPv6 %#x, sum %#x: % x", c.name, got, checksum(e), e)
+		if got := int(e[40])<<8 | int(e[41]); got != c.icmp || icmpChecksum(e) != 0 || !bytes.Equal(e[48:], c.packet) {
+			t.Errorf("%s: ICMPv6 %#x, sum %#x: % x", c.name, got, icmpChecksum(e), e)
 		}
 		if h, _, ok := parseInner(e); !ok || h.src != g1 || h.dst != g1 {
 			t.Errorf("%s: error from %s to %s", c.name, h.src, h.dst)

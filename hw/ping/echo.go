@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"re6st/protocols/checksum"
 )
 
 const (
@@ -118,24 +120,9 @@ func (f family) newRequest(id uint16, sequence int, token [tokenLen]byte, size i
 	binary.BigEndian.PutUint16(b[6:], uint16(sequence))
 	copy(b[echoHeader:], token[:])
 	if f.domain == unix.AF_INET {
-		binary.BigEndian.PutUint16(b[2:], checksum(b)) // a ping socket puts its own, with its own id
+		binary.BigEndian.PutUint16(b[2:], checksum.Of(0, b)) // a ping socket puts its own, with its own id
 	}
 	return b
-}
-
-// checksum is that of RFC 1071.
-func checksum(b []byte) uint16 {
-	sum := uint32(0)
-	for ; len(b) > 1; b = b[2:] {
-		sum += uint32(binary.BigEndian.Uint16(b))
-	}
-	if len(b) == 1 {
-		sum += uint32(b[0]) << 8
-	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return ^uint16(sum)
 }
 
 // answers reads an echo reply to one of our requests. The id is no help, as ping

@@ -3,6 +3,8 @@ package tun
 import (
 	"encoding/binary"
 	"fmt"
+
+	"re6st/protocols/checksum"
 )
 
 // Of headers (RFC 791 section 3.1, RFC 8200 section 3, RFC 9293 section 3.1, RFC 768).
@@ -120,27 +122,27 @@ func (c *Cutter) Cut(packet []byte) {
 	c.index++
 	field := l4[c.o.ChecksumOffset:][:2]
 	field[0], field[1] = 0, 0
-	c.put(field, add(l4, c.base+uint64(len(l4))))
+	c.put(field, checksum.Add(l4, c.base+uint64(len(l4))))
 }
 
 // finish computes the checksum of a packet that is whole but for that.
 func (c *Cutter) finish(packet []byte) {
 	if start := c.o.ChecksumStart; start > 0 {
 		// The sum of the pseudo-header stands in the field, and is summed with the rest.
-		c.put(packet[start+c.o.ChecksumOffset:][:2], add(packet[start:], 0))
+		c.put(packet[start+c.o.ChecksumOffset:][:2], checksum.Add(packet[start:], 0))
 	}
 }
 
 func (c *Cutter) put(field []byte, sum uint64) {
-	checksum := ^fold(sum)
-	if checksum == 0 && c.o.ChecksumOffset == udpChecksum {
-		checksum = 0xffff // RFC 768: 0 is none
+	value := ^checksum.Fold(sum)
+	if value == 0 && c.o.ChecksumOffset == udpChecksum {
+		value = 0xffff // RFC 768: 0 is none
 	}
-	binary.BigEndian.PutUint16(field, checksum)
+	binary.BigEndian.PutUint16(field, value)
 }
 
 // putIPv4Checksum computes that of a header.
 func putIPv4Checksum(header []byte) {
 	header[10], header[11] = 0, 0
-	binary.BigEndian.PutUint16(header[10:], ^fold(add(header, 0)))
+	binary.BigEndian.PutUint16(header[10:], checksum.Of(0, header))
 }

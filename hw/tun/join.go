@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
+
+	"re6st/protocols/checksum"
 )
 
 // Joiner gives packets to a device, in their order. Those of one flow that come behind one
@@ -137,7 +139,7 @@ func isGood(p []byte, l layout) bool {
 		proto = protocolUDP
 	}
 	l4 := p[l.start:]
-	return fold(add(l4, pseudo(p, l.six, proto, len(l4)))) == 0xffff && (l.six || fold(add(p[:ipv4HeaderLen], 0)) == 0xffff)
+	return checksum.Fold(checksum.Add(l4, pseudo(p, l.six, proto, len(l4)))) == 0xffff && (l.six || checksum.Fold(checksum.Add(p[:ipv4HeaderLen], 0)) == 0xffff)
 }
 
 // Flush gives the device what was added.
@@ -194,6 +196,6 @@ func (j *Joiner) join(packets [][]byte) Offload {
 	} else {
 		l4[13] |= packets[len(packets)-1][l.start+13] & tcpPSH
 	}
-	binary.BigEndian.PutUint16(l4[o.ChecksumOffset:], fold(pseudo(p, l.six, proto, length)))
+	binary.BigEndian.PutUint16(l4[o.ChecksumOffset:], checksum.Fold(pseudo(p, l.six, proto, length)))
 	return o
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"re6st/protocols/checksum"
 )
 
 // taker is a device that keeps what it is given, as the kernel would see it.
@@ -72,9 +74,9 @@ func made(six bool, kind Kind, id uint16, seq uint32, flags byte, payload []byte
 	}
 	l4 = append(l4, payload...)
 	binary.BigEndian.PutUint32(l4, 0x1234_5678) // ports
-	checksum := udpChecksum
+	offset := udpChecksum
 	if kind == KindTCP {
-		checksum = tcpChecksum
+		offset = tcpChecksum
 		binary.BigEndian.PutUint32(l4[4:], seq)
 		binary.BigEndian.PutUint32(l4[8:], 99)
 		l4[12], l4[13], l4[15] = (tcpHeaderLen+12)/4<<4, flags, 200
@@ -96,8 +98,8 @@ func made(six bool, kind Kind, id uint16, seq uint32, flags byte, payload []byte
 		copy(p[16:], there4.AsSlice())
 		putIPv4Checksum(p[:start])
 	}
-	field := p[start+checksum:][:2]
-	sum := ^fold(add(p[start:], pseudo(p, six, proto, len(l4))))
+	field := p[start+offset:][:2]
+	sum := ^checksum.Fold(checksum.Add(p[start:], pseudo(p, six, proto, len(l4))))
 	if sum == 0 && kind == KindUDP {
 		sum = 0xffff
 	}
@@ -190,7 +192,7 @@ func TestWhatMustNotBeJoinedGoesAsItIs(t *testing.T) {
 			putIPv4Checksum(p[:start])
 		}
 		p[start+16], p[start+17] = 0, 0
-		binary.BigEndian.PutUint16(p[start+16:], ^fold(add(p[start:], pseudo(p, six, protocolTCP, len(p)-start))))
+		binary.BigEndian.PutUint16(p[start+16:], ^checksum.Fold(checksum.Add(p[start:], pseudo(p, six, protocolTCP, len(p)-start))))
 	}
 	for name, change := range map[string]func(p []byte, start int){
 		"a bad checksum":         func(p []byte, start int) { p[start+16] ^= 1 },
@@ -258,7 +260,7 @@ func TestAChecksumLeftToUsIsComputed(t *testing.T) {
 				offset, proto = udpChecksum, protocolUDP
 			}
 			left := bytes.Clone(want)
-			binary.BigEndian.PutUint16(left[start+offset:], fold(pseudo(left, six, proto, len(left)-start)))
+			binary.BigEndian.PutUint16(left[start+offset:], checksum.Fold(pseudo(left, six, proto, len(left)-start)))
 			got, err := cut(left, Offload{ChecksumStart: start, ChecksumOffset: offset})
 			if err != nil {
 				t.Fatal(err)

@@ -1,4 +1,4 @@
-package tun
+package checksum
 
 import (
 	"fmt"
@@ -28,8 +28,11 @@ func TestTheSumIsThatOfTheWords(t *testing.T) {
 			for want > 0xffff {
 				want = want>>16 + want&0xffff
 			}
-			if got := fold(add(b, 77)); uint64(got) != want {
+			if got := Fold(Add(b, 77)); uint64(got) != want {
 				t.Fatalf("%d bytes: %#x, want %#x", length, got, want)
+			}
+			if got := Of(77, b); got != ^uint16(want) {
+				t.Fatalf("%d bytes: the checksum is %#x, want %#x", length, got, ^uint16(want))
 			}
 		}
 	}
@@ -41,7 +44,7 @@ func BenchmarkSum(b *testing.B) {
 			data := make([]byte, n)
 			b.SetBytes(int64(n))
 			for b.Loop() {
-				add(data, 1)
+				Add(data, 1)
 			}
 		})
 	}
