@@ -50,10 +50,22 @@ func (n *parts) tracedLinks() map[rib.LinkID]trace.Link {
 	for _, l := range snapshot.Links {
 		loss := n.loss(l)
 		links[l.ID] = trace.Link{
-			Type: protocol.UDP, Remote: l.Remote, RTT: l.RTT, Loss: protocol.Loss{Probes: uint16(min(loss.Sent, math.MaxUint16)), Lost: uint16(min(loss.Lost, math.MaxUint16))},
+			Type: linkType(l.Carrier), Remote: l.Remote, RTT: l.RTT, Loss: protocol.Loss{Probes: uint16(min(loss.Sent, math.MaxUint16)), Lost: uint16(min(loss.Lost, math.MaxUint16))},
 		}
 	}
 	return links
+}
+
+// linkType is what a carrier is in a trace.
+func linkType(c fabric.Carrier) protocol.LinkType {
+	switch c {
+	case fabric.QUIC:
+		return protocol.QUIC
+	case fabric.TLS:
+		return protocol.TLS
+	case fabric.UDP:
+	}
+	return protocol.UDP
 }
 
 // trace is monitor.Config's.

@@ -85,6 +85,8 @@ type LinkType uint8
 const (
 	NoLink LinkType = 0
 	UDP    LinkType = 1
+	QUIC   LinkType = 2
+	TLS    LinkType = 3
 )
 
 // String is the type as trace shows it.
@@ -94,6 +96,10 @@ func (t LinkType) String() string {
 		return "none"
 	case UDP:
 		return "udp"
+	case QUIC:
+		return "quic"
+	case TLS:
+		return "tls"
 	}
 	return fmt.Sprintf("type %d", uint8(t))
 }

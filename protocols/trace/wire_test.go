@@ -57,6 +57,14 @@ func TestAProbeIsNeverShorterThanItsReply(t *testing.T) {
 	}
 }
 
+func TestALinkIsNamedAfterItsCarrier(t *testing.T) {
+	for typ, want := range map[trace.LinkType]string{trace.NoLink: "none", trace.UDP: "udp", trace.QUIC: "quic", trace.TLS: "tls", 9: "type 9"} {
+		if typ.String() != want {
+			t.Errorf("%s, want %s", typ, want)
+		}
+	}
+}
+
 func TestWhoDoesNotReadExtensionsGetsNone(t *testing.T) {
 	lossy := sample(t)
 	lossy.Way.Loss = trace.Loss{Probes: 300, Lost: 7}
