@@ -7,7 +7,8 @@
 //	Peers(ctx, PeerConfig)  │
 //	the caller's facts    ──┘
 //	  │
-//	  └── protocols/netcheck: questions to peers, in all sizes, by one UDP socket for each family
+//	  └── protocols/netcheck: questions to peers, in all sizes, by one UDP socket for each family;
+//	      short ones by QUIC and TLS too (hw/carrier)
 //
 // The caller's duties: add what only it knows (the registry's answer, what the gateway would
 // map, what a running node says) to the Facts, and show both.

@@ -43,6 +43,9 @@ func Judge(f netcheck.Facts) (all []doctor.Finding, o Outcome) {
 		all = append(all, registry(*f.Registry)...)
 	}
 	all = append(all, peers(f)...)
+	if len(f.Peers) > 0 {
+		all = append(all, carriers(f.Peers)...)
+	}
 	if slices.ContainsFunc(f.Peers, func(p netcheck.Peer) bool { return p.Largest > 0 || p.TooBig > 0 }) {
 		all = append(all, sizes(f.Peers))
 	}
@@ -58,7 +61,7 @@ func Judge(f netcheck.Facts) (all []doctor.Finding, o Outcome) {
 // outcome is Failed where there was somebody to reach, and nobody was.
 func outcome(f netcheck.Facts, all []doctor.Finding) Outcome {
 	reached := f.Registry != nil && f.Registry.Trouble == netcheck.NoTrouble || f.Node != nil && f.Node.Links > 0 ||
-		slices.ContainsFunc(f.Peers, func(p netcheck.Peer) bool { return p.Answered })
+		slices.ContainsFunc(f.Peers, func(p netcheck.Peer) bool { return p.Answered || p.QUIC || p.TLS })
 	switch {
 	case !reached && (f.Registry != nil || len(f.Peers) > 0):
 		return Failed
@@ -228,6 +231,12 @@ func noneAnswers(x doctor.Finding, f netcheck.Facts, reasons map[string]int) doc
 	switch {
 	case says(netcheck.FilteredHere):
 		return graded(x, doctor.Lack, none+because(reasons), "let this machine's firewall pass UDP out, and its answers in: nft list ruleset, iptables -S")
+	case count(f.Peers, byQUIC) > 0:
+		return graded(x, doctor.Lack, none+", though some do by QUIC at the same ports: UDP passes, and ours is dropped for what is in it",
+			"nothing that has to be done: links go by QUIC, slower; have the network's firewall let UDP to the nodes' ports pass")
+	case count(f.Peers, byTLS) > 0:
+		return graded(x, doctor.Lack, none+", nor by QUIC, though some do by TLS: UDP is dropped as a whole",
+			"nothing that has to be done: links go by TLS, slower; have the network's firewall let UDP to the nodes' ports pass")
 	case f.Node != nil && f.Node.Links > 0:
 		return graded(x, doctor.Note, none+", though this machine's node has links", "nothing to do: these nodes are down, or behind NATs that let in only whom they know")
 	case says(netcheck.Filtered):
@@ -240,6 +249,38 @@ func noneAnswers(x doctor.Finding, f netcheck.Facts, reasons map[string]int) doc
 		return graded(x, doctor.Lack, none+", though the registry does by TCP", "most likely UDP is blocked on the way: have the network's firewall let UDP to the nodes' ports pass; or the nodes are down")
 	}
 	return graded(x, doctor.Lack, none, "see that this machine is connected at all; then that firewalls let UDP to the nodes' ports pass, and that the nodes run")
+}
+
+func byQUIC(p netcheck.Peer) bool { return p.QUIC }
+func byTLS(p netcheck.Peer) bool  { return p.TLS }
+func anyhow(netcheck.Peer) bool   { return true }
+
+// count is how many nodes answer in some way.
+func count(all []netcheck.Peer, how func(netcheck.Peer) bool) int {
+	nodes := map[string]bool{}
+	for _, p := range all {
+		if how(p) {
+			nodes[p.Name()] = true
+		}
+	}
+	return len(nodes)
+}
+
+// carriers judges what links go by where UDP does not pass.
+func carriers(all []netcheck.Peer) (found []doctor.Finding) {
+	for _, c := range []struct {
+		name, where string
+		by          func(netcheck.Peer) bool
+	}{{"QUIC", "the same ports", byQUIC}, {"TLS", "TCP port 443", byTLS}} {
+		x := finding(c.name, "links where the network drops UDP, or ours")
+		if n := count(all, c.by); n > 0 {
+			found = append(found, graded(x, doctor.OK, fmt.Sprintf("%d of %d nodes answer, at %s", n, count(all, anyhow), c.where), ""))
+			continue
+		}
+		found = append(found, graded(x, doctor.Note, "no node answers, at "+c.where,
+			"nothing to do while UDP passes; else see that the nodes serve it (carriers, tls_port), and that firewalls let it pass"))
+	}
+	return found
 }
 
 // sizes judges the narrowest path.

@@ -23,7 +23,7 @@ func well() protocol.Facts {
 		Name:     &protocol.Name{Host: "registry.example", Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.1")}},
 		Registry: &protocol.Contact{At: "registry.example:6326", Connect: 12000, Answer: 40000, Clock: ms(-700)},
 		Peers: []protocol.Peer{
-			{Node: &one, Address: netip.MustParseAddrPort("192.0.2.7:7326"), Answered: true, RTT: 9000, Largest: 1500},
+			{Node: &one, Address: netip.MustParseAddrPort("192.0.2.7:7326"), Answered: true, RTT: 9000, Largest: 1500, QUIC: true, TLS: true},
 			{Node: &one, Address: netip.MustParseAddrPort("[2001:db8::7]:7326")}, // by the other it answers
 			{Node: &two, Address: netip.MustParseAddrPort("192.0.2.8:7326"), Answered: true, RTT: 18000, Largest: 1500},
 		},
@@ -41,7 +41,7 @@ func silence(f *protocol.Facts, why protocol.Refusal) {
 
 func TestANetworkThatLetsAllThroughIsWell(t *testing.T) {
 	all, o := netcheck.Judge(well())
-	if o != netcheck.Well || doctor.Count(all, doctor.OK) != len(all) || len(all) != 9 {
+	if o != netcheck.Well || doctor.Count(all, doctor.OK) != len(all) || len(all) != 11 {
 		t.Errorf("%s: %+v", o, all)
 	}
 }
@@ -71,6 +71,15 @@ func TestEachLackIsNamedWithItsCure(t *testing.T) {
 		{"clock behind", func(f *protocol.Facts) { f.Registry.Clock = ms(3 * 3600_000) }, netcheck.Degraded, "clock", doctor.Lack, "3h0m0s behind", "time service"},
 		{"clock ahead", func(f *protocol.Facts) { f.Registry.Clock = ms(-2 * 60_000) }, netcheck.Degraded, "clock", doctor.Lack, "2m0s ahead", "time service"},
 		{"UDP blocked", func(f *protocol.Facts) { silence(f, "") }, netcheck.Degraded, "UDP", doctor.Lack, "the registry does by TCP", "UDP is blocked"},
+		{"UDP by content", func(f *protocol.Facts) { silence(f, ""); f.Peers[0].QUIC, f.Peers[0].TLS = true, true }, netcheck.Degraded, "UDP", doctor.Lack, "dropped for what is in it", "go by QUIC"},
+		{"UDP as a whole", func(f *protocol.Facts) { silence(f, ""); f.Peers[0].TLS = true }, netcheck.Degraded, "UDP", doctor.Lack, "dropped as a whole", "go by TLS"},
+		{
+			"TLS alone reaches somebody", func(f *protocol.Facts) {
+				silence(f, "")
+				f.Peers[0].TLS, f.Registry = true, &protocol.Contact{At: "r:1", Trouble: protocol.Silent, Error: "timeout"}
+			}, netcheck.Degraded, "TLS", doctor.OK, "1 of 2 nodes answer, at TCP port 443", "",
+		},
+		{"no QUIC", func(f *protocol.Facts) { f.Peers[0].QUIC = false }, netcheck.Well, "QUIC", doctor.Note, "no node answers", "while UDP passes"},
 		{"own firewall", func(f *protocol.Facts) { silence(f, protocol.FilteredHere) }, netcheck.Degraded, "UDP", doctor.Lack, "of this machine refuses", "nft list ruleset"},
 		{"firewall that says so", func(f *protocol.Facts) { silence(f, protocol.Filtered) }, netcheck.Degraded, "UDP", doctor.Lack, "on the way refuses", "network's firewall"},
 		{"nodes down", func(f *protocol.Facts) { silence(f, protocol.NobodyThere) }, netcheck.Degraded, "UDP", doctor.Lack, "datagrams arrive", "start the nodes"},

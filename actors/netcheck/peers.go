@@ -22,6 +22,7 @@ type PeerConfig struct {
 	Fingerprint [32]byte        // of the network's CA
 	Peers       []netcheck.Peer // of whom Node, Address and Linked are given
 	Mark        uint32          // SO_MARK, as the node's; 0: none
+	Carriers    bool            // ask by QUIC and TLS too
 }
 
 // Peers asks all of them, and returns them with what came of it, and the NAT that they
@@ -40,6 +41,14 @@ func Peers(ctx context.Context, c PeerConfig) ([]netcheck.Peer, netcheck.NAT, er
 		return nil, netcheck.NAT{}, err
 	}
 	defer p.close()
+	var ask *carriersAsked
+	if c.Carriers {
+		var err error
+		if ask, err = startCarriers(c); err != nil {
+			return nil, netcheck.NAT{}, err
+		}
+		defer ask.close()
+	}
 	m := netcheck.New(time.Now(), netcheck.Config{
 		Fingerprint: c.Fingerprint, Targets: targets, Index: binary.BigEndian.Uint32(index[:]), Sizes: true,
 	})
@@ -52,6 +61,11 @@ func Peers(ctx context.Context, c PeerConfig) ([]netcheck.Peer, netcheck.NAT, er
 		q := &peers[i]
 		q.Answered, q.RTT, q.Seen, q.Refusal = r.Answered, r.RTT.Microseconds(), r.Seen, string(r.Refusal)
 		q.Largest, q.TooBig, q.Told = r.Largest, r.TooBig, r.Told
+	}
+	if ask != nil {
+		if err := ask.wait(ctx, peers); err != nil {
+			return nil, netcheck.NAT{}, err
+		}
 	}
 	return peers, natOf(peers, p.own()), nil
 }

@@ -37,7 +37,7 @@ func netcheckCommand() *cobra.Command {
 		Short: "Examine what the network lets through",
 		Long: `Examine what the network of this machine lets through: addresses and default routes, the
 registry's name, the registry and its clock, UDP to other nodes and the largest packet that passes to
-each, the NAT that they see, and what the gateway would map. Each lack comes with its cure.
+each, QUIC and TLS where UDP does not pass, the NAT that they see, and what the gateway would map. Each lack comes with its cure.
 
 No node has to run. Where one does it is asked whom it knows; else the nodes are those that the folder
 DIR remembers. Elsewhere, --registry or --peer name whom to ask; nodes answer those only who know the
@@ -99,7 +99,7 @@ func showExamination(w io.Writer, e examination) error {
 		}
 	}
 	if len(e.Facts.Peers) > 0 {
-		rows := [][]any{{"NODE", "ADDRESS", "LINK", "RTT", "LARGEST", "SEEN AT"}}
+		rows := [][]any{{"NODE", "ADDRESS", "LINK", "RTT", "LARGEST", "SEEN AT", "QUIC", "TLS"}}
 		for _, p := range e.Facts.Peers {
 			rows = append(rows, peerRow(p))
 		}
@@ -132,7 +132,7 @@ func peerRow(p protocol.Peer) []any {
 	if !p.Answered {
 		rtt = quantity(orDash(p.Refusal))
 	}
-	return []any{node, p.Address, yesNo(p.Linked), rtt, largest, remote(p.Seen)}
+	return []any{node, p.Address, yesNo(p.Linked), rtt, largest, remote(p.Seen), yesNo(p.QUIC), yesNo(p.TLS)}
 }
 
 // examinationOf judges facts, with what else was found.

@@ -22,7 +22,7 @@ func sampleExamination() examination {
 		Name:     &protocol.Name{Host: "registry.example", Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.1")}},
 		Registry: &protocol.Contact{At: "registry.example:6326", Connect: 12345, Answer: 45678, Clock: &clock},
 		Peers: []protocol.Peer{
-			{Node: &one, Address: netip.MustParseAddrPort("192.0.2.6:326"), Linked: true, Answered: true, RTT: 12345, Seen: netip.MustParseAddrPort("203.0.113.1:7326"), Largest: 1300, TooBig: 1304},
+			{Node: &one, Address: netip.MustParseAddrPort("192.0.2.6:326"), Linked: true, Answered: true, RTT: 12345, Seen: netip.MustParseAddrPort("203.0.113.1:7326"), Largest: 1300, TooBig: 1304, QUIC: true},
 			{Node: &two, Address: netip.MustParseAddrPort("198.51.100.7:4000"), Refusal: "nobody listens there"},
 			{Address: netip.MustParseAddrPort("198.51.100.8:4000"), Answered: true, RTT: 870, Seen: netip.MustParseAddrPort("203.0.113.1:40000"), TooBig: 1200},
 		},

@@ -122,7 +122,7 @@ func examineNetwork(ctx context.Context, f *nodeFlags, s subject) (examination, 
 		}
 	}
 	if len(asked) > 0 && s.ca != ([32]byte{}) {
-		facts.Peers, facts.NAT, err = netcheck.Peers(ctx, netcheck.PeerConfig{Fingerprint: s.ca, Peers: asked, Mark: mark})
+		facts.Peers, facts.NAT, err = netcheck.Peers(ctx, netcheck.PeerConfig{Fingerprint: s.ca, Peers: asked, Mark: mark, Carriers: true})
 	}
 	together.Wait()
 	if err != nil {

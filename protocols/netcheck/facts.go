@@ -71,6 +71,8 @@ type Peer struct {
 	Largest  int            `json:"largest"`           // IP packet that came through, in bytes; 0: not tried
 	TooBig   int            `json:"too_big,omitempty"` // the least that did not
 	Told     int            `json:"told,omitempty"`    // MTU that a router, or this machine, gives
+	QUIC     bool           `json:"quic"`              // it answers by QUIC, at the same port
+	TLS      bool           `json:"tls"`               // by TLS, at TCP port 443
 }
 
 // NAT is what the addresses tell at which peers see this machine.
