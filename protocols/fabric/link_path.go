@@ -135,6 +135,7 @@ func (l *Link) move(now time.Time, p Path) {
 	if p == l.paths.home {
 		l.paths.home, l.paths.homeNext = Path{}, time.Time{}
 	}
+	l.missTunnel(now)
 	l.liveness.moved(now)
 	l.planUpgrade(now)
 	l.out.put(Use{l.ring.current.session, p})

@@ -62,6 +62,16 @@ func (l *Link) tryTunnels(now time.Time) {
 	p.homeAnswers, p.homeAsked, p.homeNext = 0, false, now
 }
 
+// missTunnel has the best tunnel tried again later, where the peer led the link out of it: it
+// may not try itself.
+func (l *Link) missTunnel(now time.Time) {
+	p := &l.paths
+	if best := p.bestTunnel(); best != (Path{}) && best != p.current && p.home == (Path{}) {
+		p.home, p.homeWait = best, max(p.homeWait, HomeFirst)
+		p.restAtHome(now)
+	}
+}
+
 func (p *paths) isTunnel(q Path) bool { return slices.Contains(p.tunnels, q) }
 
 func (p *paths) bestTunnel() Path {

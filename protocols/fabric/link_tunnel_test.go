@@ -96,6 +96,29 @@ func TestASilentTunnelIsLeftAndTakenAgain(t *testing.T) {
 	}
 }
 
+// The end that left the tunnel first may have forgotten it meanwhile.
+func TestTheEndThatFollowedOutOfATunnelTriesItAgain(t *testing.T) {
+	for _, forgets := range []bool{true, false} {
+		n := newTunnelled(t)
+		n.offer()
+		n.w.until(time.Second, "both ends go by the tunnel", n.inside)
+		n.w.run(5 * time.Second)
+		n.cut = true
+		n.w.until(time.Second, "both ends left the tunnel", n.outside)
+		n.w.run(time.Second)
+		site, end := n.a, n.la
+		if forgets {
+			site, end = n.b, n.lb
+		}
+		end.SetTunnels(n.w.now, nil)
+		site.drain()
+		n.cut = false
+		n.w.until(2*fabric.HomeLast, "both ends are back in the tunnel", n.inside)
+		n.w.run(5 * time.Second)
+		alive(t, n.a, n.b, n.la, n.lb)
+	}
+}
+
 func TestALinkLeavesATunnelThatIsGoneAtOnce(t *testing.T) {
 	n := newTunnelled(t)
 	n.offer()
