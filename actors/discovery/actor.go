@@ -176,7 +176,7 @@ func (l *lan) address(a netlink.Addr, usable bool) {
 
 // fit tells whether this node is to speak on a link.
 func (l *lan) fit(link netlink.Link) bool {
-	if !link.Running || !link.Multicast || link.Loopback || len(l.locals[link.Index]) == 0 {
+	if !link.Running || !link.Multicast || link.Loopback || link.Group == netlink.TunnelGroup || len(l.locals[link.Index]) == 0 {
 		return false
 	}
 	if len(l.cfg.Interfaces) > 0 {

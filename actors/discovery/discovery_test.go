@@ -224,16 +224,17 @@ func TestWhichInterfacesAreFit(t *testing.T) {
 		only []string
 		want bool
 	}{
-		"a good one":           {good, nil, true},
-		"one that is named":    {good, []string{"eth0"}, true},
-		"another is named":     {good, []string{"eth1"}, false},
-		"without carrier":      {change(func(l *netlink.Link) { l.Running = false }), nil, false},
-		"without multicast":    {change(func(l *netlink.Link) { l.Multicast = false }), nil, false},
-		"the loopback":         {change(func(l *netlink.Link) { l.Loopback = true }), nil, false},
-		"a port of a bridge":   {change(func(l *netlink.Link) { l.Master = 7 }), nil, false},
-		"a port that is named": {change(func(l *netlink.Link) { l.Master = 7 }), []string{"eth0"}, true},
-		"a TUN":                {change(func(l *netlink.Link) { l.Kind = "tuntap" }), nil, false},
-		"without link-local":   {change(func(l *netlink.Link) { l.Index = 3 }), nil, false},
+		"a good one":            {good, nil, true},
+		"one that is named":     {good, []string{"eth0"}, true},
+		"another is named":      {good, []string{"eth1"}, false},
+		"without carrier":       {change(func(l *netlink.Link) { l.Running = false }), nil, false},
+		"without multicast":     {change(func(l *netlink.Link) { l.Multicast = false }), nil, false},
+		"a tunnel below a link": {change(func(l *netlink.Link) { l.Group = netlink.TunnelGroup }), nil, false},
+		"the loopback":          {change(func(l *netlink.Link) { l.Loopback = true }), nil, false},
+		"a port of a bridge":    {change(func(l *netlink.Link) { l.Master = 7 }), nil, false},
+		"a port that is named":  {change(func(l *netlink.Link) { l.Master = 7 }), []string{"eth0"}, true},
+		"a TUN":                 {change(func(l *netlink.Link) { l.Kind = "tuntap" }), nil, false},
+		"without link-local":    {change(func(l *netlink.Link) { l.Index = 3 }), nil, false},
 	} {
 		l := &lan{cfg: Config{Interfaces: c.only}, locals: map[int][]netip.Addr{2: {netip.MustParseAddr("fe80::1")}}}
 		if got := l.fit(c.link); got != c.want {

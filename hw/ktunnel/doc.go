@@ -1,11 +1,11 @@
-// Package ktunnel makes tunnels of the kernel, each a point-to-point interface on which
-// Babel and the kernel's own routing run as on any other:
+// Package ktunnel makes tunnels of the kernel, each a point-to-point interface with
+// a link-local address, by which the sealed datagrams of a link may go:
 //
 //	GRE        GRE by IPv4 or IPv6, with keys (RFC 2784, RFC 2890, RFC 7676)
 //	FOU        the same GRE in UDP datagrams (RFC 8086's layout; Linux' fou module)
 //	WireGuard  sealed, in UDP datagrams (wireguard.com/papers/wireguard.pdf)
 //
-//	            Spec ----> Tunnels.Add ----> link, group MeshGroup      rtnetlink
+//	            Spec ----> Tunnels.Add ----> link, group TunnelGroup    rtnetlink
 //	                                         mark "re6st tunnel OWNER"  (its alias)
 //	                                         keys, peer | UDP port      generic netlink
 //	                                         fe80:: address, MTU, up
@@ -17,7 +17,8 @@
 // with the group, and being down.
 //
 // GRE and FOU seal nothing: whoever is on the way reads and writes what goes through. They
-// are for packets that are sealed already, or for links that the operator trusts.
+// are for packets that are sealed already, as those of a fabric.Link are. Nothing else goes
+// through: the interface has a link-local address, and no route.
 //
 // The caller's duties:
 //

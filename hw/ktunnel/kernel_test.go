@@ -210,7 +210,7 @@ func TestKernelFullPacketsPassWithoutFragments(t *testing.T) {
 			t.Errorf("%d fragments of outer packets", n)
 		}
 		link := a.ip("-d", "link", "show", ours.Name)
-		if !strings.Contains(link, "MULTICAST") || !strings.Contains(link, "group 7326") {
+		if !strings.Contains(link, "MULTICAST") || !strings.Contains(link, "group 7327") {
 			t.Error(link)
 		}
 		if addresses := a.ip("-6", "-o", "address", "show", ours.Name); strings.Count(addresses, "inet6") != 1 || !strings.Contains(addresses, "fe80::1/64") {
@@ -321,7 +321,7 @@ func TestKernelAfterAKillOnlyOursAreSwept(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.ip("link", "add", "n1-foreign", "type", "gre", "local", "192.0.2.1", "remote", "192.0.2.2", "key", "98")
-	a.ip("link", "add", "n1-half", "group", "7326", "type", "gre", "local", "192.0.2.1", "remote", "192.0.2.2", "key", "97") // killed before it was marked
+	a.ip("link", "add", "n1-half", "group", "7327", "type", "gre", "local", "192.0.2.1", "remote", "192.0.2.2", "key", "97") // killed before it was marked
 	a.ip("fou", "add", "port", "7000", "ipproto", "47")
 
 	swept, err := a.tunnels.Sweep("n1-gre-4")
@@ -388,7 +388,6 @@ func agreed(t *testing.T, a, b *end, kind agreement.Kind) (specs [2]ktunnel.Spec
 			PublicKey: [32]byte([]*end{a, b}[i].key.PublicKey().Bytes()), MTU: underlayMTU,
 		})
 	}
-	kinds := map[agreement.Kind]ktunnel.Kind{agreement.GRE: ktunnel.GRE, agreement.FOU: ktunnel.FOU, agreement.WireGuard: ktunnel.WireGuard}
 	for range 2 { // once to say, once to agree
 		for i, m := range machines {
 			m.Drain(func(e agreement.Event) {
@@ -400,8 +399,8 @@ func agreed(t *testing.T, a, b *end, kind agreement.Kind) (specs [2]ktunnel.Spec
 				case agreement.Agreed:
 					g := e.Agreement
 					specs[i] = ktunnel.Spec{
-						Name: fmt.Sprintf("n%d-t", i+1), Kind: kinds[g.Kind], Local: g.Local, Remote: g.Remote, Key: g.Key, Peer: g.PeerKey,
-						Private: [32]byte([]*end{a, b}[i].key.Bytes()), LinkLocal: g.Inside, MTU: kinds[g.Kind].MTU(g.Underlay, true),
+						Name: fmt.Sprintf("n%d-t", i+1), Kind: g.Kind, Local: g.Local, Remote: g.Remote, Key: g.Key, Peer: g.PeerKey,
+						Private: [32]byte([]*end{a, b}[i].key.Bytes()), LinkLocal: g.Inside, MTU: g.MTU(),
 					}
 				case agreement.Ended:
 					t.Fatal("no agreement")

@@ -34,14 +34,14 @@ func (s *Spec) linkKind() string {
 	}
 }
 
-// newLink is the request that makes the link, in MeshGroup and down. vishvananda/netlink
+// newLink is the request that makes the link, in TunnelGroup and down. vishvananda/netlink
 // cannot leave out RFC 2473's option, nor mark.
 func (s *Spec) newLink() *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
 	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
 	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(s.Name)))
 	req.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(s.MTU))))
-	req.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(netlink.MeshGroup)))
+	req.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(netlink.TunnelGroup)))
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
 	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated(s.linkKind()))
 	if s.Kind != WireGuard {

@@ -4,44 +4,23 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"re6st/protocols/ktunnel"
 )
 
-// Kind is a sort of tunnel.
-type Kind int
+// Kind is a sort of tunnel: those that two ends agree on.
+type Kind = ktunnel.Kind
 
 // The kinds. The zero Kind is none.
 const (
-	GRE Kind = 1 + iota
-	FOU
-	WireGuard
-)
-
-func (k Kind) String() string {
-	switch k {
-	case GRE:
-		return "gre"
-	case FOU:
-		return "fou"
-	case WireGuard:
-		return "wireguard"
-	default:
-		return fmt.Sprintf("kind %d", int(k))
-	}
-}
-
-// Bytes that the headers of a tunnel take.
-const (
-	ipv4Header      = 20
-	ipv6Header      = 40
-	udpHeader       = 8
-	greHeader       = 8  // with a key
-	wireguardHeader = 32 // type, receiver, counter and tag
-	wireguardBlock  = 16 // packets are filled up to a multiple of it
+	GRE       = ktunnel.GRE
+	FOU       = ktunnel.FOU
+	WireGuard = ktunnel.WireGuard
 )
 
 // MTU bounds in bytes: IPv6 needs MinMTU (RFC 8200 section 5).
 const (
-	MinMTU     = 1280
+	MinMTU     = ktunnel.MinMTU
 	packetSize = 65535 // that an IP header can tell
 )
 
@@ -50,23 +29,6 @@ const ifNameSize = 16
 
 // KeyLen is the length of WireGuard's keys in bytes (X25519, RFC 7748).
 const KeyLen = 32
-
-// MTU is what a tunnel carries whose outer packets have at most underlay bytes. ipv6 is
-// the family of the outer addresses. Below MinMTU there can be no tunnel.
-func (k Kind) MTU(underlay int, ipv6 bool) int {
-	inner := underlay - ipv4Header
-	if ipv6 {
-		inner = underlay - ipv6Header
-	}
-	switch k {
-	case GRE:
-		return inner - greHeader
-	case FOU:
-		return inner - udpHeader - greHeader
-	default:
-		return (inner - udpHeader - wireguardHeader) / wireguardBlock * wireguardBlock
-	}
-}
 
 // Spec is one end of a tunnel.
 type Spec struct {

@@ -64,7 +64,7 @@ func TestATAPIsThereWholeAndSwept(t *testing.T) {
 			}
 		}
 		link, err := conn.Link("n-o1")
-		if err != nil || link.MTU != 1434 || !link.Up || link.Group != netlink.MeshGroup || link.Running {
+		if err != nil || link.MTU != 1434 || !link.Up || link.Group != netlink.TunnelGroup || link.Running {
 			t.Errorf("%+v, %v", link, err)
 		}
 		addresses, err := conn.Addresses()

@@ -231,6 +231,6 @@ func (t *Tunnels) owns(l vnl.Link) bool {
 		return a.Alias == t.mark()
 	}
 	kinds := []string{"gre", "ip6gre", "wireguard"}
-	return a.Group == netlink.MeshGroup && a.RawFlags&unix.IFF_UP == 0 &&
+	return a.Group == netlink.TunnelGroup && a.RawFlags&unix.IFF_UP == 0 &&
 		strings.HasPrefix(a.Name, t.owner+"-") && slices.Contains(kinds, l.Type())
 }

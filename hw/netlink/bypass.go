@@ -11,6 +11,10 @@ import (
 // Bypass leads into any of them, or two meshes could carry each other in a circle.
 const MeshGroup = 7326
 
+// TunnelGroup is the group of the kernel's tunnels below sealed links, which a Bypass leads
+// into: what goes there is sealed already, and they go by no other mesh.
+const TunnelGroup = MeshGroup + 1
+
 // Bypass keeps packets that bear a mark off the TUNs of meshes, whatever routes lead
 // into them: those are the packets that carry a mesh.
 //

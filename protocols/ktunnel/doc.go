@@ -17,8 +17,9 @@
 // takes back the one before.
 //
 // The kinds stand in the order in which their end prefers them. The first that both can, in
-// the order of the end with the lower node id, is agreed on. GRE and FOU seal nothing: an end
-// offers them only where its operator trusts what lies between, and so both have to.
+// the order of the end with the lower node id, is agreed on. GRE and FOU seal nothing, and
+// need not: the tunnel carries the link's own datagrams, as sealed as by any other path, and
+// nothing else.
 //
 // Addresses inside are those of the node ids (addr.NodeID.LinkLocal). The key that tells
 // tunnels between the same two addresses apart comes from both nonces, and is no secret.
@@ -27,9 +28,10 @@
 //
 //  1. one Machine for each sealed link, for as long as that is up; its nonce is random;
 //  2. give it this node's Offer once and after each change: its address and ports as they
-//     are now, kinds that its kernel has, GRE and FOU only on a trusted link;
+//     are now, where the peer sees it at that address, and kinds that its kernel has;
 //  3. carry Say to the peer's HandleMessage, in order; an error is the peer's fault;
 //  4. make the tunnel of an Agreed, in place of the one before, and remove it at Ended and at the
-//     link's end; an Agreement whose Underlay leaves less than 1280 bytes inside is to be
-//     left alone, as the peer leaves it.
+//     link's end; an Agreement whose MTU is less than MinMTU is to be left alone, as the peer
+//     leaves it;
+//  5. offer the link the path between the addresses inside: fabric.Link.SetTunnels.
 package ktunnel

@@ -97,7 +97,7 @@ func TestTheLowerNodesOrderHolds(t *testing.T) {
 	}
 }
 
-func TestWhatOnlyOneEndTrustsIsNotPlain(t *testing.T) {
+func TestWhatOnlyOneEndOffersIsNotTaken(t *testing.T) {
 	p := newPair(t)
 	p.offer(offer("192.0.2.1", GRE, FOU), offer("192.0.2.2", WireGuard))
 	if p.agreed[0] != (Agreement{}) {

@@ -41,6 +41,17 @@ func (k Kind) String() string {
 	}
 }
 
+// UnmarshalText takes what String gives of a kind that is known.
+func (k *Kind) UnmarshalText(text []byte) error {
+	for known := GRE; known.known(); known++ {
+		if known.String() == string(text) {
+			*k = known
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is no kind of tunnel: there are gre, fou and wireguard", text)
+}
+
 func (k Kind) known() bool { return k >= GRE && k <= WireGuard }
 
 // keyLen is the length of WireGuard's keys in bytes (RFC 7748 section 5).
