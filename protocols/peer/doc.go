@@ -20,8 +20,9 @@
 //	12    Rendezvous      dial me, as I dial you; here and behind such a NAT I am
 //	13      its answer    I do; here and behind such a NAT I am
 //	16    Claims          what two stores of claims say to become equal: see protocols/claim
+//	18    Tunnel          what a tunnel of both kernels is made with: see protocols/ktunnel
 //
-// The last two do not go from one end of a link to the other, but over the mesh from a
+// A Rendezvous and its answer do not go from one end of a link to the other, but over the mesh from a
 // node to one that it cannot dial by itself, in a transit message of the fabric. Nothing
 // but the last link proves where such a message comes from: who acts on it must bound
 // what it does, and do no more than it would for anybody.
@@ -49,5 +50,6 @@
 //  5. Call HandleSelf, HandleObserved, HandlePeers and HandleDocument when those change;
 //     HandlePeers and HandleDocument also once after New.
 //  6. Verify Received before it is passed to anybody's HandleDocument.
-//  7. While it is Idle, give it what a claim.Sync has to say by HandleClaims.
+//  7. Give HandleTunnel what the link's ktunnel.Machine says, and that what TunnelHeard has.
+//  8. While it is Idle, give it what a claim.Sync has to say by HandleClaims.
 package peer

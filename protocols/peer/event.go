@@ -3,7 +3,7 @@ package peer
 import "net/netip"
 
 // Event is what an Exchange wants done or has heard: Send, Introduced, Learned,
-// SeenAt, Received, ClaimsHeard or Parting.
+// SeenAt, Received, ClaimsHeard, TunnelHeard or Parting.
 //
 //sumtype:decl
 type Event interface{ event() }
@@ -34,7 +34,11 @@ type Parting struct{ Reason Reason }
 // ClaimsHeard is what the peer's claim.Sync says.
 type ClaimsHeard struct{ Body []byte }
 
+// TunnelHeard is what the peer's ktunnel.Machine says.
+type TunnelHeard struct{ Body []byte }
+
 func (ClaimsHeard) event() {}
+func (TunnelHeard) event() {}
 func (Send) event()        {}
 func (Introduced) event()  {}
 func (Learned) event()     {}

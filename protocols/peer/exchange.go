@@ -31,6 +31,8 @@ type Exchange struct {
 	// What is still to be said.
 	hello, observed bool
 	parting         Reason // 0: nothing
+	tunnel          []byte // of a ktunnel.Machine, said last; nil: nothing
+	tunnelNews      bool   // the peer does not know it
 	news            []Peer
 	newsNext        time.Time // no news before
 
@@ -75,7 +77,7 @@ func (x *Exchange) setHello(h Hello) {
 
 // beginAnew has all said again, as the peer knows nothing.
 func (x *Exchange) beginAnew() {
-	x.hello, x.observed = true, true
+	x.hello, x.observed, x.tunnelNews = true, true, x.tunnel != nil
 	clear(x.told)
 	x.newsNext = time.Time{}
 	for d := range x.transfers {
@@ -197,6 +199,13 @@ func (x *Exchange) HandleClaims(now time.Time, body []byte) {
 	x.advance(now)
 }
 
+// HandleTunnel has the peer told what a ktunnel.Machine says, in place of what it said
+// before. body is not kept.
+func (x *Exchange) HandleTunnel(now time.Time, body []byte) {
+	x.tunnel, x.tunnelNews = slices.Clone(body), true
+	x.advance(now)
+}
+
 // HandleGoodbye tells the peer of a leave.
 func (x *Exchange) HandleGoodbye(now time.Time, why Reason) {
 	x.parting = why
@@ -279,6 +288,8 @@ func (x *Exchange) hear(m Message) error {
 		}
 	case Claims:
 		x.emit(ClaimsHeard(m))
+	case Tunnel:
+		x.emit(TunnelHeard(m))
 	case Goodbye:
 		x.emit(Parting(m))
 	case Ack, Rendezvous, Unknown: // the second has a way of its own

@@ -517,6 +517,30 @@ func TestWhatIsSaidOfClaimsArrivesOnce(t *testing.T) {
 }
 
 // A node of before there were claims takes what is said of them for an unknown message.
+func TestWhatIsSaidOfATunnelLastArrives(t *testing.T) {
+	l := newLink(t)
+	l.run(time.Second)
+	for said := range byte(5) {
+		l.ends[0].HandleTunnel(l.now, []byte{said})
+	}
+	l.run(time.Second)
+	heard := of[peer.TunnelHeard](l.heard[1])
+	if n := len(heard); n == 0 || n == 5 || heard[n-1].Body[0] != 4 {
+		t.Fatalf("the other end heard %v", heard)
+	}
+	anew, err := peer.Append(nil, peer.Header{Epoch: 99, Sequence: 1}, peer.List{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.ends[0].HandleMessage(l.now, anew); err != nil { // the other end begins anew
+		t.Fatal(err)
+	}
+	l.run(time.Second)
+	if again := of[peer.TunnelHeard](l.heard[1]); len(again) != len(heard)+1 {
+		t.Errorf("it is told once more: %v", again)
+	}
+}
+
 func TestMessagesOfNewerNodesAreAcknowledgedAndIgnored(t *testing.T) {
 	x := peer.New(epoch, config(t, 0))
 	x.Drain(func(peer.Event) {})                                          // its hello

@@ -9,7 +9,7 @@ import (
 )
 
 // Message is one of Ack, Hello, ObservedAddress, List, Offer, Request, Chunk,
-// Goodbye, Rendezvous, Claims and Unknown.
+// Goodbye, Rendezvous, Claims, Tunnel and Unknown.
 //
 //sumtype:decl
 type Message interface{ kind() byte }
@@ -80,6 +80,9 @@ type Rendezvous struct {
 // Claims is a message of a claim.Sync.
 type Claims struct{ Body []byte }
 
+// Tunnel is a message of a ktunnel.Machine; the newest counts.
+type Tunnel struct{ Body []byte }
+
 // Unknown is a message of a newer node.
 type Unknown struct{ Type byte }
 
@@ -127,4 +130,5 @@ func (r Rendezvous) kind() byte {
 	return 12
 }
 func (Claims) kind() byte    { return 16 }
+func (Tunnel) kind() byte    { return 18 }
 func (u Unknown) kind() byte { return u.Type }

@@ -63,6 +63,10 @@ func (x *Exchange) next(now time.Time) Message {
 			return m
 		}
 	}
+	if x.tunnelNews {
+		x.tunnelNews = false
+		return Tunnel{x.tunnel}
+	}
 	if x.claims != nil {
 		m := Claims{x.claims}
 		x.claims = nil

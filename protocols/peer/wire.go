@@ -52,7 +52,8 @@ const (
 	tlvNonce     = 20 // 8
 	tlvNAT       = 21 // 1
 	tlvClaims    = 30
-	tlvLast      = tlvClaims
+	tlvTunnel    = 31
+	tlvLast      = tlvTunnel
 	tlvHeaderLen = 3
 )
 
@@ -93,6 +94,8 @@ func Append(dst []byte, h Header, m Message) ([]byte, error) {
 		dst = appendTLV(dst, tlvReason, []byte{byte(m.Reason)})
 	case Claims:
 		dst = appendTLV(dst, tlvClaims, m.Body)
+	case Tunnel:
+		dst = appendTLV(dst, tlvTunnel, m.Body)
 	case Rendezvous:
 		dst = appendTLV(dst, tlvNonce, u64(m.Nonce))
 		dst = appendTLV(dst, tlvNAT, []byte{byte(m.NAT)})

@@ -49,6 +49,7 @@ type fields struct {
 	claims    []byte
 	carriers  uint8
 	tlsPort   uint16
+	tunnel    []byte
 }
 
 func readFields(b []byte) (f fields, err error) {
@@ -119,6 +120,9 @@ func (f *fields) read(kind byte, v []byte) (ok bool) {
 		}
 		f.carriers, f.tlsPort = v[0], binary.BigEndian.Uint16(v[1:])
 		return true
+	case tlvTunnel:
+		f.tunnel = append([]byte(nil), v...)
+		return len(v) > 0
 	case tlvNAT:
 		return readNumber(v, 1, func(n uint64) { f.nat = nat.Kind(n) })
 	}
@@ -206,6 +210,8 @@ func (f *fields) message(kind byte) (Message, error) {
 		m = List{f.peers}
 	case Claims{}.kind():
 		m, needs = Claims{f.claims}, []int{tlvClaims}
+	case Tunnel{}.kind():
+		m, needs = Tunnel{f.tunnel}, []int{tlvTunnel}
 	case Goodbye{}.kind():
 		m, needs = Goodbye{f.reason}, []int{tlvReason}
 	case Rendezvous{}.kind(), Rendezvous{Answer: true}.kind():

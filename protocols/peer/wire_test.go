@@ -60,6 +60,7 @@ func samples(t testing.TB) []peer.Message {
 		peer.Rendezvous{Nonce: 1 << 63, NAT: nat.PortRestricted, Endpoints: []netip.AddrPort{at("203.0.113.1:7326")}},
 		peer.Rendezvous{Answer: true, Nonce: 5, NAT: nat.Random},
 		peer.Claims{Body: bytes.Repeat([]byte{6}, claim.MaxMessage)},
+		peer.Tunnel{Body: []byte{1, 0}},
 		peer.Unknown{Type: 200},
 	}
 }
