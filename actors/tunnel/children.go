@@ -59,6 +59,7 @@ func (m *manager) spawn(snap LinkSnapshot, l *lease) *tunnelState {
 	l.link, l.peer = snap.ID, snap.Peer
 	l.known, l.self, l.documents = m.known(now), m.endpoints(), m.kept.documents
 	l.credentials, l.pace, l.uplinks, l.reach = m.kept.credentials, m.kept.pace, m.kept.uplinks, m.reachOf(snap.Peer)
+	l.wanted = m.kept.wanted
 	cfg, manager := m.cfg, m.ctx.Self()
 	ref, err := system.Spawn(m.ctx, fmt.Sprintf("%s.%d", snap.Peer, snap.ID), system.Spec[tunnelMessage]{
 		Kind: "tunnel",

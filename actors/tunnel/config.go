@@ -37,6 +37,10 @@ type Config struct {
 	Revoked []addr.NodeID
 	// Pace is how often links are probed.
 	Pace fabric.Pace
+	// Kernel makes tunnels of the kernel below links, of the kinds that are Wanted; nil: there
+	// are none.
+	Kernel *Kernel
+	Wanted Wanted
 	// Claims are made equal with each peer's; nil: there are none.
 	Claims Claims
 
@@ -80,7 +84,7 @@ type Plane interface {
 func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
 	kept := &memory{
 		credentials: cfg.Credentials, limits: cfg.Limits, pace: cfg.Pace, revoked: cfg.Revoked, remembered: cfg.Remembered,
-		endpoints: cfg.Endpoints,
+		endpoints: cfg.Endpoints, wanted: cfg.Wanted,
 	}
 	for _, d := range cfg.Documents {
 		kept.documents[d.Kind] = d

@@ -24,6 +24,11 @@
 // over the mesh, to dial at the same time, and watches what peers say of where this node
 // is seen (protocols/nat). Links through a NAT are probed often enough for it.
 //
+// Below a link there may be a tunnel of both kernels, GRE, FOU or WireGuard: below.go has the
+// ends agree on it (protocols/ktunnel) and offers the link the path, kernel_actor.go keeps it
+// in the kernel (hw/ktunnel), one child actor of the link each. The path carries the link's
+// own datagrams, as sealed as by UDP, while it answers.
+//
 // Where two live nodes have one certificate, duplicate.go tells which is to end.
 //
 // The driver's duties, that is actors/node's:
@@ -31,5 +36,6 @@
 //  1. spawn the manager with Spawn, and tell it what registry, routing and gateway say;
 //  2. carry out its Events: routing over links that are up, asking the registry,
 //     newer parameters;
-//  3. give Config.Babel the control frames that are Babel's.
+//  3. give Config.Babel the control frames that are Babel's;
+//  4. give Config.Kernel an owner's name that is the node's alone on its host.
 package tunnel

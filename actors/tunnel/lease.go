@@ -26,6 +26,7 @@ type memory struct {
 	mapped      netip.AddrPort   // where a gateway maps a port to it
 	uplinks     []fabric.Uplink  // addresses of this node, best first
 	reaches     reaches
+	wanted      Wanted // kinds of tunnels
 }
 
 // lease is what outlives an incarnation of a tunnel: what it has in the packet
@@ -56,10 +57,21 @@ type lease struct {
 	documents [peer.Documents]Document
 	uplinks   []fabric.Uplink // addresses of this node, best first
 
+	way    way    // as the manager was told
+	wanted Wanted // kinds of tunnels
+	port   uint16 // for tunnels; 0: none is taken yet
+
 	credentials *fabric.Credentials
 	pace        fabric.Pace
 	reach       fabric.Reach
-	path        fabric.Path // in use
+	path        fabric.Path // in use, or below the tunnel in use
+}
+
+// way is how a link goes, for people.
+type way struct {
+	remote  netip.AddrPort // without a tunnel
+	carrier fabric.Carrier // likewise
+	tunnel  string         // its kind; "": the link goes by none
 }
 
 // hold notes keys in the packet path, release that they are gone.

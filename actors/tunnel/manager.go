@@ -90,6 +90,7 @@ func (m *manager) Start(ctx *system.Context[Message]) error {
 	m.startPumps()
 	m.startMeetings()
 	m.startMeasuring()
+	m.sweep()
 	m.planner.HandleNAT(now, m.reach())
 	m.planner.HandleRevoked(now, m.kept.revoked)
 	m.planner.HandlePeers(now, tunnelplan.Remembered, m.kept.remembered)
@@ -164,7 +165,7 @@ func (m *manager) Handle(ctx *system.Context[Message], message Message) error {
 		m.planner.HandleRegistryFailed(now)
 	case RoutingChanged:
 		m.routing(now, msg)
-	case ParamsChanged, Revoked, Renewed:
+	case ParamsChanged, Revoked, Renewed, TunnelsWanted:
 		m.fromNetwork(now, message)
 	case ObservedAt:
 		m.observe(now, msg.Endpoint)
@@ -217,12 +218,12 @@ func (m *manager) fromChild(now time.Time, message Message) {
 	case moved:
 		if t := m.tunnels[msg.link]; t != nil {
 			before := t.snap.Carrier
-			t.snap.Remote, t.snap.Carrier = msg.path.Remote, msg.path.Carrier
-			m.kept.reaches.note(t.snap.Peer, m.kept.uplinks, msg.path.Carrier)
+			t.snap.Remote, t.snap.Carrier, t.snap.Tunnel = msg.way.remote, msg.way.carrier, msg.way.tunnel
+			m.kept.reaches.note(t.snap.Peer, m.kept.uplinks, msg.way.carrier)
 			if before != t.snap.Carrier {
 				m.ctx.Event("carrier", fmt.Sprintf("link %d with %s: %s instead of %s", msg.link, t.snap.Prefix.CN(), t.snap.Carrier, before))
 			}
-			m.ctx.Event("moved", fmt.Sprintf("link %d with %s to %s%s", msg.link, t.snap.Prefix.CN(), msg.path.Remote, by(msg.path.Carrier)))
+			m.ctx.Event("moved", fmt.Sprintf("link %d with %s to %s%s", msg.link, t.snap.Prefix.CN(), t.snap.Remote, msg.way.by()))
 		}
 	case introduced:
 		m.introduced(msg)

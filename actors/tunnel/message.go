@@ -66,6 +66,9 @@ type NetworkChanged struct {
 	Endpoints []netip.AddrPort
 }
 
+// TunnelsWanted brings the kinds of the kernel's tunnels to offer to peers.
+type TunnelsWanted struct{ Wanted }
+
 // ObservedAt is where somebody outside of the links sees this node.
 type ObservedAt struct{ Endpoint netip.AddrPort }
 
@@ -117,7 +120,7 @@ type (
 	}
 	moved struct {
 		link rib.LinkID
-		path fabric.Path
+		way  way
 	}
 	introduced struct {
 		link  rib.LinkID
@@ -136,6 +139,7 @@ func (RoutingChanged) managerMessage() {}
 func (ParamsChanged) managerMessage()  {}
 func (Revoked) managerMessage()        {}
 func (Renewed) managerMessage()        {}
+func (TunnelsWanted) managerMessage()  {}
 func (ObservedAt) managerMessage()     {}
 func (PortMapped) managerMessage()     {}
 func (NetworkChanged) managerMessage() {}
@@ -189,6 +193,7 @@ type (
 	newSelf         struct{ endpoints []netip.AddrPort }
 	newUplinks      struct{ uplinks []fabric.Uplink }
 	newReach        struct{ fabric.Reach }
+	newWanted       struct{ Wanted }
 )
 
 func (shaken) tunnelMessage()          {}
@@ -213,6 +218,7 @@ func (setPace) tunnelMessage()         {}
 func (newSelf) tunnelMessage()         {}
 func (newUplinks) tunnelMessage()      {}
 func (newReach) tunnelMessage()        {}
+func (newWanted) tunnelMessage()       {}
 
 // Event is what the manager tells the node.
 //
@@ -272,6 +278,7 @@ type LinkSnapshot struct {
 	Prefix   addr.Bits
 	Remote   netip.AddrPort
 	Carrier  fabric.Carrier
+	Tunnel   string // the kind of that of both kernels by which it goes; "": none
 	Suite    string
 	Role     tunnelplan.Role
 	Shortcut bool // for the traffic with the peer

@@ -22,6 +22,9 @@ func (m *manager) fromNetwork(now time.Time, message Message) {
 		m.document(msg.Params)
 	case Revoked:
 		m.revoked(now, msg)
+	case TunnelsWanted:
+		m.kept.wanted = msg.Wanted
+		m.tellAll(newWanted(msg))
 	case Renewed:
 		m.kept.credentials = msg.Credentials
 		m.acceptor.SetCredentials(msg.Credentials)

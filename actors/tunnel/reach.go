@@ -102,3 +102,11 @@ func by(c fabric.Carrier) string {
 	}
 	return " by " + c.String()
 }
+
+// by tells of the tunnel, or of a carrier that is not the usual one.
+func (w way) by() string {
+	if w.tunnel != "" {
+		return ", by " + w.tunnel
+	}
+	return by(w.carrier)
+}

@@ -38,7 +38,8 @@ type tunnel struct {
 	peerTimer *system.Timer
 	leftovers []uint32 // keys of the incarnation before
 	stand     standIn
-	refused   []int     // lengths of datagrams that the interface did not take
+	refused   []int // lengths of datagrams that the interface did not take
+	below     below
 	shown     time.Time // when Measured was published
 }
 
@@ -57,6 +58,9 @@ func (t *tunnel) Start(ctx *system.Context[tunnelMessage]) error {
 	t.link.SetUplinks(ctx.Now(), t.lease.uplinks)
 	t.link.SetEndpoints(t.lease.endpoints)
 	t.attach()
+	if t.lease.path != (fabric.Path{}) { // a tunnel of the kernel ended with the incarnation before
+		t.cfg.Plane.SetPath(t.lease.link, t.lease.path)
+	}
 	frames := t.lease.control
 	ctx.Pump("control", func(stop context.Context, p *system.Pump[tunnelMessage]) error {
 		for {
@@ -165,9 +169,18 @@ func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) err
 	case newUplinks:
 		t.lease.uplinks = m.uplinks
 		t.link.SetUplinks(now, m.uplinks)
+		t.offer(now)
 	case newReach:
 		t.lease.reach = m.Reach
 		t.link.SetReach(now, m.Reach)
+	case newWanted:
+		t.lease.wanted = m.Wanted
+		t.offer(now)
+	case tunnelMade:
+		t.tunnelMade(now, m)
+	case tunnelLacks:
+		t.below.lacks = append(t.below.lacks, m.kind)
+		t.offer(now)
 	case cancelDial:
 		t.link.Cancel()
 	default:
@@ -264,11 +277,32 @@ func (t *tunnel) Stop(ctx *system.Context[tunnelMessage]) {
 		})
 	}
 	t.cfg.Plane.RemoveLink(t.lease.link)
+	if t.lease.port != 0 {
+		t.cfg.Kernel.GivePort(t.lease.port)
+		t.lease.port = 0
+	}
 	t.lease.added, t.lease.told, t.lease.indices = false, false, nil
 }
 
 // settle carries out what the machines want.
 func (t *tunnel) settle() {
+	t.drainLink()
+	if t.exchange != nil {
+		t.exchange.Drain(t.heard)
+		t.speakOfClaims()
+		t.drainLink() // what the peer said of a tunnel may move the link
+		t.exchange.Drain(t.heard)
+		t.peerTimer.Rearm(t.peerTimeout())
+	}
+	t.linkTimer.Rearm(t.link.NextTimeout())
+	if now := t.ctx.Now(); now.Sub(t.shown) >= measureEvery {
+		t.shown = now
+		t.ctx.Publish(Measured{t.link.Loss(now)})
+	}
+}
+
+// drainLink carries out what the link wants, until it wants nothing more.
+func (t *tunnel) drainLink() {
 	for again := true; again; {
 		t.refused = t.refused[:0]
 		t.link.Drain(t.carryOut)
@@ -276,17 +310,6 @@ func (t *tunnel) settle() {
 			t.link.HandleTooBig(t.ctx.Now(), size)
 		}
 		again = len(t.refused) > 0
-	}
-	t.linkTimer.Rearm(t.link.NextTimeout())
-	if t.exchange != nil {
-		t.exchange.Drain(t.heard)
-		t.speakOfClaims()
-		t.exchange.Drain(t.heard)
-		t.peerTimer.Rearm(t.peerTimeout())
-	}
-	if now := t.ctx.Now(); now.Sub(t.shown) >= measureEvery {
-		t.shown = now
-		t.ctx.Publish(Measured{t.link.Loss(now)})
 	}
 }
 
@@ -332,20 +355,31 @@ func (t *tunnel) carryOut(e fabric.Event) {
 // use sends with other keys, or by another path.
 func (t *tunnel) use(e fabric.Use) {
 	plane, l := t.cfg.Plane, t.lease
-	before := l.path
-	if l.path = e.Path; e.Path.Endpoint().IsValid() {
-		l.prefer(e.Path.Remote)
+	if under := t.link.Underlay(); !t.ownTunnel(under.Remote.Addr()) {
+		if l.path = under; under.Endpoint().IsValid() {
+			l.prefer(under.Remote)
+		}
 	}
 	if index := e.Session.LocalIndex(); index != l.using {
 		l.using, l.suite, l.keyed = index, e.Session.Suite().String(), t.ctx.Now()
 	}
 	plane.SetPath(l.link, e.Path)
 	plane.UseLink(l.link, e.Session)
-	if at := e.Path.Endpoint(); t.exchange != nil && at.IsValid() {
+	if at := l.path.Endpoint(); t.exchange != nil && at.IsValid() {
 		t.exchange.HandleObserved(t.ctx.Now(), at)
 	}
-	if l.told && (before.Remote != e.Path.Remote || before.Carrier != e.Path.Carrier) {
-		t.manager.Tell(moved{l.link, e.Path})
+	t.tellWay()
+	t.offer(t.ctx.Now())
+}
+
+// tellWay tells the manager how the link goes, where that is another way than before.
+func (t *tunnel) tellWay() {
+	l := t.lease
+	if now := (way{l.path.Remote, l.path.Carrier, t.inTunnel()}); now != l.way {
+		l.way = now
+		if l.told {
+			t.manager.Tell(moved{l.link, now})
+		}
 	}
 }
 
@@ -391,6 +425,7 @@ func (t *tunnel) up(e fabric.Up) {
 		t.lease.told = true
 		t.manager.Tell(risen{t.lease.link, t.lease.suite, e})
 	}
+	t.startBelow(now, e)
 }
 
 // retire takes away the keys of the incarnation before.
@@ -433,7 +468,11 @@ func (t *tunnel) heard(e peer.Event) {
 			peers[i] = tunnelplan.Peer{ID: p.ID, Prefix: p.Prefix, Static: p.Static, Endpoints: p.Endpoints, Seen: now.Add(-p.Age)}
 		}
 		t.manager.Tell(learned{tunnelplan.Gossip, peers})
+	case peer.TunnelHeard:
+		t.hearOfTunnel(now, e.Body)
 	case peer.SeenAt:
+		t.below.seen = e.Address
+		t.offer(now)
 		t.manager.Tell(seen{t.lease.link, e.Address})
 	case peer.Received:
 		t.manager.Tell(received{Document{e.Document, e.Number, e.Signed}})

@@ -47,6 +47,8 @@ type testNode struct {
 	ref         system.Ref[Message]
 	stop        func()
 	boot        fabric.BootID
+	kernel      *fakeKernel // nil: there is none
+	wanted      Wanted
 
 	mu     sync.Mutex
 	events []Event
@@ -188,7 +190,12 @@ func (n *testNode) start(l tunnelplan.Limits, remembers ...*testNode) {
 			ID: p.id(), Prefix: p.credentials.Identity.Prefix, Endpoints: []netip.AddrPort{p.at}, Static: [32]byte(p.credentials.Static.Public),
 		})
 	}
+	var kernel *Kernel
+	if n.kernel != nil {
+		kernel = n.kernel.config()
+	}
 	n.ref, err = Spawn(n.sys, Config{
+		Kernel: kernel, Wanted: n.wanted,
 		Credentials: &c, Prefix: c.Identity.Prefix, Software: "test", Limits: l, Endpoints: []netip.AddrPort{n.at},
 		Networks: []netip.Prefix{network}, Remembered: peers, Documents: []Document{{Number: 1, Signed: []byte("one")}}, Plane: n.plane,
 		Babel: func(rib.LinkID, time.Time, []byte) bool { n.mu.Lock(); defer n.mu.Unlock(); n.babel++; return true },

@@ -1,0 +1,165 @@
+package tunnel
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"re6st/actors/system"
+	kernel "re6st/hw/ktunnel"
+	"re6st/protocols/addr"
+	"re6st/protocols/fabric"
+	"re6st/protocols/ktunnel"
+)
+
+// below is the tunnel of both kernels below a link: what both ends agree on, by messages in
+// the link, and the path that it gives.
+type below struct {
+	machine *ktunnel.Machine // nil before the link is up, and where there is no kernel
+	prefix  addr.Bits        // the peer's
+	seen    netip.AddrPort   // where the peer sees this node
+	offered bool             // something, ever
+	lacks   []ktunnel.Kind   // that this kernel has not
+	actor   *system.Ref[kernelMessage]
+	wanted  kernel.Spec // the actor's memory
+	path    fabric.Path // by the tunnel that is there
+	kind    ktunnel.Kind
+}
+
+// startBelow follows Up.
+func (t *tunnel) startBelow(now time.Time, e fabric.Up) {
+	if t.cfg.Kernel == nil {
+		return
+	}
+	t.below.prefix = e.Peer.Prefix
+	t.below.machine = ktunnel.New(ktunnel.Config{Self: t.cfg.Credentials.Identity.ID, Peer: e.Peer.ID, Nonce: t.ctx.Rand().Uint32()})
+	t.offer(now)
+}
+
+// offer says what this end would make a tunnel with, as it is now. One with an end that the
+// other sees at another address, as by a NAT, or not at all over UDP, is not possible.
+func (t *tunnel) offer(now time.Time) {
+	b, under := &t.below, t.link.Underlay()
+	if b.machine == nil || t.ownTunnel(under.Remote.Addr()) {
+		return // or the peer was the first to use the tunnel: the path below is told soon
+	}
+	var o ktunnel.Offer
+	at := under.Local.Addr.Unmap()
+	if kinds := without(t.lease.wanted.of(b.prefix), b.lacks); len(kinds) > 0 && at.IsValid() &&
+		at == b.seen.Addr().Unmap() && under.Carrier == fabric.UDP {
+		mtu, err := t.cfg.Kernel.MTU(under.Local.Interface)
+		if err == nil && t.lease.port == 0 {
+			t.lease.port, err = t.cfg.Kernel.TakePort()
+		}
+		if err != nil {
+			t.ctx.Event("kernel tunnel", err.Error())
+			kinds = nil
+		}
+		o = ktunnel.Offer{
+			Kinds: kinds, Address: at, FOUPort: t.lease.port, WireGuardPort: t.lease.port,
+			PublicKey: t.cfg.Kernel.Public, MTU: uint16(min(mtu, 1<<16-1)),
+		}
+	}
+	if len(o.Kinds) == 0 && !b.offered {
+		return
+	}
+	b.offered = true
+	b.machine.HandleOwn(o)
+	t.agree(now)
+}
+
+// ownTunnel tells whether an address lies behind one of this node's tunnels.
+func (t *tunnel) ownTunnel(a netip.Addr) bool {
+	return t.cfg.Kernel != nil && strings.HasPrefix(a.Zone(), t.cfg.Kernel.Owner+"-")
+}
+
+// hearOfTunnel takes what the peer says of a tunnel.
+func (t *tunnel) hearOfTunnel(now time.Time, body []byte) {
+	if t.below.machine == nil {
+		return
+	}
+	if err := t.below.machine.HandleMessage(body); err != nil {
+		t.ctx.Log().Debug("the peer's offer of a tunnel refused", "error", err)
+		return
+	}
+	t.agree(now)
+}
+
+// agree does what the two ends' agreement wants.
+func (t *tunnel) agree(now time.Time) {
+	t.below.machine.Drain(func(e ktunnel.Event) {
+		switch e := e.(type) {
+		case ktunnel.Say:
+			t.exchange.HandleTunnel(now, e.Body)
+		case ktunnel.Agreed:
+			t.leaveTunnel(now)
+			if e.Agreement.MTU() < ktunnel.MinMTU {
+				t.tellKernel(removeTunnel{})
+				return
+			}
+			t.tellKernel(makeTunnel{t.spec(e.Agreement)})
+		case ktunnel.Ended:
+			t.leaveTunnel(now)
+			t.tellKernel(removeTunnel{})
+		}
+	})
+}
+
+// spec is this end of the tunnel, which gets its name when it is made.
+func (t *tunnel) spec(a ktunnel.Agreement) kernel.Spec {
+	k := t.cfg.Kernel
+	return kernel.Spec{
+		Kind: a.Kind, Local: a.Local, Remote: a.Remote, Key: a.Key,
+		Private: k.Private, Peer: a.PeerKey, LinkLocal: a.Inside, MTU: a.MTU(), Mark: k.Mark,
+	}
+}
+
+// tellKernel starts the actor with its first tunnel.
+func (t *tunnel) tellKernel(m kernelMessage) {
+	b := &t.below
+	if _, remove := m.(removeTunnel); b.actor == nil && remove {
+		return
+	}
+	if b.actor == nil {
+		cfg, self, wanted := t.cfg.Kernel, t.ctx.Self(), &b.wanted
+		ref, err := system.Spawn(t.ctx, "kernel", system.Spec[kernelMessage]{
+			Kind: "kernel tunnel",
+			New:  func() system.Handler[kernelMessage] { return &kernelTunnel{cfg: cfg, link: self, wanted: wanted} },
+		})
+		if err != nil {
+			t.ctx.Event("kernel tunnel", err.Error())
+			return
+		}
+		b.actor = &ref
+	}
+	b.actor.Tell(m)
+}
+
+// tunnelMade offers the link the path by the tunnel that is there.
+func (t *tunnel) tunnelMade(now time.Time, m tunnelMade) {
+	self, peer := t.cfg.Credentials.Identity.ID.LinkLocal(), t.lease.peer.LinkLocal()
+	t.below.kind = m.kind
+	t.below.path = fabric.Path{
+		Local:  fabric.Local{Addr: self, Interface: m.index},
+		Remote: netip.AddrPortFrom(peer.WithZone(m.name), t.link.Underlay().Remote.Port()), // no NAT is between
+	}
+	t.link.SetTunnels(now, []fabric.Path{t.below.path})
+	t.tellWay()
+	t.offer(now)
+}
+
+// leaveTunnel has the link go on without it.
+func (t *tunnel) leaveTunnel(now time.Time) {
+	if t.below.path != (fabric.Path{}) {
+		t.below.path = fabric.Path{}
+		t.link.SetTunnels(now, nil)
+	}
+}
+
+// inTunnel is the kind of the tunnel by which the link goes now; "": none.
+func (t *tunnel) inTunnel() string {
+	if t.link.InTunnel() {
+		return t.below.kind.String()
+	}
+	return ""
+}
