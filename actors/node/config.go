@@ -22,6 +22,7 @@ import (
 	"re6st/actors/tunnel"
 	"re6st/protocols/addr"
 	"re6st/protocols/inbound"
+	"re6st/protocols/ktunnel"
 	wire "re6st/protocols/registry"
 	"re6st/protocols/tunnelplan"
 )
@@ -72,6 +73,13 @@ type Config struct {
 	LAN *bool `toml:"lan"`
 	// LANInterfaces are the interfaces to do so on; none: all that are fit.
 	LANInterfaces []string `toml:"lan_interfaces"`
+	// Tunnels are the kinds of kernel tunnels that links go by where both ends have them,
+	// best first: "gre", "fou", "wireguard". None: links go over UDP.
+	Tunnels []ktunnel.Kind `toml:"tunnels"`
+	// TunnelPeers are peers with other Tunnels.
+	TunnelPeers []TunnelPeer `toml:"tunnel_peer"`
+	// TunnelPort is the first of the UDP ports of fou and wireguard tunnels; 0: free ones.
+	TunnelPort uint16 `toml:"tunnel_port"`
 	// Gateway announces this machine's IPv6 default route as the mesh's way out,
 	// while there is one.
 	Gateway bool `toml:"gateway"`
@@ -252,6 +260,7 @@ func (c Config) check() error {
 		{"number of rules of inbound_list", len(c.InboundList), 0, inbound.MaxRules},
 		{"number of subnets", len(c.Subnets), 0, subnet.MaxSubnets},
 		{"number of interfaces of trusted and babel_interface", len(c.Trusted) + len(c.BabelInterfaces), 0, MaxTrusted},
+		{"number of tunnel_peer", len(c.TunnelPeers), 0, MaxTunnelPeers},
 		{"number of gateway_sources", len(c.GatewaySources), 0, MaxSources},
 		{"number of lan_interfaces", len(c.LANInterfaces), 0, discovery.MaxInterfaces},
 		{"number of prefixes of debug_originate", len(c.DebugOriginate), 0, maxDebugOriginate},
@@ -265,7 +274,7 @@ func (c Config) check() error {
 	if idle := time.Duration(*c.ShortcutIdle); idle < time.Second || idle > maxShortcutIdle {
 		return fmt.Errorf("%w: shortcut_idle is %v; it must be 1s to %v", ErrConfig, idle, maxShortcutIdle)
 	}
-	if err := cmp.Or(c.checkBabel(), c.checkWayOut()); err != nil {
+	if err := cmp.Or(c.checkBabel(), c.checkTunnels(), c.checkWayOut()); err != nil {
 		return err
 	}
 	if c.ControlDir != "" && !filepath.IsAbs(c.ControlDir) {

@@ -13,6 +13,7 @@ import (
 	"re6st/actors/subnet"
 	"re6st/protocols/fabric"
 	"re6st/protocols/inbound"
+	"re6st/protocols/ktunnel"
 )
 
 func TestAnEmptyFileIsAConfiguration(t *testing.T) {
@@ -32,6 +33,9 @@ interface = "mesh0"
 mtu = 1400
 endpoints = ["203.0.113.5:7326", "[2001:db8::5]:7326"]
 trusted = ["eth1"]
+tunnels = ["wireguard", "fou"]
+tunnel_peer = [{prefix = "5/16", tunnels = ["gre"]}]
+tunnel_port = 7400
 client_count = 2
 max_clients = 3
 route_protocol = 207
@@ -49,7 +53,8 @@ debug_restart_window_ms = 100
 	if *c.Port != 0 || c.Interface != "mesh0" || c.MTU != 1400 || c.Endpoints[1] != netip.MustParseAddrPort("[2001:db8::5]:7326") ||
 		c.Trusted[0] != "eth1" || c.ClientCount != 2 || c.MaxClients != 3 || c.RouteProtocol != 207 || *c.Mark != 0x72 || c.Log != slog.LevelDebug ||
 		len(c.Carriers) != 2 || c.Carriers[0] != node.Carrier(fabric.TLS) || *c.TLSPort != 8443 ||
-		!c.DebugFaults || c.DebugRestartWindow != 100 || c.HTTP != netip.MustParseAddrPort("127.0.0.1:7327") {
+		len(c.Tunnels) != 2 || c.Tunnels[0] != ktunnel.WireGuard || c.TunnelPeers[0].Prefix.CN() != "5/16" || c.TunnelPeers[0].Tunnels[0] != ktunnel.GRE ||
+		c.TunnelPort != 7400 || !c.DebugFaults || c.DebugRestartWindow != 100 || c.HTTP != netip.MustParseAddrPort("127.0.0.1:7327") {
 		t.Errorf("%+v", c)
 	}
 }
@@ -60,6 +65,10 @@ func TestBadConfigurationsSayWhere(t *testing.T) {
 		"port = 70000":                                       "line 1",
 		"\n\nport = \"x\"":                                   "line 3",
 		"endpoints = [\"203.0.113.5\"]":                      "line 1",
+		"tunnels = [\"ipip\"]":                               `"ipip" is no kind of tunnel: there are gre, fou and wireguard`,
+		"tunnel_peer = [{tunnels = [\"gre\"]}]":              `write { prefix = "5/16"`,
+		"tunnel_port = 65500":                                "tunnel_port is 65500; it is the first of 64, and so at most 65472",
+		"tunnel_port = 7300":                                 "the node's port 7326 is one of the 64",
 		"mtu = 100":                                          "mtu is 100; it must be 1280 to 65000",
 		"interface = \"averyveryverylong\"":                  "length of interface is 17",
 		"route_protocol = 2":                                 "route_protocol is 2",
@@ -106,6 +115,13 @@ func TestNumbersOfTheConfigurationAreBounded(t *testing.T) {
 	}{
 		{"number of endpoints", node.MaxEndpoints, func(n int) string { return "endpoints = " + list(n, `"203.0.113.5:1"`) }},
 		{"number of interfaces of trusted and babel_interface", node.MaxTrusted, func(n int) string { return "trusted = " + list(n, `"eth1"`) }},
+		{"number of tunnel_peer", node.MaxTunnelPeers, func(n int) string {
+			var b strings.Builder
+			for i := range n {
+				fmt.Fprintf(&b, "[[tunnel_peer]]\nprefix = \"%d/16\"\n", i)
+			}
+			return b.String()
+		}},
 		{"number of gateway_sources", node.MaxSources, func(n int) string { return "gateway = true\ngateway_sources = " + list(n, `"fd00::/8"`) }},
 		{"client_count", node.MaxClientCount, func(n int) string { return fmt.Sprintf("client_count = %d", n) }},
 		{"max_clients", node.MaxClientCount, func(n int) string { return fmt.Sprintf("max_clients = %d", n) }},

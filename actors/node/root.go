@@ -146,6 +146,10 @@ func (r *root) spawnTunnels() error {
 	if err != nil {
 		return fmt.Errorf("addresses of this machine: %w", err)
 	}
+	kernel, err := r.kernelTunnels()
+	if err != nil {
+		return err
+	}
 	params, revoked := r.parameters.Load(), r.revocations.Load()
 	carriers, tlsPort := r.host.served()
 	r.tunnels, err = tunnel.Spawn(r.ctx, tunnel.Config{
@@ -154,6 +158,7 @@ func (r *root) spawnTunnels() error {
 		Endpoints: at, Networks: append(r.networks(), r.ipv4.Load().ranges()...), Remembered: r.remembered,
 		Documents: []tunnel.Document{paramsDocument(params), revocationsDocument(revoked)}, Revoked: revoked.Nodes(), Pace: pace(params.Params),
 		Plane: r.plane, Babel: r.ports.Deliver, Emit: r.fromTunnels, Claims: r.origins,
+		Kernel: kernel, Wanted: r.settings.get().wantedTunnels(),
 		Store: func(peers []tunnelplan.Peer) error { return storePeers(r.dir, peers) },
 	})
 	return err

@@ -86,6 +86,13 @@ Keys of the configuration, all optional (TOML):
   origins         routes that no claim proves: "off" takes (the network's)
                   them as others, "prefer" where there is
                   no proven one, "require" does not
+  tunnels         tunnels of both kernels that links go    ([]: over udp)
+                  by where both ends have them, best
+                  first: "gre", "fou", "wireguard"
+  tunnel_peer     other ones for a peer, such as           ([])
+                  { prefix = "5/16", tunnels = ["fou"] }
+  tunnel_port     the first of 64 UDP ports for fou and    (free ones)
+                  wireguard
   client_count    links to open                            (the network's)
   max_clients     links to accept                          (the network's)
   shortcuts       links beside those to nodes with which   (4)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -39,7 +40,7 @@ func tunnelRows(a monitor.Tunnels, watched bool) [][]any {
 	if watched {
 		busy = []any{"OUT", "PACKETS", "IN", "PACKETS"}
 	}
-	rows := [][]any{slices.Concat([]any{"LINK", "NODE", "PREFIX", "ROLE", "STATE", "AGE", "RTT", "LOSS", "MTU", "NODES"}, busy, []any{"DROPPED", "CIPHER", "CARRIER", "REMOTE"})}
+	rows := [][]any{slices.Concat([]any{"LINK", "NODE", "PREFIX", "ROLE", "STATE", "AGE", "RTT", "LOSS", "MTU", "NODES"}, busy, []any{"DROPPED", "CIPHER", "BY", "REMOTE"})}
 	for _, t := range a.Tunnels {
 		busy := []any{size(t.Sent.Bytes), size(t.Received.Bytes)}
 		if watched {
@@ -48,7 +49,7 @@ func tunnelRows(a monitor.Tunnels, watched bool) [][]any {
 		rows = append(rows, slices.Concat(
 			[]any{t.Link, t.Node, t.Prefix.CN(), role(t), t.State, age(a.Now, t.Since), milliseconds(t.RTT), loss(t.Loss), datagram(t.MTU), t.Destinations},
 			busy,
-			[]any{t.Dropped, orDash(t.Suite), orDash(t.Carrier), remote(t.Remote)},
+			[]any{t.Dropped, orDash(t.Suite), orDash(cmp.Or(t.Tunnel, t.Carrier)), remote(t.Remote)},
 		))
 	}
 	return rows
