@@ -25,7 +25,7 @@ const (
 var floors = map[string]int{"protocols": 0, "tsn": 1, "firmware": 1, "hw": 2, "actors": 3, "cmd": 4}
 
 // hwMayUse is all that the packet path and the kernel's tables need from below.
-var hwMayUse = []string{"protocols/fabric", "protocols/addr", "protocols/rib", "protocols/inbound", "protocols/limit", "protocols/checksum", "tsn/class"}
+var hwMayUse = []string{"protocols/fabric", "protocols/addr", "protocols/rib", "protocols/inbound", "protocols/limit", "protocols/checksum", "protocols/ktunnel", "tsn/class"}
 
 // impureImports would give a protocol machine a clock, a socket or a voice.
 var impureImports = []string{"os", "os/exec", "log", "log/slog", "net", "net/http", "syscall", "golang.org/x/sys/unix", "sync"}

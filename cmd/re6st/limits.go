@@ -19,6 +19,7 @@ import (
 	"re6st/actors/tunnel"
 	"re6st/hw/carrier"
 	"re6st/hw/dataplane"
+	"re6st/hw/ktunnel"
 	"re6st/hw/nodedir"
 	"re6st/hw/openvpn"
 	"re6st/hw/throttle"
@@ -67,6 +68,7 @@ func allLimits() []limitsOf {
 		{"hw/dataplane", dataplane.Limits()},
 		{"hw/carrier", carrier.Limits()},
 		{"hw/tun", tun.Limits()},
+		{"hw/ktunnel", ktunnel.Limits()},
 		{"hw/nodedir", nodedir.Limits()},
 		{"hw/openvpn", openvpn.Limits()},
 		{"hw/throttle", throttle.Limits()},
