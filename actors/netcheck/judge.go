@@ -28,9 +28,11 @@ const (
 const (
 	// clockSlack is how far the clocks of the machine and the registry may be apart.
 	clockSlack = time.Minute
-	// leastPacket is what a path has to carry, in bytes, that the least packet of IPv6 goes
-	// whole: with the headers of the fabric, of UDP and of IPv6.
-	leastPacket = 1280 + fabric.Overhead + 8 + 40
+	// leastPacket is what a path has to carry, in bytes: a handshake's datagram, with the headers
+	// of UDP and of IPv6. wholePacket is that of a packet of IPv6's least MTU, which goes in two
+	// where the path carries less.
+	leastPacket = fabric.LinkHandshakeSize + 8 + 40
+	wholePacket = 1280 + fabric.Overhead + 8 + 40
 )
 
 // Judge tells what the facts mean, in a fixed order.
@@ -304,11 +306,14 @@ func sizes(all []netcheck.Peer) doctor.Finding {
 		found += "; longer ones vanish without a word"
 	}
 	if narrowest.Largest < leastPacket {
-		return graded(x, doctor.Lack, found, fmt.Sprintf("have the network carry packets of %d bytes; lower mtu in node.toml where it cannot", leastPacket))
+		return graded(x, doctor.Lack, found, fmt.Sprintf("have the network carry packets of %d bytes, or links go by QUIC or TLS", leastPacket))
 	}
-	cure := fmt.Sprintf("nothing to do, where mtu in node.toml is %d or less", narrowest.Largest-(leastPacket-1280))
+	cure := "nothing to do: the node finds out what fits"
+	if narrowest.Largest < wholePacket {
+		cure += ", and sends long packets in two"
+	}
 	if blackHole {
-		cure += "; the network drops ICMP errors that it should not"
+		cure += "; other programs may not: the network drops ICMP errors that it should not"
 	}
 	return graded(x, doctor.Note, found, cure)
 }

@@ -95,11 +95,15 @@ func TestEachLackIsNamedWithItsCure(t *testing.T) {
 		{"nobody known", func(f *protocol.Facts) { f.Peers = nil }, netcheck.Well, "UDP", doctor.Unknown, "no other node", "--peer"},
 		{
 			"black hole", func(f *protocol.Facts) { f.Peers[0].Largest, f.Peers[0].TooBig = 1300, 1304 },
-			netcheck.Degraded, "MTU", doctor.Lack, "at most 1300 bytes pass to 192.0.2.7:7326; longer ones vanish", "1400",
+			netcheck.Well, "MTU", doctor.Note, "at most 1300 bytes pass to 192.0.2.7:7326; longer ones vanish", "in two; other programs may not",
+		},
+		{
+			"too narrow for handshakes", func(f *protocol.Facts) { f.Peers[0].Largest, f.Peers[0].TooBig = 0, 1200 },
+			netcheck.Degraded, "MTU", doctor.Lack, "packets of 1200 bytes do not pass to 192.0.2.7:7326", "1248",
 		},
 		{
 			"a narrow link that says so", func(f *protocol.Facts) { f.Peers[0].Largest, f.Peers[0].TooBig, f.Peers[0].Told = 1420, 1421, 1420 },
-			netcheck.Well, "MTU", doctor.Note, "at most 1420 bytes", "1300 or less",
+			netcheck.Well, "MTU", doctor.Note, "at most 1420 bytes", "finds out what fits",
 		},
 		{"random ports", func(f *protocol.Facts) { f.NAT.Kind = nat.Random }, netcheck.Well, "NAT", doctor.Note, "another port for each", "relays"},
 		{"one address", func(f *protocol.Facts) { f.NAT.Kind = nat.PortRestricted }, netcheck.Well, "NAT", doctor.OK, "the same address", ""},

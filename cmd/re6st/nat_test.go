@@ -116,6 +116,12 @@ func TestAPortThatAGatewayMapsIsToldToOthers(t *testing.T) {
 	m := meshUp(t, "--nodes", "3", "--nat", "n1=igd,n2=random")
 	var s monitor.Status
 	await(t, "the port is mapped", func() bool { s = m.status(t, 0); return s.Mapping != nil })
+	// That the registry is not there is no matter here: what the gateway speaks is shown.
+	out, err := exec.Command("ip", "netns", "exec", m.Nodes[0].Netns, "re6st", "netcheck", "--registry", "127.0.0.1:9").CombinedOutput()
+	const speaks = "speaks PCP; NAT-PMP, outside address 11.0.0.6; UPnP IGD, outside address 11.0.0.6"
+	if !strings.Contains(string(out), speaks) {
+		t.Errorf("netcheck: %v, no %q in\n%s", err, speaks, out)
+	}
 	if s.Mapping.External.Addr() != m.Nodes[0].NAT.Outside {
 		t.Errorf("mapped at %s, want %s", s.Mapping.External, m.Nodes[0].NAT.Outside)
 	}
