@@ -21,8 +21,8 @@ const (
 	HandshakeTime = 10 * time.Second
 	// PingTime is how often an end that has nothing to send shows that it lives, and IdleTime
 	// after how much silence a connection is given up.
-	PingTime = 10 * time.Second
-	IdleTime = 40 * time.Second
+	PingTime = 3 * time.Second
+	IdleTime = 9 * time.Second
 	// stopTime is what the child may take to end when it is asked to.
 	stopTime = time.Second
 )

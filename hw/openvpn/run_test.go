@@ -19,16 +19,19 @@ import (
 
 	"go.uber.org/goleak"
 
-	"re6st/hw/ktunnel"
+	kernel "re6st/hw/ktunnel"
 	"re6st/hw/netns"
 	"re6st/protocols/addr"
 	"re6st/protocols/cert"
+	"re6st/protocols/ktunnel"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is what anything here may take on a busy machine.
 const patience = 60 * time.Second
+
+var kinds = []ktunnel.Kind{ktunnel.OpenVPNUDP, ktunnel.OpenVPNTCP}
 
 // world is two hosts that a veth pair joins, 192.0.2.1 and .2, 2001:db8::1 and ::2, and a CA.
 type world struct {
@@ -42,7 +45,7 @@ type end struct {
 	w       *world
 	number  int
 	ns      *netns.NS
-	tunnels *ktunnel.Tunnels
+	tunnels *kernel.Tunnels
 	spec    Spec // but for who waits
 	tap     netip.Addr
 }
@@ -70,7 +73,7 @@ func newWorld(t *testing.T, keys cert.KeyType) *world {
 		if e.ns, err = g.Create(fmt.Sprintf("n%d", i+1)); err != nil {
 			t.Fatal(err)
 		}
-		if e.tunnels, err = ktunnel.OpenAt(e.ns.Fd(), "n"); err != nil {
+		if e.tunnels, err = kernel.OpenAt(e.ns.Fd(), "n"); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(e.tunnels.Close)
@@ -153,18 +156,18 @@ func (e *end) outer(ipv6 bool) netip.AddrPort {
 }
 
 // prepare has the first end wait for the second, and makes their TAPs.
-func (w *world) prepare(transport Transport, ipv6 bool) {
+func (w *world) prepare(kind ktunnel.Kind, ipv6 bool) {
 	w.t.Helper()
 	for i, e := range w.ends {
 		s := &e.spec
-		s.Transport, s.MTU = transport, transport.MTU(1500, ipv6)
+		s.Kind, s.MTU = kind, kind.MTU(1500, ipv6)
 		s.Local, s.Remote = netip.AddrPort{}, netip.AddrPort{}
 		if i == 0 {
 			s.Local = e.outer(ipv6)
 		} else {
 			s.Remote = w.ends[0].outer(ipv6)
 		}
-		err := e.ns.Do(func() error { return e.tunnels.AddTAP(ktunnel.TAP{Name: s.Device, LinkLocal: e.tap, MTU: s.MTU}) })
+		err := e.ns.Do(func() error { return e.tunnels.AddTAP(kernel.TAP{Name: s.Device, LinkLocal: e.tap, MTU: s.MTU}) })
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -309,29 +312,29 @@ func TestFullFramesGoThroughWithEachSortOfKey(t *testing.T) {
 	for _, keys := range []cert.KeyType{cert.ECDSA, cert.RSA, cert.Ed25519} {
 		t.Run(string(keys), func(t *testing.T) {
 			w := newWorld(t, keys)
-			for _, transport := range []Transport{UDP, TCP} {
+			for _, kind := range kinds {
 				for _, ipv6 := range []bool{false, true} {
-					w.prepare(transport, ipv6)
+					w.prepare(kind, ipv6)
 					waits, dials := w.join()
 					for _, e := range w.ends {
 						if out, err := e.ping(e.spec.MTU, 10); err != nil {
-							t.Errorf("%v, IPv6 %t, a packet of %d bytes from n%d: %v: %s", transport, ipv6, e.spec.MTU, e.number, err, out)
+							t.Errorf("%v, IPv6 %t, a packet of %d bytes from n%d: %v: %s", kind, ipv6, e.spec.MTU, e.number, err, out)
 						}
 						if e.number == 2 {
 							continue
 						}
 						if out, err := e.ping(e.spec.MTU+1, 1); err == nil || !strings.Contains(out, "too long") {
-							t.Errorf("%v, IPv6 %t: a packet longer than the MTU: %v: %s", transport, ipv6, err, out)
+							t.Errorf("%v, IPv6 %t: a packet longer than the MTU: %v: %s", kind, ipv6, err, out)
 						}
 					}
 					for _, e := range w.ends {
 						if n := e.fragments(); n > 0 {
-							t.Errorf("%v, IPv6 %t: n%d has cut %d packets", transport, ipv6, e.number, n)
+							t.Errorf("%v, IPv6 %t: n%d has cut %d packets", kind, ipv6, e.number, n)
 						}
 					}
 					c := awaits(waits, some[Connected])
 					if c.Name != name(2) || c.Address.Addr() != w.ends[1].outer(ipv6).Addr() || c.Serial == "" {
-						t.Errorf("%v, IPv6 %t: connected with %+v", transport, ipv6, c)
+						t.Errorf("%v, IPv6 %t: connected with %+v", kind, ipv6, c)
 					}
 					dials.stop()
 					waits.stop()
@@ -344,7 +347,7 @@ func TestFullFramesGoThroughWithEachSortOfKey(t *testing.T) {
 // One byte more on the TAP, and a packet would be more than the underlay takes.
 func TestTheMTUOfUDPIsExact(t *testing.T) {
 	w := newWorld(t, cert.ECDSA)
-	w.prepare(UDP, false)
+	w.prepare(ktunnel.OpenVPNUDP, false)
 	w.join()
 	for _, e := range w.ends {
 		e.run("ip", "link", "set", e.spec.Device, "mtu", strconv.Itoa(e.spec.MTU+1))
@@ -358,24 +361,24 @@ func TestTheMTUOfUDPIsExact(t *testing.T) {
 }
 
 func TestAChildThatIsKilledLeavesItsWordsAndTheTAP(t *testing.T) {
-	for _, transport := range []Transport{UDP, TCP} {
+	for _, kind := range kinds {
 		w := newWorld(t, cert.ECDSA)
-		w.prepare(transport, false)
+		w.prepare(kind, false)
 		waits, dials := w.join()
 		w.ends[1].kill()
 		if err := dials.ended(); !errors.Is(err, ErrEnded) || !strings.Contains(err.Error(), "status 137") {
-			t.Errorf("%v: the end that dials: %v", transport, err)
+			t.Errorf("%v: the end that dials: %v", kind, err)
 		}
 		again := start(t, w.ends[1].spec)
 		awaits(again, some[Connected])
 		if out, err := w.ends[0].ping(1280, 10); err != nil {
-			t.Errorf("%v, by another child that dials: %v: %s", transport, err, out)
+			t.Errorf("%v, by another child that dials: %v: %s", kind, err, out)
 		}
 		w.ends[0].kill()
 		if err := waits.ended(); !errors.Is(err, ErrEnded) {
-			t.Errorf("%v: the end that waits: %v", transport, err)
+			t.Errorf("%v: the end that waits: %v", kind, err)
 		}
-		if transport == TCP { // by UDP nobody says so
+		if kind == ktunnel.OpenVPNTCP { // by UDP nobody says so
 			if err := again.ended(); !errors.Is(err, ErrEnded) {
 				t.Errorf("the end that dials has nobody: %v", err)
 			}
@@ -414,7 +417,7 @@ func (e *end) children() (pids []int) {
 
 func TestWhoIsNotThePeerIsKeptOut(t *testing.T) {
 	w := newWorld(t, cert.ECDSA)
-	w.prepare(UDP, false)
+	w.prepare(ktunnel.OpenVPNUDP, false)
 	waits := start(t, w.ends[0].spec)
 	awaits(waits, some[Waiting])
 
@@ -448,7 +451,7 @@ func TestWhoIsNotThePeerIsKeptOut(t *testing.T) {
 
 func TestARevokedOneIsKeptOut(t *testing.T) {
 	w := newWorld(t, cert.ECDSA)
-	w.prepare(TCP, false)
+	w.prepare(ktunnel.OpenVPNTCP, false)
 	revoked := errors.New("revoked")
 	s := w.ends[0].spec
 	s.Admit = func(Client) error { return revoked }
@@ -463,7 +466,7 @@ func TestARevokedOneIsKeptOut(t *testing.T) {
 
 func TestASilentStrangerKeepsNobodyOut(t *testing.T) {
 	w := newWorld(t, cert.ECDSA)
-	w.prepare(TCP, false)
+	w.prepare(ktunnel.OpenVPNTCP, false)
 	waits := start(t, w.ends[0].spec)
 	awaits(waits, some[Waiting])
 	for range maxPending { // all there may be: some have to go for the peer
@@ -490,7 +493,7 @@ func TestASilentStrangerKeepsNobodyOut(t *testing.T) {
 
 func TestKeysAreInNoFileAndNoArgument(t *testing.T) {
 	w := newWorld(t, cert.ECDSA)
-	w.prepare(UDP, false)
+	w.prepare(ktunnel.OpenVPNUDP, false)
 	waits, _ := w.join()
 	e := w.ends[0]
 	children := e.children()

@@ -9,65 +9,17 @@ import (
 	"time"
 
 	"re6st/hw/process"
+	"re6st/protocols/ktunnel"
 )
-
-// Transport is what carries the TLS.
-type Transport int
-
-// The transports. The zero Transport is none.
-const (
-	UDP Transport = 1 + iota
-	TCP
-)
-
-func (t Transport) String() string {
-	switch t {
-	case UDP:
-		return "udp"
-	case TCP:
-		return "tcp"
-	default:
-		return fmt.Sprintf("transport %d", int(t))
-	}
-}
-
-// Bytes that the headers of a frame take.
-const (
-	ipv4Header     = 20
-	ipv6Header     = 40
-	udpHeader      = 8
-	dataHeader     = 4 + 4 + 16 // opcode with peer id, packet id, tag of the AEAD
-	ethernetHeader = 14
-)
-
-// MTU bounds in bytes: IPv6 needs MinMTU (RFC 8200 section 5); over TCP a frame is as
-// long as on an Ethernet.
-const (
-	MinMTU      = 1280
-	ethernetMTU = 1500
-)
-
-// MTU is what the TAP carries where the outer packets have at most underlay bytes, and none
-// is a fragment. ipv6 is the family of the outer addresses. Below MinMTU there can be no tunnel.
-func (t Transport) MTU(underlay int, ipv6 bool) int {
-	if t == TCP {
-		return ethernetMTU // the kernel cuts the stream
-	}
-	outer := ipv4Header
-	if ipv6 {
-		outer = ipv6Header
-	}
-	return min(underlay-outer-udpHeader-dataHeader-ethernetHeader, ethernetMTU)
-}
 
 // Program is what is run unless a Spec names another, looked up in PATH.
 const Program = "openvpn"
 
 // Spec is one end of a tunnel.
 type Spec struct {
-	Program   string // "": Program
-	Device    string // the TAP's name
-	Transport Transport
+	Program string       // "": Program
+	Device  string       // the TAP's name
+	Kind    ktunnel.Kind // OpenVPNUDP or OpenVPNTCP
 	// Local is where this end waits for the peer; not valid where it dials Remote.
 	Local, Remote netip.AddrPort
 	// Peer is the common name of the only certificate that is taken; "": any of the CA.
@@ -94,16 +46,16 @@ func (s *Spec) check() error {
 	switch {
 	case s.Device == "" || len(s.Device) > deviceNameLen || strings.ContainsAny(s.Device, "/: \t\n\"\\"):
 		return refuse("the TAP's name has 1 to %d bytes", deviceNameLen)
-	case s.Transport != UDP && s.Transport != TCP:
-		return refuse("its %v is none of udp, tcp", s.Transport)
+	case !s.Kind.IsOpenVPN():
+		return refuse("its %v is none of openvpn-udp, openvpn-tcp", s.Kind)
 	case s.Local.IsValid() == s.Remote.IsValid():
 		return refuse("one end waits at an address, the other dials one: %v, %v", s.Local, s.Remote)
 	case !usable(s.Outer()):
 		return refuse("%v is no unicast address with a port and without a zone", s.Outer())
 	case strings.ContainsFunc(s.Peer, func(r rune) bool { return r <= ' ' || r == '"' || r == '\\' || r >= 0x7f }):
 		return refuse("the peer's common name is %q", s.Peer)
-	case s.MTU < MinMTU || s.MTU > ethernetMTU:
-		return refuse("an MTU of %d bytes; it is %d to %d", s.MTU, MinMTU, ethernetMTU)
+	case s.MTU < ktunnel.MinMTU || s.MTU > ktunnel.OpenVPNMTU:
+		return refuse("an MTU of %d bytes; it is %d to %d", s.MTU, ktunnel.MinMTU, ktunnel.OpenVPNMTU)
 	}
 	for _, part := range []struct {
 		name string
@@ -164,7 +116,7 @@ func (s *Spec) config(socket string) []byte {
 	if s.Mark != 0 {
 		line("mark %d", s.Mark)
 	}
-	if s.Transport == UDP {
+	if s.Kind == ktunnel.OpenVPNUDP {
 		line("mtu-disc yes")
 	} else {
 		line("socket-flags TCP_NODELAY")
@@ -207,10 +159,10 @@ func (s *Spec) protocol(role string) string {
 	if s.Outer().Addr().Is4() {
 		family = "4"
 	}
-	if s.Transport == UDP {
-		role = ""
+	if s.Kind == ktunnel.OpenVPNUDP {
+		return "udp" + family
 	}
-	return s.Transport.String() + family + role
+	return "tcp" + family + role
 }
 
 func seconds(d time.Duration) int { return int(d / time.Second) }
@@ -218,7 +170,7 @@ func seconds(d time.Duration) int { return int(d / time.Second) }
 // String names the tunnel and its ends, without its keys.
 func (s *Spec) String() string {
 	if s.Local.IsValid() {
-		return fmt.Sprintf("%s by %v, waiting at %v", s.Device, s.Transport, s.Local)
+		return fmt.Sprintf("%v tunnel %s, waiting at %v", s.Kind, s.Device, s.Local)
 	}
-	return fmt.Sprintf("%s by %v, to %v", s.Device, s.Transport, s.Remote)
+	return fmt.Sprintf("%v tunnel %s to %v", s.Kind, s.Device, s.Remote)
 }

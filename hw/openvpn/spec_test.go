@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"re6st/protocols/ktunnel"
 )
 
 // block is a PEM block that nobody reads.
@@ -16,7 +18,7 @@ func block(kind string) []byte {
 
 func sound() Spec {
 	return Spec{
-		Device: "n1-a", Transport: UDP, Local: netip.MustParseAddrPort("192.0.2.1:5000"), Peer: "5/16",
+		Device: "n1-a", Kind: ktunnel.OpenVPNUDP, Local: netip.MustParseAddrPort("192.0.2.1:5000"), Peer: "5/16",
 		CA: block("CERTIFICATE"), Certificate: block("CERTIFICATE"), Key: block("PRIVATE KEY"), MTU: 1400,
 	}
 }
@@ -26,7 +28,7 @@ func TestASoundSpecIsTaken(t *testing.T) {
 	if err := s.check(); err != nil {
 		t.Error(err)
 	}
-	s.Local, s.Remote, s.Transport, s.Peer = netip.AddrPort{}, netip.MustParseAddrPort("[2001:db8::1]:443"), TCP, ""
+	s.Local, s.Remote, s.Kind, s.Peer = netip.AddrPort{}, netip.MustParseAddrPort("[2001:db8::1]:443"), ktunnel.OpenVPNTCP, ""
 	if err := s.check(); err != nil {
 		t.Error(err)
 	}
@@ -40,7 +42,7 @@ func TestASpecThatMakesNoTunnelIsRefused(t *testing.T) {
 		{func(s *Spec) { s.Device = "" }, "1 to 15 bytes"},
 		{func(s *Spec) { s.Device = "sixteen-bytes-00" }, "1 to 15 bytes"},
 		{func(s *Spec) { s.Device = "a\nup /bin/sh" }, "1 to 15 bytes"},
-		{func(s *Spec) { s.Transport = 0 }, "none of udp, tcp"},
+		{func(s *Spec) { s.Kind = ktunnel.GRE }, "none of openvpn-udp"},
 		{func(s *Spec) { s.Remote = s.Local }, "one end waits"},
 		{func(s *Spec) { s.Local = netip.AddrPort{} }, "one end waits"},
 		{func(s *Spec) { s.Local = netip.MustParseAddrPort("192.0.2.1:0") }, "no unicast address with a port"},
@@ -57,26 +59,6 @@ func TestASpecThatMakesNoTunnelIsRefused(t *testing.T) {
 		c.change(&s)
 		if err := s.check(); !errors.Is(err, ErrSpec) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%v, want %q", err, c.says)
-		}
-	}
-}
-
-func TestTheMTULeavesRoomForTheHeaders(t *testing.T) {
-	for _, c := range []struct {
-		transport Transport
-		underlay  int
-		ipv6      bool
-		want      int
-	}{
-		{UDP, 1500, false, 1434},
-		{UDP, 1500, true, 1414},
-		{UDP, 1300, false, 1234},
-		{UDP, 9000, false, 1500},
-		{TCP, 1500, true, 1500},
-		{TCP, 1280, true, 1500},
-	} {
-		if got := c.transport.MTU(c.underlay, c.ipv6); got != c.want {
-			t.Errorf("%v over %d bytes, IPv6 %t: %d, want %d", c.transport, c.underlay, c.ipv6, got, c.want)
 		}
 	}
 }
@@ -98,7 +80,7 @@ func TestEachEndHasItsRole(t *testing.T) {
 			t.Errorf("%s\nwithout %q", got, want)
 		}
 	}
-	s.Transport = TCP
+	s.Kind = ktunnel.OpenVPNTCP
 	if got := lines(s); !strings.Contains(got, "\nproto tcp4-server\n") || strings.Contains(got, "mtu-disc") {
 		t.Error(got)
 	}

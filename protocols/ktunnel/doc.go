@@ -1,6 +1,7 @@
 // Package ktunnel has the two nodes of a sealed link agree on a tunnel of their kernels
 // beside it: GRE (RFC 2784, RFC 2890), FOU (GRE in UDP, as RFC 8086 lays it out) or
-// WireGuard. It is the pure half of what hw/ktunnel makes.
+// WireGuard; or on one of OpenVPN, by UDP or TCP. It is the pure half of what hw/ktunnel
+// and hw/openvpn make.
 //
 // Each end says its Offer, whenever that changes; the link carries it sealed and in order.
 // There is no answer: both ends work out the same Agreement from the two Offers.
@@ -12,14 +13,17 @@
 //
 //	| version 1 | kinds: length 1, one byte each | nonce 4 | MTU 2 | FOU port 2 |
 //	| WireGuard port 2 | WireGuard public key 32 | outer address: length 1, 0, 4 or 16 bytes |
+//	| OpenVPN port 2, of UDP and TCP |
 //
-// Kinds of a newer node are ignored, and so are further bytes. An Offer without kinds
+// Kinds of a newer node are ignored, and so are further bytes; the OpenVPN port may lack. An Offer without kinds
 // takes back the one before.
 //
 // The kinds stand in the order in which their end prefers them. The first that both can, in
 // the order of the end with the lower node id, is agreed on. GRE and FOU seal nothing, and
 // need not: the tunnel carries the link's own datagrams, as sealed as by any other path, and
 // nothing else.
+//
+// Of OpenVPN's ends the one with the lower node id waits, and the other dials.
 //
 // Addresses inside are those of the node ids (addr.NodeID.LinkLocal). The key that tells
 // tunnels between the same two addresses apart comes from both nonces, and is no secret.

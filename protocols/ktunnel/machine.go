@@ -19,6 +19,7 @@ type Agreement struct {
 	Key                uint32         // of GRE and FOU, the same at both ends; never 0
 	PeerKey            [keyLen]byte   // WireGuard's, of the other end; zeros for other kinds
 	Inside, PeerInside netip.Addr     // link-local addresses in the tunnel
+	Waits              bool           // OpenVPN: this end waits at Local, the other dials
 	Underlay           int            // bytes that an outer packet may have: the lower of both ends'
 }
 
@@ -121,9 +122,12 @@ func (m *Machine) agree() Agreement {
 		Inside: m.cfg.Self.LinkLocal(), PeerInside: m.cfg.Peer.LinkLocal(),
 		Underlay: int(min(m.own.MTU, m.peer.MTU)),
 	}
-	if kind == WireGuard {
+	switch kind {
+	case WireGuard:
 		a.PeerKey = m.peer.PublicKey
-	} else {
+	case OpenVPNUDP, OpenVPNTCP:
+		a.Waits = m.cfg.Self.Compare(m.cfg.Peer) < 0
+	default:
 		a.Key = tunnelKey(low.nonce, high.nonce)
 	}
 	return a

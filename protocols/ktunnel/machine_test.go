@@ -12,7 +12,7 @@ import (
 
 func offer(address string, kinds ...Kind) Offer {
 	return Offer{
-		Kinds: kinds, Address: netip.MustParseAddr(address), FOUPort: 5001, WireGuardPort: 5002,
+		Kinds: kinds, Address: netip.MustParseAddr(address), FOUPort: 5001, WireGuardPort: 5002, OpenVPNPort: 5003,
 		PublicKey: [keyLen]byte{1, 2, 3}, MTU: 1500,
 	}
 }
@@ -58,7 +58,7 @@ func (p *pair) carry() {
 func (p *pair) mirrored() bool {
 	a, b := p.agreed[0], p.agreed[1]
 	return a.Kind == b.Kind && a.Local == b.Remote && a.Remote == b.Local && a.Key == b.Key &&
-		a.Inside == b.PeerInside && a.PeerInside == b.Inside && a.Underlay == b.Underlay
+		a.Waits == (b.Kind.IsOpenVPN() && !b.Waits) && a.Inside == b.PeerInside && a.PeerInside == b.Inside && a.Underlay == b.Underlay
 }
 
 func (p *pair) offer(a, b Offer) {
@@ -86,6 +86,46 @@ func TestBothEndsAgreeOnOneTunnel(t *testing.T) {
 	p.offer(offer("192.0.2.1", GRE), offer("192.0.2.2", GRE))
 	if got := p.agreed[0]; got.Kind != GRE || got.Key == 0 || got.Local.Port() != 0 || got.PeerKey != [keyLen]byte{} {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestOfOpenVPNTheLowerNodeWaits(t *testing.T) {
+	for _, kind := range []Kind{OpenVPNUDP, OpenVPNTCP} {
+		p := newPair(t)
+		p.offer(offer("192.0.2.1", kind), offer("192.0.2.2", kind))
+		a, b := p.agreed[0], p.agreed[1]
+		if at := netip.MustParseAddrPort("192.0.2.1:5003"); a.Kind != kind || !a.Waits || b.Waits || a.Local != at || b.Remote != at {
+			t.Errorf("%v: %+v, %+v", kind, a, b)
+		}
+	}
+}
+
+func TestAnOfferOfBeforeOpenVPNIsTaken(t *testing.T) {
+	m := message{offer("192.0.2.1", OpenVPNUDP, GRE), 1}
+	text := m.append(nil)
+	got, err := decode(text[:len(text)-2])
+	if err != nil || got.OpenVPNPort != 0 || !slices.Equal(got.Kinds, []Kind{GRE}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestTheMTUOfOpenVPN(t *testing.T) {
+	for _, c := range []struct {
+		kind     Kind
+		underlay int
+		ipv6     bool
+		want     int
+	}{
+		{OpenVPNUDP, 1500, false, 1434},
+		{OpenVPNUDP, 1500, true, 1414},
+		{OpenVPNUDP, 1300, false, 1234},
+		{OpenVPNUDP, 9000, false, 1500},
+		{OpenVPNTCP, 1500, true, 1500},
+		{OpenVPNTCP, 1280, true, 1500},
+	} {
+		if got := c.kind.MTU(c.underlay, c.ipv6); got != c.want {
+			t.Errorf("%v over %d bytes, IPv6 %t: %d, want %d", c.kind, c.underlay, c.ipv6, got, c.want)
+		}
 	}
 }
 
@@ -146,6 +186,7 @@ func TestKindsOfWhichSomethingLacksAreLeftOut(t *testing.T) {
 	}{
 		"no port of FOU":         {func(o *Offer) { o.FOUPort = 0 }, FOU},
 		"no port of WireGuard":   {func(o *Offer) { o.WireGuardPort = 0 }, WireGuard},
+		"no port of OpenVPN":     {func(o *Offer) { o.OpenVPNPort = 0 }, OpenVPNTCP},
 		"no key":                 {func(o *Offer) { o.PublicKey = [keyLen]byte{} }, WireGuard},
 		"no address":             {func(o *Offer) { o.Address = netip.Addr{} }, GRE},
 		"a link-local address":   {func(o *Offer) { o.Address = netip.MustParseAddr("fe80::1") }, GRE},
@@ -175,9 +216,9 @@ func TestEndsThatChangeAgreeInTheEnd(t *testing.T) {
 		p := newPair(t)
 		for range 1 + r.IntN(4) {
 			end := r.IntN(2)
-			kinds := []Kind{GRE, FOU, WireGuard}
-			r.Shuffle(3, func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
-			o := offer(addresses[2*r.IntN(2)+end], kinds[:r.IntN(4)]...)
+			kinds := []Kind{GRE, FOU, WireGuard, OpenVPNTCP}
+			r.Shuffle(4, func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
+			o := offer(addresses[2*r.IntN(2)+end], kinds[:r.IntN(5)]...)
 			o.MTU, o.FOUPort = uint16(1280+r.IntN(3)), uint16(r.IntN(2))
 			p.ends[end].HandleOwn(o)
 			if r.IntN(2) == 0 {
@@ -206,7 +247,7 @@ func TestTwoTunnelsBetweenTheSameAddressesHaveTwoKeys(t *testing.T) {
 func TestAMessageIsAsTheDocumentSays(t *testing.T) {
 	m := message{offer("192.0.2.1", WireGuard, GRE), 0x01020304}
 	want := append([]byte{1, 2, 3, 1, 1, 2, 3, 4, 1500 >> 8, 1500 & 255, 5001 >> 8, 5001 & 255, 5002 >> 8, 5002 & 255, 1, 2, 3}, make([]byte, keyLen-3)...)
-	want = append(want, 4, 192, 0, 2, 1)
+	want = append(want, 4, 192, 0, 2, 1, 5003>>8, 5003&255)
 	if got := m.append(nil); !slices.Equal(got, want) {
 		t.Errorf("have % x\nwant % x", got, want)
 	}
@@ -217,13 +258,13 @@ func TestAMessageIsAsTheDocumentSays(t *testing.T) {
 
 func TestWhatIsNoOfferIsRefused(t *testing.T) {
 	whole := message{offer("192.0.2.1", GRE), 1}.append(nil)
-	for n := range len(whole) {
+	for n := range len(whole) - 2 {
 		if _, err := decode(whole[:n]); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%d of %d bytes: %v", n, len(whole), err)
 		}
 	}
 	five := slices.Clone(whole)
-	five[len(five)-5] = 3
+	five[len(five)-7] = 3
 	if _, err := decode(five); !errors.Is(err, ErrMalformed) {
 		t.Error("an address of three bytes:", err)
 	}

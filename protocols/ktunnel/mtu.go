@@ -8,7 +8,13 @@ const (
 	greHeader       = 8  // with a key
 	wireguardHeader = 32 // type, receiver, counter and tag
 	wireguardBlock  = 16 // packets are filled up to a multiple of it
+	openvpnHeader   = 24 // opcode with peer id, packet id, tag of the AEAD
+	ethernetHeader  = 14
 )
+
+// OpenVPNMTU is the most that a TAP of OpenVPN carries, in bytes, as an Ethernet does; by TCP
+// it always does, for the kernel cuts the stream.
+const OpenVPNMTU = 1500
 
 // MinMTU is what IPv6 needs of a link, in bytes (RFC 8200 section 5).
 const MinMTU = 1280
@@ -25,6 +31,10 @@ func (k Kind) MTU(underlay int, ipv6 bool) int {
 		return inner - greHeader
 	case FOU:
 		return inner - udpHeader - greHeader
+	case OpenVPNUDP:
+		return min(inner-udpHeader-openvpnHeader-ethernetHeader, OpenVPNMTU)
+	case OpenVPNTCP:
+		return OpenVPNMTU
 	default:
 		return (inner - udpHeader - wireguardHeader) / wireguardBlock * wireguardBlock
 	}

@@ -26,6 +26,9 @@ const (
 	GRE       Kind = 1
 	FOU       Kind = 2
 	WireGuard Kind = 3
+	// OpenVPN's are TAPs of a process, by UDP or TCP: hw/openvpn.
+	OpenVPNUDP Kind = 4
+	OpenVPNTCP Kind = 5
 )
 
 func (k Kind) String() string {
@@ -36,6 +39,10 @@ func (k Kind) String() string {
 		return "fou"
 	case WireGuard:
 		return "wireguard"
+	case OpenVPNUDP:
+		return "openvpn-udp"
+	case OpenVPNTCP:
+		return "openvpn-tcp"
 	default:
 		return fmt.Sprintf("kind %d", uint8(k))
 	}
@@ -49,10 +56,13 @@ func (k *Kind) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is no kind of tunnel: there are gre, fou and wireguard", text)
+	return fmt.Errorf("%q is no kind of tunnel: there are gre, fou, wireguard, openvpn-udp and openvpn-tcp", text)
 }
 
-func (k Kind) known() bool { return k >= GRE && k <= WireGuard }
+func (k Kind) known() bool { return k >= GRE && k <= OpenVPNTCP }
+
+// IsOpenVPN tells whether a process carries the frames.
+func (k Kind) IsOpenVPN() bool { return k == OpenVPNUDP || k == OpenVPNTCP }
 
 // keyLen is the length of WireGuard's keys in bytes (RFC 7748 section 5).
 const keyLen = 32
@@ -61,10 +71,10 @@ const keyLen = 32
 type Offer struct {
 	Kinds   []Kind     // best first; none: no tunnel
 	Address netip.Addr // outer, of the sender
-	// The sender's UDP ports; 0 where it does not offer the kind.
-	FOUPort, WireGuardPort uint16
-	PublicKey              [keyLen]byte // WireGuard's
-	MTU                    uint16       // bytes of an outer packet on the sender's interface
+	// The sender's UDP ports, and OpenVPN's of TCP too; 0 where it does not offer the kind.
+	FOUPort, WireGuardPort, OpenVPNPort uint16
+	PublicKey                           [keyLen]byte // WireGuard's
+	MTU                                 uint16       // bytes of an outer packet on the sender's interface
 }
 
 // message is an Offer on the wire, with the nonce of its Machine.
@@ -78,7 +88,7 @@ func (m message) equal(n message) bool {
 	kinds := slices.Equal(m.Kinds, n.Kinds)
 	m.Kinds, n.Kinds = nil, nil
 	return kinds && m.Address == n.Address && m.FOUPort == n.FOUPort && m.WireGuardPort == n.WireGuardPort &&
-		m.PublicKey == n.PublicKey && m.MTU == n.MTU && m.nonce == n.nonce
+		m.OpenVPNPort == n.OpenVPNPort && m.PublicKey == n.PublicKey && m.MTU == n.MTU && m.nonce == n.nonce
 }
 
 // tidy is the Offer without kinds of which something lacks, or that stand there twice.
@@ -103,14 +113,18 @@ func (o Offer) can(k Kind) bool {
 		return o.FOUPort != 0
 	case k == WireGuard:
 		return o.WireGuardPort != 0 && o.PublicKey != [keyLen]byte{}
+	case k.IsOpenVPN():
+		return o.OpenVPNPort != 0
 	default:
 		return k == GRE
 	}
 }
 
-// port is the UDP port of a kind; 0 for GRE, which has none.
+// port is the port of a kind; 0 for GRE, which has none.
 func (o Offer) port(k Kind) uint16 {
 	switch k {
+	case OpenVPNUDP, OpenVPNTCP:
+		return o.OpenVPNPort
 	case FOU:
 		return o.FOUPort
 	case WireGuard:
@@ -131,7 +145,8 @@ func (m message) append(b []byte) []byte {
 	}
 	b = append(b, m.PublicKey[:]...)
 	address := m.Address.AsSlice()
-	return append(append(b, byte(len(address))), address...)
+	b = append(append(b, byte(len(address))), address...)
+	return binary.BigEndian.AppendUint16(b, m.OpenVPNPort)
 }
 
 // decode reads one message. Nothing of b is kept.
@@ -163,6 +178,9 @@ func decode(b []byte) (message, error) {
 			return message{}, fmt.Errorf("%w: an address of %d bytes", ErrMalformed, length)
 		}
 		m.Address = a
+	}
+	if rest = rest[length:]; len(rest) >= 2 {
+		m.OpenVPNPort = binary.BigEndian.Uint16(rest)
 	}
 	m.Offer = m.tidy()
 	return m, nil
