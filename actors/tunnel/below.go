@@ -21,8 +21,10 @@ type below struct {
 	offered bool             // something, ever
 	lacks   []ktunnel.Kind   // that this kernel has not
 	actor   *system.Ref[kernelMessage]
-	wanted  kernel.Spec // the actor's memory
-	path    fabric.Path // by the tunnel that is there
+	child   *system.Ref[childMessage] // of OpenVPN
+	runs    childSpec                 // its memory
+	wanted  kernel.Spec               // the actor's memory
+	path    fabric.Path               // by the tunnel that is there
 	kind    ktunnel.Kind
 }
 
@@ -45,7 +47,7 @@ func (t *tunnel) offer(now time.Time) {
 	}
 	var o ktunnel.Offer
 	at := under.Local.Addr.Unmap()
-	if kinds := without(t.lease.wanted.of(b.prefix), b.lacks); len(kinds) > 0 && at.IsValid() &&
+	if kinds := without(t.lease.wanted.of(b.prefix), t.lacking()); len(kinds) > 0 && at.IsValid() &&
 		at == b.seen.Addr().Unmap() && under.Carrier == fabric.UDP {
 		mtu, err := t.cfg.Kernel.MTU(under.Local.Interface)
 		if err == nil && t.lease.port == 0 {
@@ -56,7 +58,7 @@ func (t *tunnel) offer(now time.Time) {
 			kinds = nil
 		}
 		o = ktunnel.Offer{
-			Kinds: kinds, Address: at, FOUPort: t.lease.port, WireGuardPort: t.lease.port,
+			Kinds: kinds, Address: at, FOUPort: t.lease.port, WireGuardPort: t.lease.port, OpenVPNPort: t.lease.port,
 			PublicKey: t.cfg.Kernel.Public, MTU: uint16(min(mtu, 1<<16-1)),
 		}
 	}
@@ -95,12 +97,20 @@ func (t *tunnel) agree(now time.Time) {
 			t.leaveTunnel(now)
 			if e.Agreement.MTU() < ktunnel.MinMTU {
 				t.tellKernel(removeTunnel{})
+				t.tellChild(removeChild{})
 				return
 			}
+			if e.Agreement.Kind.IsOpenVPN() {
+				t.tellKernel(removeTunnel{})
+				t.tellChild(makeChild{t.childSpec(e.Agreement)})
+				return
+			}
+			t.tellChild(removeChild{})
 			t.tellKernel(makeTunnel{t.spec(e.Agreement)})
 		case ktunnel.Ended:
 			t.leaveTunnel(now)
 			t.tellKernel(removeTunnel{})
+			t.tellChild(removeChild{})
 		}
 	})
 }
@@ -133,6 +143,50 @@ func (t *tunnel) tellKernel(m kernelMessage) {
 		b.actor = &ref
 	}
 	b.actor.Tell(m)
+}
+
+// lacking are the kinds that this node cannot make.
+func (t *tunnel) lacking() []ktunnel.Kind {
+	if t.cfg.Kernel.OpenVPN != nil {
+		return t.below.lacks
+	}
+	return append([]ktunnel.Kind{ktunnel.OpenVPNUDP, ktunnel.OpenVPNTCP}, t.below.lacks...)
+}
+
+// childSpec is this end of a tunnel of OpenVPN.
+func (t *tunnel) childSpec(a ktunnel.Agreement) childSpec {
+	s := childSpec{
+		kind: a.Kind, peer: t.below.prefix.CN(), inside: a.Inside, mtu: a.MTU(), mark: t.cfg.Kernel.Mark,
+	}
+	if a.Waits {
+		s.local = a.Local
+	} else {
+		s.remote = a.Remote
+	}
+	return s
+}
+
+// tellChild starts the actor of OpenVPN with its first tunnel.
+func (t *tunnel) tellChild(m childMessage) {
+	b := &t.below
+	if _, first := m.(makeChild); b.child == nil && !first {
+		return
+	}
+	if b.child == nil {
+		cfg, self, wanted, peer := t.cfg.Kernel, t.ctx.Self(), &b.runs, t.lease.peer
+		ref, err := system.Spawn(t.ctx, "openvpn", system.Spec[childMessage]{
+			Kind: "openvpn",
+			New: func() system.Handler[childMessage] {
+				return &openvpnTunnel{kernel: cfg, cfg: cfg.OpenVPN, peer: peer, link: self, wanted: wanted}
+			},
+		})
+		if err != nil {
+			t.ctx.Event("openvpn", err.Error())
+			return
+		}
+		b.child = &ref
+	}
+	b.child.Tell(m)
 }
 
 // tunnelMade offers the link the path by the tunnel that is there.

@@ -22,6 +22,7 @@ type Kernel struct {
 	TakePort        func() (uint16, error)         // for FOU and WireGuard, one for each link
 	GivePort        func(uint16)                   // back
 	MTU             func(ifindex int) (int, error) // of the interface by which outer packets leave
+	OpenVPN         *OpenVPN                       // nil: it is not offered
 }
 
 // KernelTunnels are those in the kernel: hw/ktunnel's.

@@ -178,6 +178,10 @@ func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) err
 		t.offer(now)
 	case tunnelMade:
 		t.tunnelMade(now, m)
+	case tunnelGone:
+		if t.below.kind == m.kind {
+			t.leaveTunnel(now)
+		}
 	case tunnelLacks:
 		t.below.lacks = append(t.below.lacks, m.kind)
 		t.offer(now)
@@ -195,6 +199,7 @@ func (t *tunnel) renewed(now time.Time, c *fabric.Credentials) {
 	t.lease.credentials = c
 	t.link.SetCredentials(c)
 	t.link.Rekey(now)
+	t.tellChild(renewChild{})
 	if t.exchange != nil {
 		t.exchange.HandleSelf(now, t.hello())
 	}
