@@ -74,12 +74,14 @@ type Config struct {
 	// LANInterfaces are the interfaces to do so on; none: all that are fit.
 	LANInterfaces []string `toml:"lan_interfaces"`
 	// Tunnels are the kinds of kernel tunnels that links go by where both ends have them,
-	// best first: "gre", "fou", "wireguard". None: links go over UDP.
+	// best first: "gre", "fou", "wireguard", "openvpn-udp", "openvpn-tcp". None: links go over UDP.
 	Tunnels []ktunnel.Kind `toml:"tunnels"`
 	// TunnelPeers are peers with other Tunnels.
 	TunnelPeers []TunnelPeer `toml:"tunnel_peer"`
-	// TunnelPort is the first of the UDP ports of fou and wireguard tunnels; 0: free ones.
+	// TunnelPort is the first of the ports of fou, wireguard and openvpn tunnels; 0: free ones.
 	TunnelPort uint16 `toml:"tunnel_port"`
+	// OpenVPN is the program; "": as PATH has it.
+	OpenVPN string `toml:"openvpn"`
 	// Gateway announces this machine's IPv6 default route as the mesh's way out,
 	// while there is one.
 	Gateway bool `toml:"gateway"`

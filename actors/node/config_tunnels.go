@@ -65,5 +65,6 @@ func (r *root) kernelTunnels() (*tunnel.Kernel, error) {
 		Open:  func() (tunnel.KernelTunnels, error) { return kernel.Open(owner) },
 		Owner: owner, Made: new(atomic.Uint32), Mark: *c.Mark, Private: [kernel.KeyLen]byte(key.Bytes()), Public: [kernel.KeyLen]byte(key.PublicKey().Bytes()),
 		TakePort: ports.Take, GivePort: ports.Give, MTU: kernel.InterfaceMTU,
+		OpenVPN: r.openvpn(owner),
 	}, nil
 }

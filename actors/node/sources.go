@@ -93,6 +93,7 @@ func (n *parts) status() monitor.Status {
 			s.State = monitor.Degraded
 		}
 	}
+	n.openvpnStatus(&s)
 	return s
 }
 

@@ -67,6 +67,12 @@ func diagnose(ctx context.Context, f *nodeFlags, config string) diagnosis {
 			Cure: "correct the line; re6st node --help lists the keys",
 		})
 	}
+	if missing := c.OpenVPNMissing(); err == nil && missing != nil {
+		all = append(all, doctor.Finding{
+			Area: "tunnels", Name: "openvpn", Grade: doctor.Lack, Found: missing.Error(), For: "links by OpenVPN",
+			Cure: "apt-get install openvpn; or say where it is, with openvpn in node.toml; or take it out of tunnels",
+		})
+	}
 	all = append(all, registry.Checkup(ctx, f.dir, time.Now)...)
 	running, findings := nodeFindings(ctx, f)
 	all = append(all, findings...)

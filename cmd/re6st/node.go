@@ -88,11 +88,14 @@ Keys of the configuration, all optional (TOML):
                   no proven one, "require" does not
   tunnels         tunnels of both kernels that links go    ([]: over udp)
                   by where both ends have them, best
-                  first: "gre", "fou", "wireguard"
+                  first: "gre", "fou", "wireguard", and
+                  those of OpenVPN: "openvpn-udp",
+                  "openvpn-tcp"
   tunnel_peer     other ones for a peer, such as           ([])
                   { prefix = "5/16", tunnels = ["fou"] }
-  tunnel_port     the first of 64 UDP ports for fou and    (free ones)
-                  wireguard
+  tunnel_port     the first of 64 ports for fou,           (free ones)
+                  wireguard and openvpn
+  openvpn         the program                              (as PATH has it)
   client_count    links to open                            (the network's)
   max_clients     links to accept                          (the network's)
   shortcuts       links beside those to nodes with which   (4)

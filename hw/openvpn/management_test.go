@@ -117,8 +117,9 @@ func TestWhatTheChildSaysIsBounded(t *testing.T) {
 func TestALineOfTheChildIsBounded(t *testing.T) {
 	for _, length := range []int{maxLine - 2, maxLine} {
 		s := sound()
+		s.Folder = t.TempDir()
 		r := &run{spec: &s, report: func(Event) {}}
-		socket := filepath.Join(t.TempDir(), "m")
+		socket := filepath.Join(s.Folder, "m")
 		if err := r.listen(socket); err != nil {
 			t.Fatal(err)
 		}

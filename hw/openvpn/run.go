@@ -73,6 +73,9 @@ type run struct {
 
 // listen waits for the child's management interface.
 func (r *run) listen(socket string) error {
+	if err := os.MkdirAll(r.spec.Folder, 0o700); err != nil {
+		return fmt.Errorf("openvpn: %s: %w", r.spec, err)
+	}
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) { // of a process that was killed
 		return fmt.Errorf("openvpn: %s: %w", r.spec, err)
 	}

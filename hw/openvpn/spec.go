@@ -27,7 +27,7 @@ type Spec struct {
 	CA, Certificate, Key []byte // PEM
 	MTU                  int    // of the TAP in bytes, the same at both ends
 	Mark                 uint32 // SO_MARK of the outer packets, or 0
-	// Folder is where the management socket lies for a moment; nobody else may write there.
+	// Folder is where the management socket lies, made if need be; nobody else may write there.
 	Folder string
 	NS     process.Namespace // nil: that of the process
 	// Admit is asked by the waiting end about each client with a good certificate, at each
