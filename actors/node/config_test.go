@@ -65,7 +65,7 @@ func TestBadConfigurationsSayWhere(t *testing.T) {
 		"port = 70000":                                       "line 1",
 		"\n\nport = \"x\"":                                   "line 3",
 		"endpoints = [\"203.0.113.5\"]":                      "line 1",
-		"tunnels = [\"ipip\"]":                               `"ipip" is no kind of tunnel: there are gre, fou and wireguard`,
+		"tunnels = [\"ipip\"]":                               `"ipip" is no kind of tunnel: there are gre, fou, wireguard, openvpn-udp and openvpn-tcp`,
 		"tunnel_peer = [{tunnels = [\"gre\"]}]":              `write { prefix = "5/16"`,
 		"tunnel_port = 65500":                                "tunnel_port is 65500; it is the first of 64, and so at most 65472",
 		"tunnel_port = 7300":                                 "the node's port 7326 is one of the 64",
