@@ -181,9 +181,9 @@ func TestPacketPathAllocatesNothingForIPv4(t *testing.T) {
 	}
 }
 
-// BenchmarkPath is one packet of 1380 bytes, and as many as leave by one call: seal is what
+// BenchmarkSealRelayOpen is one packet of 1380 bytes, and as many as leave by one call: seal is what
 // an ingress does, and the others add a relay's share, and the egress's, which opens.
-func BenchmarkPath(b *testing.B) {
+func BenchmarkSealRelayOpen(b *testing.B) {
 	for _, c := range []struct {
 		name    string
 		packets int

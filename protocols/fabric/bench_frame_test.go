@@ -69,7 +69,7 @@ func TestPacketPathAllocatesNothing(t *testing.T) {
 	}
 }
 
-func BenchmarkPacketPath(b *testing.B) {
+func BenchmarkSealOpenStamp(b *testing.B) {
 	for _, suite := range suites {
 		for name, step := range packetPath(b, suite) {
 			b.Run(suite.String()+"/"+name, func(b *testing.B) {
