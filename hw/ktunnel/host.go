@@ -12,7 +12,7 @@ import (
 // MaxPorts is how many UDP ports tunnels have from the first one on, where that is given.
 const MaxPorts = 64
 
-// ErrPorts: all are taken.
+// ErrPorts says that all are taken.
 var ErrPorts = errors.New("ktunnel: no UDP port is left")
 
 // Ports are the UDP ports of this process's FOU and WireGuard tunnels, of which each has

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"re6st/hw/netlink"
+	"re6st/protocols/ktunnel"
 )
 
 // markText stands before the owner in a link's alias.
@@ -115,7 +116,7 @@ func (t *Tunnels) configure(s *Spec) error {
 	}
 	// After the mark, by which a sweep finds the port too.
 	switch s.Kind {
-	case GRE: // the link says all
+	case GRE, ktunnel.OpenVPNUDP, ktunnel.OpenVPNTCP: // the link says all; OpenVPN is refused before
 	case FOU:
 		err = t.generic(fouFamily, ports{s.Local, s.Remote}.message(fouAdd))
 	case WireGuard:
