@@ -26,6 +26,7 @@ type Hello struct {
 	Numbers   [Documents]uint64 // of the documents that it has; 0: none
 	Carriers  uint8             // that it takes, a bit 1<<n for each fabric.Carrier; 0: not said
 	TLSPort   uint16            // where it serves TLS; 0: nowhere
+	Country   string            // two letters; "": it says none
 }
 
 // ObservedAddress is where the receiver's packets come from.

@@ -53,7 +53,8 @@ const (
 	tlvNAT       = 21 // 1
 	tlvClaims    = 30
 	tlvTunnel    = 31
-	tlvLast      = tlvTunnel
+	tlvCountry   = 32 // in a Hello, two letters
+	tlvLast      = tlvCountry
 	tlvHeaderLen = 3
 )
 
@@ -124,6 +125,12 @@ func appendHello(dst []byte, m Hello) ([]byte, error) {
 	if m.Carriers != 0 {
 		dst = appendTLV(dst, tlvCarriers, []byte{m.Carriers, byte(m.TLSPort >> 8), byte(m.TLSPort)})
 	}
+	if m.Country != "" {
+		if !IsCountry(m.Country) {
+			return nil, fmt.Errorf("%w: country %q is not two capital letters", ErrMalformed, m.Country)
+		}
+		dst = appendTLV(dst, tlvCountry, []byte(m.Country))
+	}
 	return dst, nil
 }
 
@@ -165,6 +172,11 @@ func peerValue(p Peer) []byte {
 		b = append(b, v...)
 	}
 	return b
+}
+
+// IsCountry tells whether s has the form of a country's code, two letters (ISO 3166-1).
+func IsCountry(s string) bool {
+	return len(s) == 2 && s[0] >= 'A' && s[0] <= 'Z' && s[1] >= 'A' && s[1] <= 'Z'
 }
 
 func printable(s string) bool {

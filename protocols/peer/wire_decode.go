@@ -48,6 +48,7 @@ type fields struct {
 	nat       nat.Kind
 	claims    []byte
 	carriers  uint8
+	country   string
 	tlsPort   uint16
 	tunnel    []byte
 }
@@ -100,6 +101,9 @@ func (f *fields) read(kind byte, v []byte) (ok bool) {
 		p, ok := readPeer(v)
 		f.peers = append(f.peers, p)
 		return ok
+	case tlvCountry:
+		f.country = string(v)
+		return IsCountry(f.country)
 	case tlvOffset:
 		return readNumber(v, 4, func(n uint64) { f.offset = uint32(n) })
 	case tlvTotal:
@@ -199,7 +203,7 @@ func (f *fields) message(kind byte) (Message, error) {
 		m = Ack{}
 	case Hello{}.kind():
 		m, needs = Hello{
-			f.prefix, f.static, f.endpoints, f.software, [Documents]uint64{f.number, f.revoked}, f.carriers, f.tlsPort,
+			f.prefix, f.static, f.endpoints, f.software, [Documents]uint64{f.number, f.revoked}, f.carriers, f.tlsPort, f.country,
 		}, []int{tlvPrefix, tlvStatic}
 	case ObservedAddress{}.kind():
 		m, needs = ObservedAddress{}, []int{tlvEndpoint}

@@ -42,6 +42,7 @@ func samples(t testing.TB) []peer.Message {
 			Prefix: prefix(t, "5/16"), Static: [32]byte{1, 2, 31: 3}, Software: "re6st 0.1",
 			Endpoints: []netip.AddrPort{at("192.0.2.1:326"), at("[2001:db8::1]:65535")}, Numbers: [peer.Documents]uint64{1 << 63, 7},
 			Carriers: 7, TLSPort: 8443,
+			Country: "FR",
 		},
 		peer.Hello{},
 		peer.ObservedAddress{Address: at("[2001:db8::2]:1")},
