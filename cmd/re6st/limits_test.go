@@ -59,7 +59,7 @@ var unlisted = map[string][]string{
 		"protocols/babel.MaxPacket", "protocols/cert.MaxRequest", "protocols/cert.maxRSABits", "protocols/discovery.MaxBeacon",
 		"protocols/fabric.MaxControlBody", "protocols/fabric.MaxDatagram", "protocols/peer.MaxEndpoints", "protocols/peer.MaxSoftware",
 		"protocols/inbound.maxHeaders", "protocols/names.MaxNameLen", "protocols/portmap.MaxMessage", "protocols/registry.MaxClasses",
-		"protocols/registry.MaxHold", "protocols/registry.MaxRegistries", "protocols/registry.MaxResponse", "protocols/registry.MaxSkew",
+		"protocols/registry.MaxHold", "protocols/registry.MaxRegistries", "protocols/registry.MaxCountries", "protocols/registry.MaxResponse", "protocols/registry.MaxSkew",
 		"protocols/registry.MaxUpdates", "protocols/registry.maxBinding", "protocols/registry.maxHost", "protocols/registry.maxJoinLine",
 		"protocols/registry.maxName", "protocols/trace.MaxReplyLen", "tsn/class.MaxClasses", "hw/dataplane.maxFrame",
 	},

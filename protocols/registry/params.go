@@ -7,6 +7,7 @@ import (
 
 	"re6st/protocols/addr"
 	"re6st/protocols/cert"
+	"re6st/protocols/peer"
 )
 
 // Params is what all nodes of a network have to agree on, and what its operator
@@ -40,6 +41,9 @@ type Params struct {
 	Origins Origins `json:"origins"`
 	// Rights are what some nodes may announce beside their own prefixes.
 	Rights []Right `json:"rights"`
+	// SameCountry are the countries, two letters each, out of which and into which no link
+	// goes; a node that says none is in none of them.
+	SameCountry []string `json:"same_country"`
 	// IPv4 is the range of which each node has a share of IPv4Share bits; not valid: the
 	// network carries no IPv4.
 	IPv4      netip.Prefix `json:"ipv4"`
@@ -109,6 +113,9 @@ const MaxClasses = 16
 // MaxRegistries bounds the addresses of the registry: a node tries them one by one.
 const MaxRegistries = 8
 
+// MaxCountries bounds those that links do not leave.
+const MaxCountries = 64
+
 // maxName bounds the name of a class, in bytes.
 const maxName = 32
 
@@ -130,6 +137,7 @@ func DefaultParams(a *cert.Authority) Params {
 		Registries:          []string{},
 		Origins:             OriginsPrefer,
 		Rights:              []Right{},
+		SameCountry:         []string{},
 		IPv4Share:           DefaultIPv4Share,
 	}
 }
@@ -172,6 +180,14 @@ func (p Params) Check() error {
 	for _, at := range p.Registries {
 		if _, err := ParseHostPort(at); err != nil {
 			return fmt.Errorf("%w: registries: %w", ErrParams, err)
+		}
+	}
+	if n := len(p.SameCountry); n > MaxCountries {
+		return fmt.Errorf("%w: %d countries of same_country; at most %d", ErrParams, n, MaxCountries)
+	}
+	for _, c := range p.SameCountry {
+		if !peer.IsCountry(c) {
+			return fmt.Errorf("%w: same_country has %q; a country is two capital letters, such as FR", ErrParams, c)
 		}
 	}
 	if err := p.checkRights(); err != nil {

@@ -162,6 +162,9 @@ func TestValuesOutOfRangeAreNamed(t *testing.T) {
 		{"liveness.idle_max", "500ms"},
 		{"liveness.idle_max", "601s"},
 		{"mtu", "1279"},
+		{"same_country", `["fr"]`},
+		{"same_country", `["FR","FRA"]`},
+		{"same_country", "[" + strings.Repeat(`"FR",`, registry.MaxCountries) + `"FR"]`},
 		{"mtu", "65001"},
 		{"certificate_lifetime", "19s"},
 		{"certificate_lifetime", "-1s"},
@@ -288,7 +291,7 @@ func TestSettings(t *testing.T) {
 func TestSettingsSetThemselves(t *testing.T) {
 	p := registry.DefaultParams(issuer(t).Authority)
 	all, err := p.Settings()
-	if err != nil || len(all) != 23 {
+	if err != nil || len(all) != 24 {
 		t.Fatalf("%d settings: %v, %v", len(all), all, err)
 	}
 	var q registry.Params

@@ -96,6 +96,9 @@ func decodeParams(body []byte) (Params, error) {
 	if p.Registries == nil {
 		p.Registries = []string{}
 	}
+	if p.SameCountry == nil {
+		p.SameCountry = []string{}
+	}
 	if p.Rights == nil {
 		p.Rights = []Right{}
 	}
@@ -197,6 +200,7 @@ func (p Params) With(c Setting) (Params, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	p.Classes, p.Registries, p.Rights = slices.Clone(p.Classes), slices.Clone(p.Registries), slices.Clone(p.Rights)
+	p.SameCountry = slices.Clone(p.SameCountry)
 	switch key { // or the decoder would write into the array that is there
 	case "classes":
 		p.Classes = nil
@@ -204,6 +208,8 @@ func (p Params) With(c Setting) (Params, error) {
 		p.Registries = nil
 	case "rights":
 		p.Rights = nil
+	case "same_country":
+		p.SameCountry = nil
 	}
 	if err := d.Decode(&p); err != nil {
 		return p, fmt.Errorf("%w: %s=%s: %w", ErrParams, key, value, err)
