@@ -62,11 +62,12 @@ type CloseReason uint8
 
 // The reasons to close a link.
 const (
-	Excess      CloseReason = iota + 1 // more links than the limits allow
-	Refresh                            // the least useful link makes place for another
-	Revoked                            // the peer's certificate was revoked
-	Unused                             // a shortcut that carries little, or that routes do not take
-	NotAdmitted                        // an accepted link came up beyond what Admit allows
+	Excess       CloseReason = iota + 1 // more links than the limits allow
+	Refresh                             // the least useful link makes place for another
+	Revoked                             // the peer's certificate was revoked
+	Unused                              // a shortcut that carries little, or that routes do not take
+	OtherCountry                        // links stay within one country
+	NotAdmitted                         // an accepted link came up beyond what Admit allows
 )
 
 func (r CloseReason) String() string {
@@ -79,6 +80,8 @@ func (r CloseReason) String() string {
 		return "revoked"
 	case Unused:
 		return "unused"
+	case OtherCountry:
+		return SameCountry
 	case NotAdmitted:
 		return "full"
 	}

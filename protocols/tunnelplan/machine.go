@@ -42,6 +42,7 @@ const (
 type Planner struct {
 	self   addr.NodeID
 	limits Limits
+	rules  Rules
 	rand   *rand.Rand
 	peers  table
 	gone   map[addr.NodeID]bool // revoked
@@ -100,6 +101,7 @@ func (p *Planner) HandlePeers(now time.Time, source Source, peers []Peer) {
 		}
 		if q := p.add(in.ID, source, in.Seen); q != nil {
 			q.learn(now, source, in)
+			p.judge(now, q)
 		}
 	}
 	if source == Registry {
@@ -127,7 +129,7 @@ func (p *Planner) HandleRegistryFailed(now time.Time) {
 }
 
 // Admit tells whether a handshake from id may become a link: nil, or ErrFull,
-// ErrRevoked, ErrShunned or ErrSelf. It changes nothing; the link counts from HandleUp on.
+// ErrRevoked, ErrShunned, ErrCountry or ErrSelf. It changes nothing; the link counts from HandleUp on.
 func (p *Planner) Admit(now time.Time, id addr.NodeID) error {
 	switch {
 	case id == p.self:
@@ -140,6 +142,9 @@ func (p *Planner) Admit(now time.Time, id addr.NodeID) error {
 	c, q := p.census(now), p.peers.get(id)
 	if q != nil && now.Before(q.shunned) {
 		return ErrShunned
+	}
+	if q != nil && q.barred {
+		return ErrCountry
 	}
 	lan := q != nil && now.Before(q.lanUntil)
 	switch {
@@ -163,7 +168,7 @@ func (p *Planner) Admit(now time.Time, id addr.NodeID) error {
 func (p *Planner) HandleUp(now time.Time, id addr.NodeID, role Role, remote netip.AddrPort) Role {
 	refused := p.Admit(now, id)
 	q := p.add(id, Direct, now)
-	if q == nil || errors.Is(refused, ErrSelf) || errors.Is(refused, ErrRevoked) || errors.Is(refused, ErrShunned) {
+	if q == nil || errors.Is(refused, ErrSelf) || errors.Is(refused, ErrRevoked) || errors.Is(refused, ErrShunned) || errors.Is(refused, ErrCountry) {
 		p.emit(Close{ID: id, Reason: NotAdmitted})
 		return role
 	}

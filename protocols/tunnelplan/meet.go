@@ -22,6 +22,7 @@ type Outlook struct {
 	Failures int          // since the last success
 	NextDial time.Time    // not before; zero: at once
 	Obstacle nat.Obstacle // why a link with it cannot be
+	Barred   string       // the rule by which it must not be; "": none
 }
 
 // Outlook tells of one peer.
@@ -30,7 +31,11 @@ func (p *Planner) Outlook(id addr.NodeID) Outlook {
 	if q == nil {
 		return Outlook{}
 	}
-	return Outlook{q.failures, later(q.notBefore, q.shunned), q.obstacle}
+	o := Outlook{Failures: q.failures, NextDial: later(q.notBefore, q.shunned), Obstacle: q.obstacle}
+	if q.barred {
+		o.Barred = SameCountry
+	}
+	return o
 }
 
 // HandleNAT notes behind what this node is: nat.None also where its port is mapped.

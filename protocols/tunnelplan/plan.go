@@ -95,7 +95,7 @@ func (p *Planner) dial(now time.Time) {
 func (p *Planner) candidates(now time.Time, want func(*peer) bool) []*peer {
 	var out []*peer
 	for _, q := range p.peers {
-		if q.state != idle || q.adjacent || len(q.Endpoints) == 0 || !want(q) {
+		if q.state != idle || q.adjacent || q.barred || len(q.Endpoints) == 0 || !want(q) {
 			continue
 		}
 		if due := later(q.notBefore, q.shunned); now.Before(due) {
@@ -119,7 +119,7 @@ func (p *Planner) fill(now time.Time, c census, slots int) {
 		if isolated {
 			proven = cmpBool(!b.proven.IsZero() || b.Source == Remembered, !a.proven.IsZero() || a.Source == Remembered)
 		}
-		return cmp.Or(cmp.Compare(a.rank(), b.rank()), proven, cmp.Compare(b.load.rate, a.load.rate), cmp.Compare(a.failures, b.failures))
+		return cmp.Or(cmpBool(b.preferred, a.preferred), cmp.Compare(a.rank(), b.rank()), proven, cmp.Compare(b.load.rate, a.load.rate), cmp.Compare(a.failures, b.failures))
 	})
 	distant := 0
 	for _, q := range all {

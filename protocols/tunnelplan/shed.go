@@ -61,7 +61,7 @@ func (p *Planner) refresh(now time.Time, c census) {
 
 func (p *Planner) anyDistant(now time.Time) bool {
 	for _, q := range p.peers {
-		if q.state == idle && !q.adjacent && q.vouched && q.failures == 0 && len(q.Endpoints) > 0 && !now.Before(q.notBefore) {
+		if q.state == idle && !q.adjacent && !q.barred && q.vouched && q.failures == 0 && len(q.Endpoints) > 0 && !now.Before(q.notBefore) {
 			return true
 		}
 	}
@@ -73,7 +73,7 @@ func (p *Planner) anyDistant(now time.Time) bool {
 func (p *Planner) leastUseful(now time.Time, role Role) *peer {
 	var least *peer
 	for _, q := range p.peers {
-		if q.state != up || q.lan || q.shortcut || q.role != role || q.use.Sole > 0 ||
+		if q.state != up || q.lan || q.shortcut || q.preferred || q.role != role || q.use.Sole > 0 ||
 			now.Before(q.since.Add(SettleTime)) || now.Before(q.keepUntil) {
 			continue
 		}

@@ -112,7 +112,7 @@ func (p *Planner) dialShortcuts(now time.Time) {
 	}
 	var hot []*peer
 	for _, q := range p.peers {
-		if q.hotSince.IsZero() || q.state != idle || q.adjacent || !q.reachable || q.away < ShortcutAway || len(q.Endpoints) == 0 {
+		if q.hotSince.IsZero() || q.state != idle || q.adjacent || q.barred || !q.reachable || q.away < ShortcutAway || len(q.Endpoints) == 0 {
 			continue
 		}
 		if p.measured.Sub(q.hotSince) < ShortcutDelay { // the next measurement may be another

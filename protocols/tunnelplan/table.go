@@ -44,6 +44,7 @@ type Peer struct {
 	Prefix    addr.Bits
 	Endpoints []netip.AddrPort // where to dial it, best first
 	Static    [32]byte         // its X25519 key; zero: unknown
+	Country   string           // as it says, or NoCountry; "": it was not heard
 	Seen      time.Time        // when it was last known to be alive; zero or in the future: now
 	Source    Source           // the most trusted who told of it; set by the planner
 }
@@ -85,6 +86,8 @@ type peer struct {
 	role   Role
 	lan    bool // dialled or accepted beside the limits, as on the LAN
 	repair bool // dialled beyond the limit
+
+	preferred, barred bool // by the rules
 
 	load     load      // exchanged with it, end to end, by whatever way
 	away     int       // how many links away it is by routes
@@ -210,6 +213,9 @@ func (q *peer) learn(now time.Time, source Source, in Peer) {
 		if in.Static != [32]byte{} {
 			q.Static = in.Static
 		}
+	}
+	if in.Country != "" && (source == Direct || q.Country == "") {
+		q.Country = in.Country
 	}
 	q.Source = max(q.Source, source)
 	q.vouched = q.vouched || source > LAN
