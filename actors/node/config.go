@@ -37,6 +37,7 @@ const (
 	MaxTrusted        = 8
 	MaxSources        = 16
 	MaxClientCount    = 64
+	MaxNeighbours     = 64
 	maxInterfaceName  = 15
 	maxRestartWindow  = 60_000 // ms
 	maxDebugOriginate = 64
@@ -112,6 +113,12 @@ type Config struct {
 	ClientCount int `toml:"client_count"`
 	// MaxClients overrides how many links it accepts; 0: the network's.
 	MaxClients int `toml:"max_clients"`
+	// Neighbours are the peers to prefer: prefixes such as "6/16", ids, or names of the file
+	// hosts in the node's folder.
+	Neighbours []string `toml:"neighbours"`
+	// Country is that of the node, two letters; "": none. The network's same_country says
+	// what it is for.
+	Country country `toml:"country"`
 	// Shortcuts is how many links this node has beside those to nodes that it exchanges
 	// much with, ShortcutRate how much that is in kbit/s (a packet counts for 256 bytes at
 	// least), ShortcutIdle how long one carries little before it is let go. None: 4, 512
@@ -254,6 +261,7 @@ func (c Config) check() error {
 		{"mtu", cmp.Or(c.MTU, DefaultMTU), MinMTU, MaxMTU},
 		{"client_count", c.ClientCount, 0, MaxClientCount},
 		{"max_clients", c.MaxClients, 0, MaxClientCount},
+		{"number of neighbours", len(c.Neighbours), 0, MaxNeighbours},
 		{"shortcuts", *c.Shortcuts, 0, tunnelplan.MaxShortcuts},
 		{"shortcut_kbit", c.ShortcutRate, 1, maxShortcutRate},
 		{"route_protocol", c.RouteProtocol, 5, 255},

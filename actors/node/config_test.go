@@ -74,6 +74,8 @@ func TestBadConfigurationsSayWhere(t *testing.T) {
 		"route_protocol = 2":                                 "route_protocol is 2",
 		"mark = 0x7fffffff":                                  "mark is 2147483647",
 		"mark = 4294967295":                                  "mark is 2147483647",
+		"port = 7\ncountry = \"fr\"":                         "line 2, column 11: toml: \"fr\" is no country",
+		"port = 7\nneighbours = 6":                           "line 2",
 		"shortcuts = 17":                                     "shortcuts is 17; it must be 0 to 16",
 		"shortcut_kbit = -1":                                 "shortcut_kbit is -1",
 		"shortcut_idle = \"500ms\"":                          "shortcut_idle is 500ms; it must be 1s to 24h",
@@ -124,6 +126,7 @@ func TestNumbersOfTheConfigurationAreBounded(t *testing.T) {
 		}},
 		{"number of gateway_sources", node.MaxSources, func(n int) string { return "gateway = true\ngateway_sources = " + list(n, `"fd00::/8"`) }},
 		{"client_count", node.MaxClientCount, func(n int) string { return fmt.Sprintf("client_count = %d", n) }},
+		{"number of neighbours", node.MaxNeighbours, func(n int) string { return "neighbours = " + list(n, `"6/16"`) }},
 		{"max_clients", node.MaxClientCount, func(n int) string { return fmt.Sprintf("max_clients = %d", n) }},
 		{"number of subnets", subnet.MaxSubnets, func(n int) string {
 			return "subnets = " + list(n, `{interface = "br0", length = 80}`)

@@ -79,7 +79,7 @@ func (r *root) adopt(p *wire.SignedParams) {
 	r.router.Tell(neighbor.RoutesLimited{Routes: p.Limits.Routes})
 	r.sessions.Tell(session.Limited{Limits: sessionLimits(p.Limits)})
 	r.plane.SetQueueBytes(p.Limits.QueueBytes)
-	r.tunnels.Tell(tunnel.ParamsChanged{Params: paramsDocument(p), Limits: r.limits(), Pace: pace(p.Params)})
+	r.tunnels.Tell(tunnel.ParamsChanged{Params: paramsDocument(p), Limits: r.limits(), Rules: r.peerRules(), Pace: pace(p.Params)})
 	r.ctx.Event("parameters", fmt.Sprintf("number %d%s", p.Number, changes(old, p)))
 }
 

@@ -25,7 +25,7 @@ var ErrNoReload = errors.New("this node has no configuration to read again")
 // live are the keys of Config that a running node takes; the others take a restart.
 var live = map[string]bool{
 	"log": true, "client_count": true, "max_clients": true, "inbound": true, "inbound_list": true, "trusted": true, "babel_interface": true,
-	"origins": true, "shortcuts": true, "shortcut_kbit": true, "shortcut_idle": true,
+	"origins": true, "neighbours": true, "shortcuts": true, "shortcut_kbit": true, "shortcut_idle": true,
 	"tunnels": true, "tunnel_peer": true,
 }
 
@@ -63,6 +63,7 @@ func (s *settings) reload() ([]monitor.Change, error) {
 	}
 	changes := changed(s.config, next)
 	s.config.Log, s.config.ClientCount, s.config.MaxClients = next.Log, next.ClientCount, next.MaxClients
+	s.config.Neighbours = next.Neighbours
 	s.config.Shortcuts, s.config.ShortcutRate, s.config.ShortcutIdle = next.Shortcuts, next.ShortcutRate, next.ShortcutIdle
 	s.config.Inbound, s.config.InboundList, s.config.Origins = next.Inbound, next.InboundList, next.Origins
 	s.config.Trusted, s.config.BabelInterfaces = next.Trusted, next.BabelInterfaces
@@ -167,7 +168,7 @@ func (r *root) reconfigured() {
 	r.origins.setParams(p.Params, r.settings.get().Origins)
 	r.router.Tell(neighbor.OriginsChanged{})
 	r.tunnels.Tell(tunnel.TunnelsWanted{Wanted: r.settings.get().wantedTunnels()})
-	r.tunnels.Tell(tunnel.ParamsChanged{Params: paramsDocument(p), Limits: r.limits(), Pace: pace(p.Params)})
+	r.tunnels.Tell(tunnel.ParamsChanged{Params: paramsDocument(p), Limits: r.limits(), Rules: r.peerRules(), Pace: pace(p.Params)})
 }
 
 // setInbound has the packet path follow the inbound policy in force; what is under way

@@ -153,7 +153,7 @@ func (r *root) spawnTunnels() error {
 	params, revoked := r.parameters.Load(), r.revocations.Load()
 	carriers, tlsPort := r.host.served()
 	r.tunnels, err = tunnel.Spawn(r.ctx, tunnel.Config{
-		Credentials: r.credentials, Prefix: r.member.Identity.Prefix, Software: r.options.Version, Limits: r.limits(),
+		Credentials: r.credentials, Prefix: r.member.Identity.Prefix, Software: r.options.Version, Limits: r.limits(), Rules: r.peerRules(),
 		Carriers: carriers, TLSPort: tlsPort,
 		Endpoints: at, Networks: append(r.networks(), r.ipv4.Load().ranges()...), Remembered: r.remembered,
 		Documents: []tunnel.Document{paramsDocument(params), revocationsDocument(revoked)}, Revoked: revoked.Nodes(), Pace: pace(params.Params),

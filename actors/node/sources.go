@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -127,7 +128,7 @@ func (n *parts) known() []monitor.Peer {
 			p.State = s
 		}
 		if o := tunnels.Outlook[k.ID]; p.State != "linked" {
-			p.Failures, p.NextDial, p.Detail = o.Failures, o.NextDial, o.Obstacle.String()
+			p.Failures, p.NextDial, p.Detail = o.Failures, o.NextDial, cmp.Or(o.Barred, o.Obstacle.String())
 		}
 		peers = append(peers, p)
 	}

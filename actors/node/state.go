@@ -84,6 +84,7 @@ type peerJSON struct {
 	Static    registry.StaticKey `json:"static"`
 	Endpoints []netip.AddrPort   `json:"endpoints"`
 	Seen      time.Time          `json:"seen"`
+	Country   string             `json:"country,omitempty"` // or tunnelplan.NoCountry
 }
 
 // Remembered are the peers that a node's folder has from its last run.
@@ -115,7 +116,7 @@ func parsePeers(raw []byte) ([]tunnelplan.Peer, error) {
 		if p.ID.IsZero() {
 			continue // a node without an id cannot be told from another
 		}
-		peers = append(peers, tunnelplan.Peer{ID: p.ID, Prefix: p.Prefix, Static: p.Static, Endpoints: p.Endpoints, Seen: p.Seen})
+		peers = append(peers, tunnelplan.Peer{ID: p.ID, Prefix: p.Prefix, Static: p.Static, Endpoints: p.Endpoints, Seen: p.Seen, Country: p.Country})
 	}
 	return peers, nil
 }
@@ -123,7 +124,7 @@ func parsePeers(raw []byte) ([]tunnelplan.Peer, error) {
 func storePeers(dir nodedir.Dir, peers []tunnelplan.Peer) error {
 	stored := peersJSON{Version: stateVersion, Peers: make([]peerJSON, len(peers))}
 	for i, p := range peers {
-		stored.Peers[i] = peerJSON{p.ID, p.Prefix, p.Static, p.Endpoints, p.Seen.UTC()}
+		stored.Peers[i] = peerJSON{p.ID, p.Prefix, p.Static, p.Endpoints, p.Seen.UTC(), p.Country}
 	}
 	raw, err := json.MarshalIndent(stored, "", " ")
 	if err != nil {

@@ -21,6 +21,7 @@ type Config struct {
 	Prefix      addr.Bits // this node's
 	Software    string    // what peers are told that this is
 	Limits      tunnelplan.Limits
+	Rules       tunnelplan.Rules // its country is told to peers
 	// Endpoints are where this node believes to be reachable, until NetworkChanged.
 	Endpoints []netip.AddrPort
 	// Carriers are those that this node has; none: UDP alone. TLSPort is where it serves
@@ -83,7 +84,7 @@ type Plane interface {
 // Spawn starts the manager. A node without one makes no links: it escalates.
 func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
 	kept := &memory{
-		credentials: cfg.Credentials, limits: cfg.Limits, pace: cfg.Pace, revoked: cfg.Revoked, remembered: cfg.Remembered,
+		credentials: cfg.Credentials, limits: cfg.Limits, rules: cfg.Rules, pace: cfg.Pace, revoked: cfg.Revoked, remembered: cfg.Remembered,
 		endpoints: cfg.Endpoints, wanted: cfg.Wanted,
 	}
 	for _, d := range cfg.Documents {

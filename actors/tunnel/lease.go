@@ -19,6 +19,7 @@ type memory struct {
 	documents   [peer.Documents]Document
 	revoked     []addr.NodeID
 	limits      tunnelplan.Limits
+	rules       tunnelplan.Rules
 	pace        fabric.Pace
 	remembered  []tunnelplan.Peer
 	endpoints   []netip.AddrPort // where this node believes to be reachable

@@ -92,6 +92,7 @@ func (m *manager) Start(ctx *system.Context[Message]) error {
 	m.startMeasuring()
 	m.sweep()
 	m.planner.HandleNAT(now, m.reach())
+	m.planner.HandleRules(now, m.kept.rules)
 	m.planner.HandleRevoked(now, m.kept.revoked)
 	m.planner.HandlePeers(now, tunnelplan.Remembered, m.kept.remembered)
 	m.settle()
@@ -337,7 +338,7 @@ func (m *manager) carryOut(e tunnelplan.Event) {
 		m.drain(e.ID, false)
 	case tunnelplan.Close:
 		if t := m.byPeer[e.ID]; t != nil && e.Reason != tunnelplan.Revoked { // of that there is a list: see revoked
-			t.ref.Tell(closeLink{closeReason(e.Reason)})
+			m.close(t, e.Reason)
 		}
 	case tunnelplan.AskRegistry:
 		m.cfg.Emit(RegistryWanted{})
@@ -346,9 +347,21 @@ func (m *manager) carryOut(e tunnelplan.Event) {
 	}
 }
 
+// close ends a link that is up. One into another country is left by routes at once, and
+// stays for a second: the peer is to hear why from this node's hello, and not to dial again.
+func (m *manager) close(t *tunnelState, why tunnelplan.CloseReason) {
+	if why == tunnelplan.OtherCountry {
+		t.draining = true
+		m.drained(t)
+		t.ref.Tell(closeLater{})
+		return
+	}
+	t.ref.Tell(closeLink{closeReason(why)})
+}
+
 func closeReason(r tunnelplan.CloseReason) fabric.CloseReason {
 	switch r {
-	case tunnelplan.NotAdmitted:
+	case tunnelplan.NotAdmitted, tunnelplan.OtherCountry:
 		return fabric.CloseFull
 	default:
 		return fabric.CloseIdle

@@ -46,6 +46,7 @@ type LinkUse struct {
 type ParamsChanged struct {
 	Params Document
 	Limits tunnelplan.Limits
+	Rules  tunnelplan.Rules // the country is that of the start
 	Pace   fabric.Pace
 }
 
@@ -183,6 +184,7 @@ type (
 	verify          struct{}
 	keepOpen        struct{ on bool } // what a NAT maps for the link
 	closeLink       struct{ reason fabric.CloseReason }
+	closeLater      struct{} // closeLink, once the peer has heard who this is
 	expel           struct{} // closeLink of a peer that is revoked, and hears so
 	cancelDial      struct{}
 	sayGoodbye      struct{ reason peer.Reason }
@@ -208,6 +210,7 @@ func (setUse) tunnelMessage()          {}
 func (verify) tunnelMessage()          {}
 func (keepOpen) tunnelMessage()        {}
 func (closeLink) tunnelMessage()       {}
+func (closeLater) tunnelMessage()      {}
 func (expel) tunnelMessage()           {}
 func (cancelDial) tunnelMessage()      {}
 func (sayGoodbye) tunnelMessage()      {}

@@ -15,6 +15,9 @@ func (m *manager) fromNetwork(now time.Time, message Message) {
 			m.kept.limits = msg.Limits
 			m.planner.HandleLimits(now, msg.Limits)
 		}
+		m.kept.rules = msg.Rules
+		m.kept.rules.Country = m.cfg.Rules.Country
+		m.planner.HandleRules(now, m.kept.rules)
 		if m.kept.pace != msg.Pace {
 			m.kept.pace = msg.Pace
 			m.tellAll(setPace{msg.Pace})

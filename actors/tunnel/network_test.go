@@ -150,7 +150,7 @@ func TestALinkGoesOnByARenewedCertificate(t *testing.T) {
 func TestAnotherPaceReachesTheLinksThatAreUp(t *testing.T) {
 	pair(t, func(w *world, a, b *testNode) {
 		for _, n := range w.nodes {
-			n.ref.Tell(ParamsChanged{Document{Number: 2, Signed: []byte("two")}, limits(10, 10), fabric.Pace{IdleFirst: 5 * time.Minute, IdleLast: 5 * time.Minute}})
+			n.ref.Tell(ParamsChanged{Params: Document{Number: 2, Signed: []byte("two")}, Limits: limits(10, 10), Pace: fabric.Pace{IdleFirst: 5 * time.Minute, IdleLast: 5 * time.Minute}})
 		}
 		time.Sleep(10 * time.Second)
 		w.cut(a, b)

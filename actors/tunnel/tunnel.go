@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -162,6 +163,8 @@ func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) err
 	case keepOpen:
 		t.lease.mapped = m.on
 		t.keepOpen(now)
+	case closeLater:
+		t.ctx.After(expelAfter, closeLink{fabric.CloseFull})
 	case expel:
 		t.expel()
 	case closeLink:
@@ -445,7 +448,7 @@ func (t *tunnel) retire() {
 func (t *tunnel) hello() peer.Hello {
 	return peer.Hello{
 		Prefix: t.cfg.Prefix, Static: [32]byte(t.lease.credentials.Static.Public), Endpoints: t.lease.self, Software: t.cfg.Software,
-		Carriers: uint8(t.cfg.Carriers), TLSPort: t.cfg.TLSPort,
+		Carriers: uint8(t.cfg.Carriers), TLSPort: t.cfg.TLSPort, Country: t.cfg.Rules.Country,
 	}
 }
 
@@ -466,6 +469,7 @@ func (t *tunnel) heard(e peer.Event) {
 		t.manager.Tell(introduced{t.lease.link, e.Hello})
 		t.manager.Tell(learned{tunnelplan.Direct, []tunnelplan.Peer{{
 			ID: t.lease.peer, Prefix: e.Hello.Prefix, Static: e.Hello.Static, Endpoints: e.Hello.Endpoints, Seen: now,
+			Country: cmp.Or(e.Hello.Country, tunnelplan.NoCountry),
 		}}})
 	case peer.Learned:
 		peers := make([]tunnelplan.Peer, len(e.Peers))

@@ -207,7 +207,7 @@ func TestAPeerThatRestartsWithTheTunnelGetsANewLink(t *testing.T) {
 
 func TestLinksEndWithTheirManagerWhichKnowsItsPeersAgain(t *testing.T) {
 	pair(t, func(w *world, a, b *testNode) {
-		newer := ParamsChanged{Document{Number: 5, Signed: []byte("five")}, limits(0, 10), fabric.Pace{}}
+		newer := ParamsChanged{Params: Document{Number: 5, Signed: []byte("five")}, Limits: limits(0, 10), Pace: fabric.Pace{}}
 		a.ref.Tell(newer) // opens nothing any more
 		newer.Limits = limits(10, 10)
 		b.ref.Tell(newer)
@@ -283,7 +283,7 @@ func TestAnEndThatKeepsALinkDoesNotSpeakForTheOther(t *testing.T) {
 
 func TestParametersReachAPeerOverALink(t *testing.T) {
 	pair(t, func(w *world, a, b *testNode) {
-		a.ref.Tell(ParamsChanged{Document{Number: 2, Signed: []byte("two")}, limits(10, 10), fabric.Pace{}})
+		a.ref.Tell(ParamsChanged{Params: Document{Number: 2, Signed: []byte("two")}, Limits: limits(10, 10), Pace: fabric.Pace{}})
 		time.Sleep(time.Second)
 		if got := took[DocumentReceived](b.take()); len(got) != 1 || got[0].Number != 2 || string(got[0].Signed) != "two" {
 			t.Errorf("got %+v", got)

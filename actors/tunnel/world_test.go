@@ -49,6 +49,7 @@ type testNode struct {
 	boot        fabric.BootID
 	kernel      *fakeKernel // nil: there is none
 	wanted      Wanted
+	rules       tunnelplan.Rules // of its start
 
 	mu     sync.Mutex
 	events []Event
@@ -196,7 +197,7 @@ func (n *testNode) start(l tunnelplan.Limits, remembers ...*testNode) {
 	}
 	n.ref, err = Spawn(n.sys, Config{
 		Kernel: kernel, Wanted: n.wanted,
-		Credentials: &c, Prefix: c.Identity.Prefix, Software: "test", Limits: l, Endpoints: []netip.AddrPort{n.at},
+		Credentials: &c, Prefix: c.Identity.Prefix, Software: "test", Limits: l, Rules: n.rules, Endpoints: []netip.AddrPort{n.at},
 		Networks: []netip.Prefix{network}, Remembered: peers, Documents: []Document{{Number: 1, Signed: []byte("one")}}, Plane: n.plane,
 		Babel: func(rib.LinkID, time.Time, []byte) bool { n.mu.Lock(); defer n.mu.Unlock(); n.babel++; return true },
 		Store: func([]tunnelplan.Peer) error { return nil },

@@ -98,6 +98,11 @@ Keys of the configuration, all optional (TOML):
   openvpn         the program                              (as PATH has it)
   client_count    links to open                            (the network's)
   max_clients     links to accept                          (the network's)
+  neighbours      peers to prefer: dialled first and kept; ([])
+                  prefixes such as "6/16", ids, or names of
+                  the file hosts in the folder
+  country         the node's, such as "FR": see the        (none)
+                  network's same_country
   shortcuts       links beside those to nodes with which   (4)
                   much is exchanged over several others;
                   0: none
