@@ -35,7 +35,7 @@ const (
 const checkEvery = 100 * time.Millisecond
 
 const checkUsage = "expect safe NODE from NODE for DURATION, expect event NODE TEXT within DURATION, expect path A B direct|by NODE within DURATION, " +
-	"expect answer A B within DURATION, expect tap NODE reads nothing, expect tap NODE relayed > N, expect carrier A B udp|quic|tls within DURATION"
+	"expect answer A B within DURATION, expect peer A B linked|REASON within DURATION, expect tap NODE reads nothing, expect tap NODE relayed > N, expect carrier A B udp|quic|tls within DURATION"
 
 // checks are how they are read.
 var checks = map[string]func(words []string) (Check, error){
@@ -44,6 +44,7 @@ var checks = map[string]func(words []string) (Check, error){
 	wordVia:     func(words []string) (Check, error) { e, err := parsePathExpect(words); return &e, err },
 	wordAnswer:  func(words []string) (Check, error) { e, err := parsePathExpect(words); return &e, err },
 	wordCarrier: func(words []string) (Check, error) { e, err := parseCarrierExpect(words); return &e, err },
+	wordPeer:    func(words []string) (Check, error) { e, err := parsePeerExpect(words); return &e, err },
 	wordTap:     func(words []string) (Check, error) { e, err := parseTapExpect(words); return &e, err },
 }
 

@@ -89,6 +89,10 @@
 //	expect safe n1 from n4 for 5s       # no node but n4 has a route into n1's prefixes that ends elsewhere
 //	expect event n3 node {n4.id} within 10s # n3 has told, or tells, of an event with that text
 //	expect path n3 n1 by n4 within 10s  # packets go by that node
+//	expect path n3 n1 direct within 10s # and by none
+//	expect peer n3 n1 linked within 10s # also: why n3 has no link with n1, such as same_country
+//	link n1 n4                          # the underlay of a line, ring, ... lets them reach each other
+//	ping n1 n4 every 1ms for 15s        # and no longer
 //	expect answer n3 n1 within 10s      # an echo comes back, sent from here on
 //	tap n4                              # captures at n4; where that was done before, anew
 //	expect tap n4 reads nothing         # no packet of others on its TUN, none of their echoes in the clear
