@@ -21,6 +21,8 @@ func askCommands(folder *string) []*cobra.Command {
 		verbCut:     "Let no packet of an edge through, or of the middle one on a path; reject answers \"unreachable\"",
 		verbHeal:    "Let the packets of an edge through again, all of them",
 		verbLink:    "Have two nodes reach each other that are no neighbors in the underlay",
+		verbBlock:   "Have a firewall between two nodes drop our datagrams in UDP, by content, or quic, udp, tls (TCP 443), all",
+		verbUnblock: "Have it drop that no more; all is everything",
 		verbLoss:    "Drop that share of an edge's packets, both ways",
 		verbRate:    "Limit what a node sends and gets; 0 is no limit",
 		verbDelay:   "Delay each packet of an edge, in either direction; 0s is no delay",
@@ -35,14 +37,14 @@ func askCommands(folder *string) []*cobra.Command {
 		wordDown:    "Take a lab down",
 	}
 	example := map[string]string{
-		verbCut: "cut n1 n2\ncut path n1 n4 reject", verbHeal: "heal n1 n2\nheal all", verbLink: "link n1 n4", verbLoss: "loss n1 n2 2.5%", verbRate: "rate n1 10",
+		verbCut: "cut n1 n2\ncut path n1 n4 reject", verbHeal: "heal n1 n2\nheal all", verbLink: "link n1 n4", verbBlock: "block n1 n2 ours\nblock n1 n2 tls", verbUnblock: "unblock n1 n2 ours\nunblock n1 n2 all", verbLoss: "loss n1 n2 2.5%", verbRate: "rate n1 10",
 		verbDelay: "delay n1 n2 20ms", verbKill: "kill n3\nkill registry\nkill relay n1 n4", verbStart: "start n3\nstart all",
 		verbRestart: "restart n3\nrestart all", verbForget: "forget n3\nforget all", verbAddr: "addr n3", verbUplink: "uplink n1 1 silent\nuplink n1 1 up",
 		verbDisk: "disk n1 full\ndisk n1 ok", verbClock: "clock n1 +1h\nclock all -- -1y", wordDown: "down\ndown --lab 4f2a1c",
 	}
 	var commands []*cobra.Command
 	for _, verb := range []string{
-		verbCut, verbHeal, verbLink, verbLoss, verbRate, verbDelay, verbKill, verbStart, verbRestart, verbForget, verbAddr, verbUplink, verbDisk, verbClock, wordDown,
+		verbCut, verbHeal, verbLink, verbBlock, verbUnblock, verbLoss, verbRate, verbDelay, verbKill, verbStart, verbRestart, verbForget, verbAddr, verbUplink, verbDisk, verbClock, wordDown,
 	} {
 		use := usages[verb]
 		if verb == wordDown {

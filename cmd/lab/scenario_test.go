@@ -144,6 +144,7 @@ func TestABadLineIsNamedWithWhatToDo(t *testing.T) {
 func FuzzScenario(f *testing.F) {
 	f.Add("at 2s cut n1 n2\nexpect whole within 2s\n")
 	f.Add("ping n1 n5 every 10ms # all the time\nat 3s kill n4\nexpect ping n1 n5 lost < 3")
+	f.Add("block n1 n2 ours\nunblock n1 n2 all\nexpect carrier n1 n2 quic within 3s")
 	f.Add("loss n1 n2 0.5%\nrate n3 2.5\ndelay n1 n2 10ms\nexpect ping n1 n2 outage < 1s")
 	f.Add("network ring 8\ncut path n1 n2\nkill relay n1 n3\nheal all\nrestart all\nexpect whole for 2s")
 	f.Add("addr n1\nexpect whole within 1s")
