@@ -19,9 +19,15 @@ func (m *mesh) between(t *testing.T, from, to int) (monitor.Tunnel, bool) {
 // await waits until something is so, and tells how long it took.
 func await(t *testing.T, what string, so func() bool) time.Duration {
 	t.Helper()
+	return awaitFor(t, patience, what, so)
+}
+
+// awaitFor is await of what takes longer.
+func awaitFor(t *testing.T, limit time.Duration, what string, so func() bool) time.Duration {
+	t.Helper()
 	began := time.Now()
 	for !so() {
-		if time.Since(began) > patience {
+		if time.Since(began) > limit {
 			t.Fatalf("not so: %s", what)
 		}
 		time.Sleep(5 * time.Millisecond)
