@@ -221,3 +221,28 @@ func (m *mesh) address4(t *testing.T, i int) (found netip.Addr) {
 	}
 	return found
 }
+
+func TestALossyLinkIsNotTakenForANarrowOne(t *testing.T) {
+	m := meshUp(t, "--nodes", "2", "--underlay", "v4")
+	known := func() int { return m.tunnels(t, 0)[m.id(t, 1)].MTU }
+	await(t, "what the link carries is known", func() bool { return known() == 1472 })
+	f := m.flow(t, 0, 1, m.address(1))
+	for _, loss := range []int{10, 30} {
+		inNetns(t, m.router(), fmt.Sprintf(`add table inet mtutest
+delete table inet mtutest
+table inet mtutest {
+	chain f { type filter hook forward priority 0;
+		iifname "n1" numgen random mod 100 < %d drop
+	}
+}
+`, loss), "nft", "-f", "-")
+		for began := time.Now(); time.Since(began) < recovery; time.Sleep(20 * time.Millisecond) {
+			if mtu := known(); mtu != 1472 && mtu != 0 { // 0: the link was made anew
+				t.Fatalf("%d %% of loss: the link is said to carry %d bytes", loss, mtu)
+			}
+		}
+	}
+	if f.received.Load() == 0 {
+		t.Error("nothing arrived: the loss met no traffic")
+	}
+}

@@ -18,7 +18,7 @@ const (
 	// (section 5.1.2, MAX_PROBES), while small ones sent with them pass. On a path that loses
 	// many it is as many as leave one error in 1/mtuErrors, but mostMTUProbes at most.
 	MaxMTUProbes  = 3
-	mostMTUProbes = 10
+	mostMTUProbes = 14
 	mtuErrors     = 1e-4
 	// MTURaiseAfter is when longer ones are tried again (section 5.1.1, PMTU_RAISE_TIMER),
 	// once there are full frames to send.
@@ -164,12 +164,15 @@ func (s *mtuSearch) needed() int {
 	for b := s.small; b != 0; b &= b - 1 {
 		lost++
 	}
-	if lost < 2 { // as few as anywhere
-		return MaxMTUProbes
+	n := MaxMTUProbes
+	if lost > 0 {
+		share := float64(lost) / float64(s.smallLen)
+		for left := share * share * share; n < MaxMTUProbes+2 || left > mtuErrors && n < mostMTUProbes; n++ {
+			left *= share
+		}
 	}
-	share, n := float64(lost)/float64(s.smallLen), MaxMTUProbes
-	for left := share * share * share; left > mtuErrors && n < mostMTUProbes; n++ {
-		left *= share
+	if !s.searching { // what passed is given up less easily than what never did
+		n++
 	}
 	return n
 }
