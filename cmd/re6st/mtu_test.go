@@ -81,13 +81,14 @@ func (m *mesh) flow(t *testing.T, from, to int, at netip.Addr) *flow {
 		return err
 	})
 	ended := make(chan struct{}, 2)
-	var in net.Conn
+	accepted := make(chan net.Conn, 1)
 	go func() {
 		defer func() { ended <- struct{}{} }()
-		var err error
-		if in, err = listener.Accept(); err != nil {
+		in, err := listener.Accept()
+		if err != nil {
 			return
 		}
+		accepted <- in
 		buffer := make([]byte, 64<<10)
 		for {
 			n, err := in.Read(buffer)
@@ -124,11 +125,13 @@ func (m *mesh) flow(t *testing.T, from, to int, at netip.Addr) *flow {
 		cancel()
 		listener.Close()
 		out.Close()
-		<-ended
-		<-ended
-		if in != nil {
+		select {
+		case in := <-accepted: // its end may be long on its way
 			in.Close()
+		default:
 		}
+		<-ended
+		<-ended
 	})
 	return f
 }

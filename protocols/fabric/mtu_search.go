@@ -317,7 +317,9 @@ func (s *mtuSearch) endRound(now time.Time) {
 	}
 	if !back && lost {
 		s.silent++
-		s.noteSmall(true)
+		if s.heard { // else the peer may not have the keys yet
+			s.noteSmall(true)
+		}
 		s.next = now
 		if s.silent >= MTUSilentRounds {
 			s.rest(now)
