@@ -483,3 +483,20 @@ func TestAStrangerLearnsNothing(t *testing.T) {
 		t.Errorf("silence is answered with %d bytes, %v", n, err)
 	}
 }
+
+func TestUDPAmongCarriersAllocatesNothing(t *testing.T) {
+	a, b := open(t, fabric.AllCarriers), open(t, fabric.AllCarriers)
+	p := at(b, fabric.UDP)
+	p.Data = datagram(1400, 'x')
+	out, in := []sock.Packet{p}, []sock.Packet{{Data: make([]byte, sock.ReadRoom)}}
+	if n := testing.AllocsPerRun(200, func() {
+		if _, err := a.WriteBatch(out); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.ReadBatch(in); err != nil {
+			t.Fatal(err)
+		}
+	}); n >= 1 { // a pool may lose its entry to the collector
+		t.Errorf("%v allocations per packet", n)
+	}
+}
