@@ -159,7 +159,7 @@ func (d *node) exchange(s *slot) {
 				d.cost(s)
 				s.neighbor.Drain(d.onNeighbor)
 			}
-		case peer.SeenAt, peer.Received, peer.ClaimsHeard: // nobody moves, and there are neither documents nor claims
+		case peer.SeenAt, peer.Received, peer.ClaimsHeard, peer.TunnelHeard: // nobody moves, and there are neither documents nor claims nor tunnels
 		}
 	})
 	if next, ok := s.exchange.NextTimeout(); ok {

@@ -15,9 +15,16 @@ func TestNoLinkGoesIntoACountryOrOutOfIt(t *testing.T) {
 		own, peer string
 		parted    bool
 	}{
-		{"CN", "CN", false}, {"CN", "FR", true}, {"CN", tunnelplan.NoCountry, true}, {"CN", "", false}, // not heard yet
-		{"FR", "CN", true}, {"FR", "DE", false}, {"FR", tunnelplan.NoCountry, false},
-		{"", "CN", true}, {"", "FR", false}, {"", tunnelplan.NoCountry, false},
+		{"CN", "CN", false},
+		{"CN", "FR", true},
+		{"CN", tunnelplan.NoCountry, true},
+		{"CN", "", false}, // not heard yet
+		{"FR", "CN", true},
+		{"FR", "DE", false},
+		{"FR", tunnelplan.NoCountry, false},
+		{"", "CN", true},
+		{"", "FR", false},
+		{"", tunnelplan.NoCountry, false},
 	} {
 		b := newBench(t, limits(2, 4))
 		b.plan.HandleRules(b.now, tunnelplan.Rules{Country: c.own, SameCountry: []string{"CN", "RU"}})
