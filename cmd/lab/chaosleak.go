@@ -22,7 +22,7 @@ import (
 
 // Of the counts before and after.
 const (
-	countPatience = 20 * time.Second // for a node that was hurt to settle
+	countPatience = 160 * time.Second // for a node that was hurt to settle: longer than connections that its links left live on (hw/carrier)
 	countEvery    = 200 * time.Millisecond
 	// slack is by how many goroutines and files a settled node may differ from itself:
 	// who asks costs one or two of each for a moment.

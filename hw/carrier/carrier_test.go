@@ -375,7 +375,7 @@ func TestAnIdleConnectionIsClosed(t *testing.T) {
 	for _, by := range []fabric.Carrier{fabric.QUIC, fabric.TLS} {
 		write(t, a, at(b, by), datagram(100, 'x'))
 		next(t, atB)
-		a.sweep(time.Now().Add(IdleAfter / 2))
+		a.sweep(time.Now().Add(IdleFirst / 2))
 		if a.Connections(by) != 1 {
 			t.Errorf("%s: %d connections before it is idle", by, a.Connections(by))
 		}
@@ -385,6 +385,33 @@ func TestAnIdleConnectionIsClosed(t *testing.T) {
 				t.Fatalf("%s: %d and %d connections are left", by, a.Connections(by), b.Connections(by))
 			}
 		}
+	}
+}
+
+// Probes of an idle link come ever farther apart, by doubling, and must keep its connection.
+func TestAConnectionOfLittleUseIsClosedSoon(t *testing.T) {
+	a := open(t, fabric.AllCarriers)
+	for _, c := range []struct {
+		used, idle time.Duration
+		ends       bool
+	}{
+		{time.Second, IdleFirst - time.Second, false},
+		{time.Second, IdleFirst, true},
+		{20 * time.Second, 39 * time.Second, false},
+		{20 * time.Second, 40 * time.Second, true},
+		{time.Hour, IdleAfter - time.Second, false},
+		{time.Hour, IdleAfter, true},
+	} {
+		n := a.newConnection(fabric.Path{Remote: netip.MustParseAddrPort("192.0.2.1:1"), Carrier: fabric.TLS}, false)
+		a.mu.Lock()
+		a.register(n)
+		a.mu.Unlock()
+		n.touched.Store(int64(c.used))
+		a.sweep(n.began.Add(c.used + c.idle))
+		if ended := n.ctx.Err() != nil; ended != c.ends {
+			t.Errorf("of use for %v, idle for %v: closed: %v", c.used, c.idle, ended)
+		}
+		n.end()
 	}
 }
 

@@ -256,6 +256,12 @@ func (n *connection) stalled() bool {
 	return n.ctx.Err() != nil || asked != 0 && n.up() && time.Duration(n.since()-asked) >= StallAfter
 }
 
+// used is how long it was of use.
+func (n *connection) used() time.Duration { return time.Duration(n.touched.Load()) }
+
+// patience is how long it may be idle.
+func (n *connection) patience() time.Duration { return min(max(IdleFirst, 2*n.used()), IdleAfter) }
+
 // close ends it; its goroutine does the rest.
 func (n *connection) close() { n.cancel() }
 
@@ -286,7 +292,7 @@ func (c *Conn) sweep(now time.Time) {
 	defer c.mu.Unlock()
 	for n := range c.all {
 		age := now.Sub(n.began)
-		if n.accepted && n.heard.Load() == 0 && age >= FirstWithin || age-time.Duration(n.touched.Load()) >= IdleAfter {
+		if n.accepted && n.heard.Load() == 0 && age >= FirstWithin || age-n.used() >= n.patience() {
 			n.cancel()
 		}
 	}

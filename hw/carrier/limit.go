@@ -25,9 +25,12 @@ const (
 	MaxArrived = 1024
 
 	// DialTimeout is for a connection to come up, FirstWithin for its first datagram where
-	// the peer began it, and IdleAfter for any, after which it is closed.
+	// the peer began it. IdleAfter is for any, after which it is closed: probes of an idle link
+	// are closer. Where it was of use for less than half of that, twice that time will do, but
+	// IdleFirst at least: a lost race, or a path that a link has left.
 	DialTimeout = 2500 * time.Millisecond
 	FirstWithin = 5 * time.Second
+	IdleFirst   = 15 * time.Second
 	IdleAfter   = 150 * time.Second
 	// StallAfter is how long nothing comes by a connection, after something was sent, until
 	// the next datagram has it dialled anew.
@@ -46,6 +49,7 @@ func Limits() []limit.Limit {
 		{Name: "datagrams by quic and tls that wait for the reader", Value: MaxArrived, Unit: "datagrams", Per: "node", Beyond: "tls waits, quic drops", Test: "TestAReaderThatIsBusyIsNotDrowned"},
 		{Name: "packets that wait for QUIC", Value: quicQueue, Unit: "packets", Per: "node", Beyond: "dropped", Test: "TestPacketsThatWaitForQUICAreBounded"},
 		{Name: "connection without a datagram of ours", Value: FirstWithin.Seconds(), Unit: "s", Per: "connection of a stranger", Beyond: "closed", Test: "TestAStrangerLearnsNothing"},
+		{Name: "idle connection that was of use for less than half as long", Value: IdleFirst.Seconds(), Unit: "s", Per: "connection", Beyond: "closed", Test: "TestAConnectionOfLittleUseIsClosedSoon"},
 		{Name: "idle connection", Value: IdleAfter.Seconds(), Unit: "s", Per: "connection", Beyond: "closed", Test: "TestAnIdleConnectionIsClosed"},
 	}
 }
