@@ -122,7 +122,10 @@ func (p *Planner) meet(now time.Time) {
 		if q.state != dialing || q.lan || q.invited || !q.reachable || q.meets >= MeetTries {
 			continue
 		}
-		due := q.since.Add(MeetDelay + time.Duration(q.meets)*MeetAgain)
+		due := q.since.Add(MeetDelay)
+		if q.meets > 0 {
+			due = q.meetNext
+		}
 		if now.Before(due) {
 			p.wakeAt(now, due)
 			continue
@@ -131,9 +134,10 @@ func (p *Planner) meet(now time.Time) {
 			q.nonce = p.rand.Uint64()
 		}
 		q.meets++
+		q.meetNext = now.Add(MeetAgain) // sooner the peer would not heed it
 		p.emit(Meet{ID: q.ID, Nonce: q.nonce})
 		if q.meets < MeetTries {
-			p.wakeAt(now, later(due, now).Add(MeetAgain))
+			p.wakeAt(now, q.meetNext)
 		}
 	}
 }

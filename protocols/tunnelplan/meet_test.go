@@ -259,3 +259,20 @@ func TestWhatMayHaveChangedIsDialledSoon(t *testing.T) {
 		soon(t, b)
 	})
 }
+
+// The peer heeds no second word within MeetInterval, however long the dial was on before the first.
+func TestAPeerThatRoutesReachLateIsAskedTwiceToo(t *testing.T) {
+	b := dialing(t)
+	b.plan.HandleRouting(b.now, tunnelplan.Routing{Reachable: []addr.NodeID{id(1)}})
+	b.pass(tunnelplan.MeetDelay + tunnelplan.MeetAgain/2)
+	b.plan.HandleRouting(b.now, tunnelplan.Routing{Reachable: []addr.NodeID{id(1), id(2)}})
+	if asked := of[tunnelplan.Meet](b.events()); len(asked) != 1 {
+		t.Errorf("asked %+v, want once, at once", asked)
+	}
+	if early := of[tunnelplan.Meet](b.pass(tunnelplan.MeetInterval)); len(early) > 0 {
+		t.Errorf("asked %+v before it would be heeded", early)
+	}
+	if again := of[tunnelplan.Meet](b.pass(tunnelplan.MeetAgain)); len(again) != 1 {
+		t.Errorf("asked %+v, want once more", again)
+	}
+}

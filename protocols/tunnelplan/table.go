@@ -106,6 +106,7 @@ type peer struct {
 	invited  bool // dialled because the peer asked: its link, not this node's
 	nonce    uint64
 	meets    int       // times that it was asked in this dial
+	meetNext time.Time // not again before
 	met      bool      // in this dial both ends dialled at the same time
 	heedNext time.Time // it is not heeded before, should it ask
 	nat      nat.Kind  // that it is behind, by its answer
