@@ -45,7 +45,7 @@ The exit code is 0 where the last node of the mesh answered, else 1.`,
 			if q.Dest, err = f.dest(args[0]); err != nil {
 				return err
 			}
-			return runTrace(cmd, f, q)
+			return runTrace(cmd, f, q, args[0])
 		},
 	}
 	f.add(cmd)
@@ -55,13 +55,17 @@ The exit code is 0 where the last node of the mesh answered, else 1.`,
 	return cmd
 }
 
-func runTrace(cmd *cobra.Command, f nodeFlags, q monitor.TraceRequest) error {
+// runTrace traces the destination that was given as word.
+func runTrace(cmd *cobra.Command, f nodeFlags, q monitor.TraceRequest, word string) error {
 	l, err := f.labels(cmd.Context())
 	if err != nil {
 		return err
 	}
 	w := cmd.OutOrStdout()
 	t := traceView{labels: l}
+	if _, ok := l.table.Node(word); ok {
+		t.asked = word
+	}
 	err = monitor.Lines(cmd.Context(), f.client(), http.MethodPost, "trace", q, func(line monitor.TraceLine) error {
 		if f.json {
 			if err := json.NewEncoder(w).Encode(line); err != nil {
@@ -89,6 +93,7 @@ func runTrace(cmd *cobra.Command, f nodeFlags, q monitor.TraceRequest) error {
 // traceView is a trace for people.
 type traceView struct {
 	*labels
+	asked string // the destination's name, where it was asked for by that; the node may not know whose it is while no route leads there
 	start monitor.TraceStart
 	hops  []monitor.TraceHop
 	echo  *monitor.TraceEcho
@@ -99,6 +104,9 @@ func (t *traceView) take(l monitor.TraceLine) {
 	switch {
 	case l.Start != nil:
 		t.start = *l.Start
+		if t.ids[t.start.Egress.String()] == "" && t.asked != "" {
+			t.ids[t.start.Egress.String()] = t.asked
+		}
 	case l.Hop != nil:
 		t.hops = append(t.hops, *l.Hop)
 	case l.Echo != nil:
