@@ -87,13 +87,15 @@ func openHost(c Config, m *registry.Member, faults *fault.Table, log *slog.Logge
 		return h, err
 	}
 	h.ifindex = link.Index
+	// Before the addresses: another network's node that sees one knows by the group whose it is.
+	ungrouped := h.kernel.SetGroup(h.tun.Name(), netlink.MeshGroup)
 	for i, r := range h.ranges {
 		// Only the general class is chosen as a source by itself.
 		if err := h.kernel.SetAddress(h.tun.Name(), netip.PrefixFrom(r.Address, 128), i > 0); err != nil {
 			return h, err
 		}
 	}
-	if err := h.setMark(*c.Mark, uint8(c.RouteProtocol)); err != nil {
+	if err := errors.Join(ungrouped, h.setMark(*c.Mark, uint8(c.RouteProtocol))); err != nil {
 		log.Warn("links end where a route of the mesh covers their endpoints", "error", err)
 	}
 	if h.undo, err = netlink.Forward(runtimeDir); err != nil {
@@ -111,9 +113,6 @@ func openHost(c Config, m *registry.Member, faults *fault.Table, log *slog.Logge
 func (h *host) setMark(mark uint32, protocol uint8) (err error) {
 	if mark == 0 {
 		return nil
-	}
-	if err := h.kernel.SetGroup(h.tun.Name(), netlink.MeshGroup); err != nil {
-		return err
 	}
 	if h.bypass, err = netlink.NewBypass(h.kernel, mark, protocol); err != nil {
 		return err
@@ -204,14 +203,14 @@ func endpoints(c Config, h *host, own *ipv4) ([]netip.AddrPort, error) {
 	if err != nil {
 		return all, err
 	}
-	mesh := map[int]bool{h.ifindex: true}
-	for _, l := range links {
-		mesh[l.Index] = mesh[l.Index] || l.Group == netlink.MeshGroup // another network's
+	outside := map[int]bool{}
+	for _, l := range links { // a link that has gone since is in none
+		outside[l.Index] = l.Index != h.ifindex && l.Group != netlink.MeshGroup
 	}
 	port := h.conn.LocalAddr().Port()
 	for _, a := range addrs {
 		ip := a.Prefix.Addr()
-		if a.Tentative || a.Deprecated || mesh[a.Link] || !ip.IsGlobalUnicast() || h.inRange(ip) || own.holds(ip) {
+		if a.Tentative || a.Deprecated || !outside[a.Link] || !ip.IsGlobalUnicast() || h.inRange(ip) || own.holds(ip) {
 			continue
 		}
 		if e := netip.AddrPortFrom(ip, port); !slices.Contains(all, e) {
