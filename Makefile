@@ -92,7 +92,7 @@ rivals: ## bin/rivals: tunnels of others at pinned versions, to measure beside r
 	GOBIN=$(CURDIR)/bin/rivals CGO_ENABLED=0 $(GO) -C .ci/rivals install tool
 
 bench-fabric: TOOLS += iperf3:iperf3 openvpn:openvpn tincd:tinc
-bench-fabric: build unserved tools rivals ## re6st and six tunnels of others beside each other and the kernel, 1 and 3 links, a quarter of an hour: rate, CPU, memory
+bench-fabric: build unserved tools rivals ## re6st by each carrier and six tunnels of others beside each other and the kernel, 1 and 3 links, a quarter of an hour: rate, CPU, memory
 	bin/re6st bench fabric
 
 unserved: # what will be installed is to run in benchmarks, never as a service of this machine

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 
 	"re6st/cmd/lab/rival"
 	"re6st/hw/netns"
+	"re6st/protocols/fabric"
 )
 
 // The fabric benchmark.
@@ -31,9 +33,21 @@ const (
 	rivalPrograms = "bin/rivals"
 )
 
-// fabricContenders are the kernel alone, re6st, and the tunnels of others.
+// oursBy are re6st with links by one carrier only, beside that by UDP.
+var oursBy = map[string]fabric.Carrier{
+	oursName + "-" + fabric.QUIC.String(): fabric.QUIC,
+	oursName + "-" + fabric.TLS.String():  fabric.TLS,
+}
+
+// isOurs tells whether a contender is re6st, by whatever carrier.
+func isOurs(name string) bool {
+	_, by := oursBy[name]
+	return name == oursName || by
+}
+
+// fabricContenders are the kernel alone, re6st by each carrier, and the tunnels of others.
 var fabricContenders = func() []string {
-	all := []string{plainName, oursName}
+	all := append([]string{plainName, oursName}, slices.Sorted(maps.Keys(oursBy))...)
 	for _, t := range rival.Tunnels {
 		all = append(all, string(t))
 	}
@@ -55,8 +69,9 @@ func fabricCommand(folder *string) *cobra.Command {
 		Short: "Measure what tunnels carry, beside the kernel alone",
 		Long: fmt.Sprintf(`Measure what tunnels carry on a line of namespaces that veths join. The loads, by iperf3: %s, one TCP
 connection; %s, UDP packets of %d bytes as fast as they go; %s, the most of them of which less than 1%% is lost.
-The contenders are %s. Those that are not installed are named, and left out. openvpn and wireguard-go are a
-chain, in which each node opens what comes and seals it again.
+The contenders are %s. Those that are not installed are named, and left out. All links of
+re6st-quic go by QUIC, and those of re6st-tls by TLS (carriers in the nodes' configuration): what a carrier costs. openvpn and
+wireguard-go are a chain, in which each node opens what comes and seals it again.
 
 Each round measures all, in an order drawn anew; the table has the medians, and the ratio to the plain path of as many
 links. All share the processors of this machine: the CPU seconds for each 10^9 bytes (daemons, iperf3, the kernel's own
@@ -99,7 +114,7 @@ func (b *fabricBench) check() error {
 
 // isThere says why a contender cannot be measured over so many links.
 func (b *fabricBench) isThere(name string, links int) error {
-	if name == plainName || name == oursName {
+	if name == plainName || isOurs(name) {
 		return nil
 	}
 	return rival.Tunnel(name).Check(b.programs, links)
@@ -138,7 +153,7 @@ func (b *fabricBench) run(ctx context.Context, progress io.Writer) (r FabricRepo
 			}
 			paths = append(paths, path)
 			switch err := b.start(ctx, path); {
-			case err != nil && (name == oursName || name == plainName || ctx.Err() != nil):
+			case err != nil && (isOurs(name) || name == plainName || ctx.Err() != nil):
 				return r, fmt.Errorf("lab: %s on %d links: %w", name, links, err)
 			case err != nil: // the others are measured all the same
 				r.Missing = append(r.Missing, MissingContender{name, links, err.Error()})
@@ -176,11 +191,23 @@ func (b *fabricBench) start(ctx context.Context, path carrier) error {
 
 // open makes the path of one contender.
 func (b *fabricBench) open(ctx context.Context, name string, links int) (carrier, error) {
-	switch name {
-	case plainName:
+	switch {
+	case name == plainName:
 		return newPlainPath(links, b.options.Folder)
-	case oursName:
-		return newFabricPath(ctx, links, b.options)
+	case isOurs(name):
+		return newFabricPath(ctx, links, b.optionsOf(name, links+1))
 	}
 	return newTunnelPath(rival.Tunnel(name), links, b.options.Folder, b.programs)
+}
+
+// optionsOf are those of a contender of ours: its nodes are told the one carrier.
+func (b *fabricBench) optionsOf(name string, nodes int) Options {
+	o := b.options
+	if by, one := oursBy[name]; one {
+		o.Settings = map[string]settings{}
+		for _, node := range nodeNames(nodes) {
+			o.Settings[node] = settings{fmt.Sprintf("carriers = [%q]", by)}
+		}
+	}
+	return o
 }

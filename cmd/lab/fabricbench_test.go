@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,5 +96,30 @@ func TestTheFabricReportIsWhatItsVersionSays(t *testing.T) {
 		`"cpu_s_per_gb":4.25,"relay_s_per_gb":0.5,"rss_mb":31,"daemon_us_per_packet":0}],"missing":[{"contender":"nebula","links":3,"reason":"none"}]}`
 	if err != nil || string(got) != want {
 		t.Errorf("%v\n%s, want\n%s", err, got, want)
+	}
+}
+
+func TestEachNodeOfAContenderByOneCarrierIsToldIt(t *testing.T) {
+	for name, want := range map[string]string{
+		"re6st": "", "re6st-quic": `carriers = ["quic"]`, "re6st-tls": `carriers = ["tls"]`,
+	} {
+		var b fabricBench
+		if !slices.Contains(fabricContenders, name) || b.isThere(name, maxLine) != nil {
+			t.Errorf("%s is no contender", name)
+		}
+		told := b.optionsOf(name, 3).Settings
+		if want == "" {
+			if len(told) != 0 {
+				t.Errorf("%s: nodes are told %v", name, told)
+			}
+			continue
+		}
+		for _, node := range nodeNames(3) {
+			if s := told[node]; !slices.Equal(s, settings{want}) {
+				t.Errorf("%s: %s is told %q, want %q", name, node, s, want)
+			} else if err := s.check(nil); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 	}
 }
