@@ -75,7 +75,8 @@ type TraceHop struct {
 // TraceWay is how a node sends on.
 type TraceWay struct {
 	Next   addr.NodeID    `json:"next"`
-	Link   string         `json:"link"` // its type
+	Link   string         `json:"link"`             // its type: udp, quic or tls
+	Tunnel string         `json:"tunnel,omitempty"` // by which the link goes: gre, fou, wireguard, openvpn-udp or openvpn-tcp; left out: none, or not known, as of nodes of before
 	Remote netip.AddrPort `json:"remote,omitzero"`
 	RTT    int64          `json:"rtt_us"`         // of the link, smoothed; 0: not known
 	Loss   *Loss          `json:"loss,omitempty"` // left out: not known, as of nodes of before

@@ -16,6 +16,7 @@ import (
 	"re6st/actors/tunnel"
 	"re6st/protocols/addr"
 	"re6st/protocols/fabric"
+	"re6st/protocols/ktunnel"
 	"re6st/protocols/rib"
 	protocol "re6st/protocols/trace"
 )
@@ -50,7 +51,7 @@ func (n *parts) tracedLinks() map[rib.LinkID]trace.Link {
 	for _, l := range snapshot.Links {
 		loss := n.loss(l)
 		links[l.ID] = trace.Link{
-			Type: linkType(l.Carrier), Remote: l.Remote, RTT: l.RTT, Loss: protocol.Loss{Probes: uint16(min(loss.Sent, math.MaxUint16)), Lost: uint16(min(loss.Lost, math.MaxUint16))},
+			Type: linkType(l.Carrier), Tunnel: tunnelKind(l.Tunnel), Remote: l.Remote, RTT: l.RTT, Loss: protocol.Loss{Probes: uint16(min(loss.Sent, math.MaxUint16)), Lost: uint16(min(loss.Lost, math.MaxUint16))},
 		}
 	}
 	return links
@@ -66,6 +67,14 @@ func linkType(c fabric.Carrier) protocol.LinkType {
 	case fabric.UDP:
 	}
 	return protocol.UDP
+}
+
+// tunnelKind is what a tunnel below a link is in a trace.
+func tunnelKind(name string) (k ktunnel.Kind) {
+	if k.UnmarshalText([]byte(name)) != nil {
+		return 0
+	}
+	return k
 }
 
 // trace is monitor.Config's.
@@ -219,6 +228,9 @@ func traceHop(h protocol.Hop) monitor.TraceHop {
 	if w := h.Way; !w.Next.IsZero() {
 		out.Way = &monitor.TraceWay{
 			Next: w.Next, Link: w.Type.String(), Remote: w.Remote, RTT: w.RTT.Microseconds(), MTU: int(w.MTU), Metric: w.Metric,
+		}
+		if w.Tunnel != 0 {
+			out.Way.Tunnel = w.Tunnel.String()
 		}
 		if w.Loss.Probes > 0 {
 			out.Way.Loss = &monitor.Loss{Probes: int(w.Loss.Probes), Lost: int(w.Loss.Lost)}

@@ -8,7 +8,9 @@ import (
 
 	"re6st/actors/monitor"
 	"re6st/protocols/addr"
+	"re6st/protocols/ktunnel"
 	"re6st/protocols/rib"
+	protocol "re6st/protocols/trace"
 	"re6st/protocols/tunnelplan"
 )
 
@@ -162,4 +164,20 @@ func TestATraceTellsAnAsymmetricPath(t *testing.T) {
 			t.Errorf("from %s, back by %s, %+v", h.From, h.Back, h)
 		}
 	})
+}
+
+func TestATraceTellsTheTunnelAsTheLinkDoes(t *testing.T) {
+	for _, kind := range []ktunnel.Kind{ktunnel.GRE, ktunnel.FOU, ktunnel.WireGuard, ktunnel.OpenVPNUDP, ktunnel.OpenVPNTCP} {
+		if got := tunnelKind(kind.String()); got != kind {
+			t.Errorf("%v is %v in a trace", kind, got)
+		}
+	}
+	hop := protocol.Hop{Node: addr.NodeIDFromUint64(1), Way: protocol.Way{Next: addr.NodeIDFromUint64(2), Type: protocol.TLS, Tunnel: 77}}
+	if w := traceHop(hop).Way; w.Link != "tls" || w.Tunnel != "kind 77" {
+		t.Errorf("of a newer node: %+v", w)
+	}
+	hop.Way.Tunnel = tunnelKind("")
+	if w := traceHop(hop).Way; w.Tunnel != "" {
+		t.Errorf("by no tunnel: %+v", w)
+	}
 }

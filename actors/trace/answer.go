@@ -48,7 +48,7 @@ func (t *tracer) way(topology rib.Topology, egress addr.NodeID, choices []Choice
 	}
 	link := t.cfg.Links()[id]
 	w := protocol.Way{
-		Next: peer, Type: link.Type, Remote: link.Remote, RTT: link.RTT, MTU: uint16(t.cfg.Plane.LinkMTU(id)), Loss: link.Loss,
+		Next: peer, Type: link.Type, Remote: link.Remote, RTT: link.RTT, MTU: uint16(t.cfg.Plane.LinkMTU(id)), Loss: link.Loss, Tunnel: link.Tunnel,
 		Others: alternatives(choices, id),
 	}
 	for _, c := range choices {

@@ -11,6 +11,7 @@ import (
 	"re6st/actors/system"
 	"re6st/hw/dataplane"
 	"re6st/protocols/addr"
+	"re6st/protocols/ktunnel"
 	"re6st/protocols/rib"
 	protocol "re6st/protocols/trace"
 )
@@ -57,6 +58,7 @@ type Link struct {
 	Type   protocol.LinkType
 	Remote netip.AddrPort
 	RTT    time.Duration
+	Tunnel ktunnel.Kind // below it; 0: none
 	Loss   protocol.Loss
 }
 

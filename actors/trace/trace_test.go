@@ -12,6 +12,7 @@ import (
 	"re6st/actors/system"
 	"re6st/hw/dataplane"
 	"re6st/protocols/addr"
+	"re6st/protocols/ktunnel"
 	"re6st/protocols/rib"
 	protocol "re6st/protocols/trace"
 )
@@ -70,7 +71,9 @@ func world(t *testing.T, test func(p *path, sys *system.System, ref system.Ref[M
 		p := &path{probes: make(chan dataplane.Probed, 64), answers: make(chan dataplane.Traced, 64)}
 		sys := system.New(system.Config{Seed: 1})
 		ref, err := Spawn(sys, Config{
-			Self: id(1), Plane: p, Links: func() map[rib.LinkID]Link { return map[rib.LinkID]Link{7: {Type: protocol.UDP, RTT: time.Millisecond}} },
+			Self: id(1), Plane: p, Links: func() map[rib.LinkID]Link {
+				return map[rib.LinkID]Link{7: {Type: protocol.UDP, Tunnel: ktunnel.FOU, RTT: time.Millisecond}}
+			},
 			Explain: func(_ rib.Topology, _ addr.NodeID, into func([]Choice)) {
 				into([]Choice{{Peer: id(2), Link: 7, Metric: 96, Feasible: true}, {Peer: id(3), Link: 8, Metric: 200}})
 			},
@@ -186,7 +189,7 @@ func TestProbesOfOthersAreAnswered(t *testing.T) {
 			p.probes <- dataplane.Probed{Ingress: id(5), Egress: id(egress), Peer: id(4), NoRoute: noRoute, Payload: payload, At: time.Now()}
 			synctest.Wait()
 		}
-		good := protocol.Probe{ID: protocol.ID{1}, Number: 3}
+		good := protocol.Probe{ID: protocol.ID{1}, Number: 3, Extends: true}
 		probe(9, false, good.Append(nil, 0))
 		probe(9, true, good.Append(nil, 0))
 		probe(1, false, good.Append(nil, 0))
@@ -197,11 +200,11 @@ func TestProbesOfOthersAreAnswered(t *testing.T) {
 			t.Fatalf("%+v", p.answered)
 		}
 		for i, want := range []protocol.Code{protocol.Passed, protocol.NoRoute, protocol.Arrived} {
-			if r := p.answered[i]; r.Code != want || r.Probe != good || r.From != id(4) || r.Back != id(2) {
+			if r := p.answered[i]; r.Code != want || r.ID != good.ID || r.Number != good.Number || r.From != id(4) || r.Back != id(2) {
 				t.Errorf("%+v, want code %d", r, want)
 			}
 		}
-		if passed, stuck, end := p.answered[0].Way, p.answered[1].Way, p.answered[2].Way; passed.Next != id(2) || len(passed.Others) != 1 ||
+		if passed, stuck, end := p.answered[0].Way, p.answered[1].Way, p.answered[2].Way; passed.Next != id(2) || passed.Tunnel != ktunnel.FOU || len(passed.Others) != 1 ||
 			!stuck.Next.IsZero() || len(stuck.Others) != 2 || !end.Next.IsZero() {
 			t.Errorf("%+v, %+v, %+v", passed, stuck, end)
 		}

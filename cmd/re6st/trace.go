@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ func traceCommand() *cobra.Command {
 the link that leads to it, and why the node before sends by that link. DEST is an address,
 a node's prefix, its id or its name.
 
+LINK is by what the link goes there: a tunnel of both kernels or of OpenVPN, or else udp, quic or tls.
 METRIC is that of the route by which the node before sends on, WHY what it could have
 done instead. LOSS is that of the link's own probes in the last minute, LOST that of this trace.
 MTU is the largest packet that was tried and came through. What a node with
@@ -176,7 +178,7 @@ func (t *traceView) row(before, hop monitor.TraceHop) []any {
 	}
 	row := []any{hop.Hop, node, prefix, milliseconds(hop.Best), quantity(fmt.Sprintf("%d/%d", hop.Sent-hop.Received, hop.Sent))}
 	if way := before.Way; way != nil && (hop.Node == nil || *hop.Node == way.Next) {
-		row = append(row, way.Link, remote(way.Remote), milliseconds(way.RTT), loss(way.Loss), t.mtu(way, hop), way.Metric)
+		row = append(row, cmp.Or(way.Tunnel, way.Link), remote(way.Remote), milliseconds(way.RTT), loss(way.Loss), t.mtu(way, hop), way.Metric)
 	} else {
 		row = append(row, "-", "-", quantity("-"), quantity("-"), t.mtu(nil, hop), quantity("-"))
 	}

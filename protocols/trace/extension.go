@@ -3,13 +3,16 @@ package trace
 import (
 	"encoding/binary"
 	"fmt"
+
+	"re6st/protocols/ktunnel"
 )
 
 // Extensions of a reply are for those who said in their probe that they read them: nodes of
 // before take a reply of another length for spoilt. Each is a type (1), a length (1) and so
 // many bytes; a reader passes over those that it does not know.
 const (
-	extensionLoss = 1 // probes (2), lost (2)
+	extensionLoss   = 1 // probes (2), lost (2)
+	extensionTunnel = 2 // kind (1), as protocols/ktunnel numbers it
 
 	extensionHeaderLen = 2
 )
@@ -21,13 +24,16 @@ type Loss struct {
 }
 
 // isExtended tells whether there is something to say that takes an extension.
-func (w Way) isExtended() bool { return w.Loss.Probes > 0 }
+func (w Way) isExtended() bool { return w.Loss.Probes > 0 || w.Tunnel != 0 }
 
 func (w Way) appendExtensions(dst []byte) []byte {
 	if w.Loss.Probes > 0 {
 		dst = append(dst, extensionLoss, 4)
 		dst = binary.BigEndian.AppendUint16(dst, w.Loss.Probes)
 		dst = binary.BigEndian.AppendUint16(dst, w.Loss.Lost)
+	}
+	if w.Tunnel != 0 {
+		dst = append(dst, extensionTunnel, 1, byte(w.Tunnel))
 	}
 	return dst
 }
@@ -40,9 +46,12 @@ func (w *Way) readExtensions(b []byte) error {
 		}
 		kind, value := b[0], b[extensionHeaderLen:extensionHeaderLen+int(b[1])]
 		b = b[extensionHeaderLen+len(value):]
-		if kind == extensionLoss && len(value) == 4 {
+		switch {
+		case kind == extensionLoss && len(value) == 4:
 			w.Loss = Loss{binary.BigEndian.Uint16(value), binary.BigEndian.Uint16(value[2:])}
 			w.Loss.Lost = min(w.Loss.Lost, w.Loss.Probes)
+		case kind == extensionTunnel && len(value) == 1:
+			w.Tunnel = ktunnel.Kind(value[0])
 		}
 	}
 	return nil

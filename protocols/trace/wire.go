@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"re6st/protocols/addr"
+	"re6st/protocols/ktunnel"
 )
 
 // Version of probes and replies.
@@ -112,6 +113,7 @@ type Way struct {
 	RTT    time.Duration  // of the link, smoothed, in whole microseconds; 0: not known
 	MTU    uint16         // inner packet in bytes that the link carries; 0: not known
 	Loss   Loss           // an extension
+	Tunnel ktunnel.Kind   // below the link, and an extension; 0: none, or not known
 	Metric uint16         // of the selected route
 	Others []Alternative  // not taken, best first
 	More   uint8          // how many more there are

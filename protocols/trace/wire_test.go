@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"re6st/protocols/addr"
+	"re6st/protocols/ktunnel"
 	"re6st/protocols/trace"
 )
 
@@ -34,7 +35,10 @@ func TestAReplyIsReadAsItWasWritten(t *testing.T) {
 	six.Way.Remote = netip.MustParseAddrPort("[2001:db8::1]:1")
 	lossy := sample(t)
 	lossy.Extends, lossy.Way.Loss = true, trace.Loss{Probes: 300, Lost: 7}
-	for _, r := range []trace.Reply{sample(t), six, nowhere, lossy} {
+	tunnelled, newer := sample(t), lossy
+	tunnelled.Extends, tunnelled.Way.Tunnel = true, ktunnel.WireGuard
+	newer.Way.Tunnel = 200
+	for _, r := range []trace.Reply{sample(t), six, nowhere, lossy, tunnelled, newer} {
 		got, err := trace.ParseReply(r.Append(nil))
 		if err != nil || !reflect.DeepEqual(got, r) {
 			t.Errorf("%+v is read as %+v, %v", r, got, err)
@@ -65,9 +69,16 @@ func TestALinkIsNamedAfterItsCarrier(t *testing.T) {
 	}
 }
 
+func TestATunnelOfANewerNodeIsNamedAfterItsNumber(t *testing.T) {
+	got, err := trace.ParseReply(append(sample(t).Append(nil), 2, 1, 200, 2, 2, 3, 3))
+	if err != nil || got.Way.Tunnel.String() != "kind 200" || got.Way.Type != trace.UDP {
+		t.Errorf("%v by %v, %v", got.Way.Tunnel, got.Way.Type, err)
+	}
+}
+
 func TestWhoDoesNotReadExtensionsGetsNone(t *testing.T) {
 	lossy := sample(t)
-	lossy.Way.Loss = trace.Loss{Probes: 300, Lost: 7}
+	lossy.Way.Loss, lossy.Way.Tunnel = trace.Loss{Probes: 300, Lost: 7}, ktunnel.GRE
 	if got, want := lossy.Append(nil), sample(t).Append(nil); !bytes.Equal(got, want) {
 		t.Errorf("%x, want what was sent before there were any: %x", got, want)
 	}
@@ -143,6 +154,7 @@ func TestBadMessagesAreRefused(t *testing.T) {
 func FuzzParseReply(f *testing.F) {
 	f.Add(sample(f).Append(nil))
 	f.Add(append(sample(f).Append(nil), 1, 4, 0, 9, 0, 1, 7, 0))
+	f.Add(append(sample(f).Append(nil), 2, 1, 5))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := trace.ParseReply(b)
 		if err != nil {

@@ -31,7 +31,7 @@ func trace(_ context.Context, q monitor.TraceQuery, each func(monitor.TraceLine)
 	}})
 	hop := monitor.TraceHop{
 		Hop: 1, Node: &relay, Prefix: &six, Proven: true, Sent: 3, Received: 3, Best: 12500, Worst: 13000, Full: &yes, From: &self, Back: &self, HopsBack: 1,
-		Way: &monitor.TraceWay{Next: far, Link: "udp", Remote: netip.MustParseAddrPort("[2001:db8::7]:40000"), Metric: 96},
+		Way: &monitor.TraceWay{Next: far, Link: "udp", Tunnel: "wireguard", Remote: netip.MustParseAddrPort("[2001:db8::7]:40000"), Metric: 96},
 	}
 	if q.Node != far {
 		hop.Way.Next = q.Node
