@@ -332,6 +332,24 @@ func TestConnectionsOfASourceAreBounded(t *testing.T) {
 	}
 }
 
+// However many strangers come, by handshakes of whatever length, this node can dial.
+func TestConnectionsThatOthersBeginLeaveRoomToDial(t *testing.T) {
+	var s sources
+	now, n := time.Now(), 0
+	for i := range 4 * MaxConnections {
+		if s.take(now, netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})) {
+			n++
+		}
+	}
+	if n != MaxAccepted || n >= MaxConnections {
+		t.Errorf("%d are taken, of %d", n, MaxConnections)
+	}
+	s.release(netip.MustParseAddr("10.0.0.0"))
+	if !s.take(now, netip.MustParseAddr("192.0.2.1")) {
+		t.Error("none is taken after one has ended")
+	}
+}
+
 func TestSourcesAreBounded(t *testing.T) {
 	var s sources
 	now := time.Now()

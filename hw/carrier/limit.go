@@ -8,9 +8,11 @@ import (
 
 // The limits of connections.
 const (
-	// MaxConnections is how many there are at a time, by QUIC and TLS together, and
-	// MaxSourceConnections how many of them one source has begun.
+	// MaxConnections is how many there are at a time, by QUIC and TLS together, MaxAccepted
+	// how many of them others have begun, handshakes under way among them, and
+	// MaxSourceConnections how many one source has.
 	MaxConnections       = 256
+	MaxAccepted          = 192
 	MaxSourceConnections = 16
 	// SourceRate and SourceBurst are how often a source may begin one: an IPv4 address
 	// or an IPv6 /64.
@@ -41,6 +43,7 @@ const (
 func Limits() []limit.Limit {
 	return []limit.Limit{
 		{Name: "connections by quic and tls", Value: MaxConnections, Unit: "connections", Per: "node", Beyond: "refused", Test: "TestConnectionsAreBounded"},
+		{Name: "connections by quic and tls that others began", Value: MaxAccepted, Unit: "connections", Per: "node", Beyond: "refused", Test: "TestConnectionsThatOthersBeginLeaveRoomToDial"},
 		{Name: "connections by quic and tls, of one source", Value: MaxSourceConnections, Unit: "connections", Per: "IPv4 address or IPv6 /64", Beyond: "refused", Test: "TestConnectionsOfASourceAreBounded"},
 		{Name: "connections begun by one source", Value: SourceRate, Unit: "connections/s", Per: "IPv4 address or IPv6 /64", Beyond: "refused", Test: "TestConnectionsOfASourceAreBounded"},
 		{Name: "sources of connections told apart", Value: maxSources, Unit: "sources", Per: "node", Beyond: "all are forgotten but those with connections", Test: "TestSourcesAreBounded"},

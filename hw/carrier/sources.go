@@ -9,8 +9,9 @@ import (
 
 // sources bounds what strangers begin.
 type sources struct {
-	mu  sync.Mutex
-	all map[netip.Prefix]*source
+	mu   sync.Mutex
+	all  map[netip.Prefix]*source
+	open int // of all
 }
 
 type source struct {
@@ -29,7 +30,8 @@ func sourceOf(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// take counts a connection; false where the source has too many, or too often.
+// take counts a connection; false where the source has too many, or too often, or all
+// together have.
 func (s *sources) take(now time.Time, from netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -47,11 +49,12 @@ func (s *sources) take(now time.Time, from netip.Addr) bool {
 	}
 	f.tokens = min(SourceBurst, f.tokens+SourceRate*now.Sub(f.at).Seconds())
 	f.at = now
-	if f.open >= MaxSourceConnections || f.tokens < 1 {
+	if f.open >= MaxSourceConnections || s.open >= MaxAccepted || f.tokens < 1 {
 		return false
 	}
 	f.tokens--
 	f.open++
+	s.open++
 	return true
 }
 
@@ -61,5 +64,6 @@ func (s *sources) release(from netip.Addr) {
 	defer s.mu.Unlock()
 	if f := s.all[sourceOf(from)]; f != nil {
 		f.open--
+		s.open--
 	}
 }
