@@ -2,11 +2,14 @@ package carrier
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -384,6 +387,50 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	for _, n := range fake {
 		n.end()
+	}
+}
+
+// family counts the contexts that were made of it and have not ended.
+type family struct {
+	context.Context
+	children atomic.Int32
+}
+
+func (*family) Value(any) any { return nil }
+
+func (f *family) AfterFunc(func()) func() bool {
+	f.children.Add(1)
+	return func() bool { f.children.Add(-1); return true }
+}
+
+func TestAConnectionOneTooManyLeavesNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	f := &family{Context: ctx}
+	c := &Conn{ctx: f, all: map[*connection]bool{}}
+	for len(c.all) < MaxConnections {
+		c.all[new(connection)] = true
+	}
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	stranger, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	tcp, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.acceptTLS(tcp)
+	if _, err := stranger.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("the stranger reads %v", err)
+	}
+	if n := f.children.Load(); n != 0 || c.sources.all[sourceOf(netip.IPv6Loopback())].open != 0 {
+		t.Errorf("%d contexts are left, %+v", n, c.sources.all)
 	}
 }
 

@@ -115,11 +115,12 @@ func (c *Conn) forget(n *connection) {
 }
 
 // accept takes a connection that a peer began, whose source was asked before; false where
-// that is one too many.
+// that is one too many, which has ended.
 func (c *Conn) accept(n *connection) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx.Err() != nil || len(c.all) >= MaxConnections {
+		n.cancel()
 		return false
 	}
 	p := n.path

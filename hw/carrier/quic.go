@@ -103,12 +103,12 @@ func (c *Conn) acceptQUIC(conn *quic.Conn) {
 		return
 	}
 	n := c.newConnection(fabric.Path{Local: e.local, Remote: e.remote, Carrier: fabric.QUIC}, true)
+	l := &datagrams{conn}
+	n.link = l // before a packet finds it
 	if !c.accept(n) {
 		_ = conn.CloseWithError(0, "")
 		return
 	}
-	l := &datagrams{conn}
-	n.link = l
 	c.running.Go(func() {
 		defer n.end()
 		n.serve(l)

@@ -125,14 +125,15 @@ func (c *Conn) listenTLS(port uint16) {
 }
 
 func (c *Conn) acceptTLS(tcp net.Conn) {
-	path := fabric.Path{Local: localOf(tcp.LocalAddr()), Remote: addrPort(tcp.RemoteAddr()), Carrier: fabric.TLS}
-	if !c.sources.take(time.Now(), path.Remote.Addr()) {
+	remote := addrPort(tcp.RemoteAddr())
+	if !c.sources.take(time.Now(), remote.Addr()) {
 		_ = tcp.Close()
 		return
 	}
-	n := c.newConnection(path, true)
+	// Behind that bound, for localOf asks the kernel of every interface.
+	n := c.newConnection(fabric.Path{Local: localOf(tcp.LocalAddr()), Remote: remote, Carrier: fabric.TLS}, true)
 	if !c.accept(n) {
-		c.sources.release(path.Remote.Addr())
+		c.sources.release(remote.Addr())
 		_ = tcp.Close()
 		return
 	}
