@@ -434,6 +434,61 @@ func TestAConnectionOneTooManyLeavesNothing(t *testing.T) {
 	}
 }
 
+// A peer whose port is closed says so at once: it is not dialled with each packet of a link.
+func TestADialThatFailedIsNotRepeatedAtOnce(t *testing.T) {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	calls := make(chan struct{}, 100)
+	go func() {
+		for {
+			tcp, err := l.Accept()
+			if err != nil {
+				close(calls)
+				return
+			}
+			tcp.Close()
+			calls <- struct{}{}
+		}
+	}()
+	c := open(t, fabric.AllCarriers)
+	path := fabric.Path{Remote: l.Addr().(*net.TCPAddr).AddrPort(), Carrier: fabric.TLS}
+	for round := range 2 {
+		n := c.connectionFor(path)
+		if n == nil {
+			t.Fatalf("round %d: it is not dialled", round)
+		}
+		for deadline := time.Now().Add(patience); c.Connections(fabric.TLS) > 0; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("the dial does not fail")
+			}
+		}
+		c.mu.Lock()
+		for k := range c.failed { // as if the clock stood still
+			c.failed[k] = time.Now().Add(time.Hour)
+		}
+		c.mu.Unlock()
+		if c.connectionFor(path) != nil {
+			t.Fatalf("round %d: it is dialled anew at once", round)
+		}
+		c.mu.Lock()
+		for k := range c.failed {
+			c.failed[k] = time.Now().Add(-RedialAfter)
+		}
+		c.mu.Unlock()
+	}
+	l.Close()
+	n := 0
+	for range calls {
+		n++
+	}
+	if n != 2 {
+		t.Errorf("%d calls", n)
+	}
+}
+
 func TestAnIdleConnectionIsClosed(t *testing.T) {
 	a, b := open(t, fabric.AllCarriers), open(t, fabric.AllCarriers)
 	_, atB := reader(t, a), reader(t, b)

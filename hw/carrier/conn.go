@@ -59,6 +59,7 @@ type Conn struct {
 	open    map[key]*connection
 	all     map[*connection]bool
 	gone    map[key]time.Time // who dialled and is gone: it has no port to dial
+	failed  map[key]time.Time // dials that came to nothing, of late
 	sources sources
 
 	arrived chan *arrival
@@ -94,7 +95,7 @@ func Open(c Config) (*Conn, error) {
 	}
 	o := &Conn{
 		udp: c.UDP, carriers: c.Carriers, mark: c.Mark, client: clientTLS(), server: serverTLS(certificate),
-		open: make(map[key]*connection), all: make(map[*connection]bool), gone: make(map[key]time.Time),
+		open: make(map[key]*connection), all: make(map[*connection]bool), gone: make(map[key]time.Time), failed: make(map[key]time.Time),
 		arrived: make(chan *arrival, MaxArrived),
 	}
 	o.ctx, o.cancel = context.WithCancel(context.Background())

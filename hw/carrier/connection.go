@@ -65,6 +65,9 @@ func (c *Conn) connectionFor(path fabric.Path) *connection {
 	if n != nil && (n.accepted || !n.stalled()) {
 		return n
 	}
+	if at, failed := c.failed[k]; failed && time.Since(at) < RedialAfter {
+		return nil
+	}
 	if _, gone := c.gone[k]; gone || c.ctx.Err() != nil || !c.carriers.Has(path.Carrier) || int(path.Carrier) >= fabric.Carriers {
 		return nil
 	}
@@ -133,11 +136,14 @@ func (n *connection) dial() {
 	defer n.end()
 	ctx, cancel := context.WithTimeout(n.ctx, DialTimeout)
 	defer cancel()
-	l, local, err := n.conn.dialBy(ctx, n.path)
+	c := n.conn
+	l, local, err := c.dialBy(ctx, n.path)
 	if err != nil {
+		c.mu.Lock()
+		c.failed[key{n.path.Carrier, n.path.Remote, n.path.Local.Addr}] = time.Now()
+		c.mu.Unlock()
 		return
 	}
-	c := n.conn
 	c.mu.Lock()
 	n.mu.Lock()
 	n.link = l
@@ -298,4 +304,5 @@ func (c *Conn) sweep(now time.Time) {
 		}
 	}
 	maps.DeleteFunc(c.gone, func(_ key, at time.Time) bool { return now.Sub(at) >= IdleAfter })
+	maps.DeleteFunc(c.failed, func(_ key, at time.Time) bool { return now.Sub(at) >= RedialAfter })
 }

@@ -37,6 +37,8 @@ const (
 	// StallAfter is how long nothing comes by a connection, after something was sent, until
 	// the next datagram has it dialled anew.
 	StallAfter = 1500 * time.Millisecond
+	// RedialAfter is how long after a dial that came to nothing there is no other by that path.
+	RedialAfter = 200 * time.Millisecond
 )
 
 // Limits are those of connections, for `re6st limits`.
