@@ -8,6 +8,7 @@
 //	            Spec ----> Tunnels.Add ----> link, group TunnelGroup    rtnetlink
 //	                                         mark "re6st tunnel OWNER"  (its alias)
 //	                                         keys, peer | UDP port      generic netlink
+//	                                         rule: iif OWNER-n blackhole
 //	                                         fe80:: address, MTU, up
 //	 after a crash ----> Tunnels.Sweep ----> links with the mark that are not kept
 //
@@ -18,7 +19,9 @@
 //
 // GRE and FOU seal nothing: whoever is on the way reads and writes what goes through. They
 // are for packets that are sealed already, as those of a fabric.Link are. Nothing else goes
-// through: the interface has a link-local address, and no route.
+// through: the interface has a link-local address, and no route; and what comes by it goes no
+// further than this host (netlink.Conn.Shut), or whoever sends into it would send into the
+// mesh, in the node's name.
 //
 // The caller's duties:
 //

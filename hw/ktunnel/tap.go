@@ -46,7 +46,7 @@ func (t *Tunnels) AddTAP(tap TAP) error {
 		return fmt.Errorf("ktunnel: TAP %s: %w", tap.Name, err)
 	}
 	if err := t.configureTAP(tap); err != nil {
-		return fmt.Errorf("ktunnel: TAP %s: %w", tap.Name, err)
+		return errors.Join(fmt.Errorf("ktunnel: TAP %s: %w", tap.Name, err), t.conn.Unshut(tap.Name))
 	}
 	// After the mark, by which a sweep finds it.
 	if err := unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1); err != nil {
@@ -62,6 +62,9 @@ func (t *Tunnels) configureTAP(tap TAP) error {
 	}
 	if err := t.handle.LinkSetAlias(link, t.mark()); err != nil {
 		return fmt.Errorf("mark: %w", err)
+	}
+	if err := t.shut(tap.Name); err != nil {
+		return err
 	}
 	if err := t.conn.SetGroup(tap.Name, netlink.TunnelGroup); err != nil {
 		return err

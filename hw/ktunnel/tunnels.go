@@ -122,6 +122,9 @@ func (t *Tunnels) configure(s *Spec) error {
 	case WireGuard:
 		err = t.generic(wireguardFamily, s.wireguard())
 	}
+	if err == nil {
+		err = t.shut(s.Name)
+	}
 	if err != nil {
 		return fmt.Errorf("configure: %w", err)
 	}
@@ -137,12 +140,22 @@ func (t *Tunnels) configure(s *Spec) error {
 	return t.conn.SetUp(s.Name, true)
 }
 
+// shut has nothing that comes by a link passed on: the link's own datagrams end here, and
+// what else somebody sends into a tunnel did not come by the mesh.
+func (t *Tunnels) shut(name string) error {
+	err := t.conn.Shut(name)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return fmt.Errorf("%w: rules of routing (CONFIG_IP_MULTIPLE_TABLES, CONFIG_IPV6_MULTIPLE_TABLES): %w", ErrUnsupported, err)
+	}
+	return err
+}
+
 // Remove removes a tunnel of ours; one that is not there is no error.
 func (t *Tunnels) Remove(name string) error {
 	link, err := t.handle.LinkByName(name)
 	var missing vnl.LinkNotFoundError
 	if errors.As(err, &missing) {
-		return nil
+		return t.conn.Unshut(name)
 	}
 	if err != nil {
 		return fmt.Errorf("ktunnel: link %s: %w", name, err)
@@ -165,7 +178,7 @@ func (t *Tunnels) remove(link vnl.Link) error {
 	if err := t.handle.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("ktunnel: remove %s: %w", name, err)
 	}
-	return nil
+	return t.conn.Unshut(name) // after the link, which so was never open
 }
 
 // List returns the names of our tunnels, sorted.
@@ -219,6 +232,7 @@ func (t *Tunnels) Sweep(keep ...string) ([]string, error) {
 		swept = append(swept, name)
 	}
 	slices.Sort(swept)
+	errs = append(errs, t.conn.UnshutAll(t.owner+"-", keep...)) // of links that somebody else removed
 	return swept, errors.Join(errs...)
 }
 
