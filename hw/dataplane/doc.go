@@ -4,14 +4,15 @@
 //	          ingress                                    egress
 //	TUN -> classes -> rib.Lookup -> Session.Seal   Session.Open -> Accept -> classes -> TUN
 //	                                     |              ^
-//	                  rib.Relay -> LinkSession.StampHop | CheckHop
+//	                 rib.Relay -> LinkSession.StampHops | CheckHops
 //	                       ^             |              |
 //	                       |             v              |
 //	            TakeHop <- relay <----- sockets --------+--> handshakes, control
 //
 // One goroutine reads the TUN, one the sockets; each takes a packet all the way,
 // without a lock, and without allocating. Frames of one length for one link that come
-// behind one another leave by one call (train.go), as soon as there is nothing more to read. Links, sessions and routes are
+// behind one another are checked together, and are stamped and leave by one call (train.go), as
+// soon as there is nothing more to read. Links, sessions and routes are
 // snapshots that are replaced, never changed. Whatever is rare (a destination
 // without a session, an ICMPv6 error, a fragment) may lock and allocate, has a
 // limit, and is counted.

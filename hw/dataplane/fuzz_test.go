@@ -79,22 +79,25 @@ func total(p *Plane) uint64 {
 	return n
 }
 
-// FuzzFromConn: no datagram of a stranger reaches the kernel or is relayed.
+// FuzzFromConn: no datagram of a stranger, alone or among others, reaches the kernel or is relayed.
 func FuzzFromConn(f *testing.F) {
 	p := newPath(f)
 	p.ingress()
-	f.Add(p.wire[0].last)
+	f.Add(p.wire[0].last, uint16(0))
 	p.toRelay()
-	f.Add(p.wire[1].last)
-	f.Add([]byte{0x18})
-	f.Add([]byte{0x11})
+	f.Add(p.wire[1].last, uint16(0))
+	p.allToRelay()
+	f.Add(p.wire[0].last[:2*p.wire[0].segment+200], uint16(p.wire[0].segment))
+	f.Add(p.wire[0].last[:200], uint16(1))
+	f.Add([]byte{0x18}, uint16(0))
+	f.Add([]byte{0x11}, uint16(0))
 	stranger := newNode(f, hwtest.NewNetwork(2), 2)
 	w := stranger.newWorker(maxFrame)
-	f.Fuzz(func(t *testing.T, b []byte) {
+	f.Fuzz(func(t *testing.T, b []byte, segment uint16) {
 		if len(b) > maxFrame {
 			return
 		}
-		w.fromConn(&sock.Packet{Data: b, At: time.Now()})
+		w.fromConn(&sock.Packet{Data: b, Segment: int(segment), At: time.Now()})
 		if s := stranger.Stats(); s.Egress.Packets+s.Relayed.Packets+s.Conn.Sent != 0 {
 			t.Fatalf("%+v", s)
 		}

@@ -74,18 +74,18 @@ type recents struct {
 // noteIngress keeps an inner packet in mind that is about to go its way.
 func (w *worker) noteIngress(packet []byte) {
 	if size := fabric.Overhead + len(packet); size >= fabric.FullFrame {
-		w.note(w.way.link, size, w.way.hop, false, packet)
+		w.note(w.way.link, size, &w.way.hop, false, packet)
 	}
 }
 
 // noteRelayed keeps a frame in mind that is about to be passed on.
-func (w *worker) noteRelayed(l *link, frame []byte, hop fabric.HopHeader) {
+func (w *worker) noteRelayed(l *link, frame []byte, hop *fabric.HopHeader) {
 	if len(frame) >= fabric.FullFrame && !hop.Fragment {
 		w.note(l, len(frame), hop, true, frame)
 	}
 }
 
-func (w *worker) note(l *link, size int, hop fabric.HopHeader, relayed bool, b []byte) {
+func (w *worker) note(l *link, size int, hop *fabric.HopHeader, relayed bool, b []byte) {
 	if w.longs++; w.longs%noteEvery != 1 || !w.recent.mu.TryLock() {
 		return
 	}

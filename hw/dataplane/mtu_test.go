@@ -95,7 +95,7 @@ func TestLongFramesAreNotedNowAndThen(t *testing.T) {
 	l := a.links.Load().byID[2]
 	for i := range uint8(255) {
 		for range noteEvery {
-			w.note(l, 1452, fabric.HopHeader{Flow: i, Egress: b.id}, false, make([]byte, 1380))
+			w.note(l, 1452, &fabric.HopHeader{Flow: i, Egress: b.id}, false, make([]byte, 1380))
 		}
 	}
 	for i, r := range w.recent.all {
@@ -103,7 +103,7 @@ func TestLongFramesAreNotedNowAndThen(t *testing.T) {
 			t.Errorf("place %d of %d: %d bytes", i, maxRecent, r.length)
 		}
 	}
-	if n := testing.AllocsPerRun(100, func() { w.note(l, 1452, fabric.HopHeader{}, false, make([]byte, recentHead)) }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { w.note(l, 1452, &fabric.HopHeader{}, false, make([]byte, recentHead)) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 	a.SetLinkMTU(2, 1272)

@@ -146,7 +146,7 @@ func (w *worker) sendPathProbe(l *link, session *fabric.Session, topology uint8,
 		w.drop(DropKeysUsedUp)
 		return
 	}
-	w.transmit(l, frame, hop, false, 0)
+	w.transmit(l, frame, &hop, false, 0)
 	w.depart()
 }
 

@@ -26,9 +26,28 @@ func (w *worker) each(packet *sock.Packet) {
 	}
 	w.in = *packet
 	for rest := packet.Data; len(rest) > 0; rest = rest[len(w.in.Data):] {
+		if n := dataRun(rest, packet.Segment); n > 0 {
+			w.in.Data = rest[:n]
+			w.fromLink(&w.in, packet.Segment)
+			continue
+		}
 		w.in.Data = rest[:min(packet.Segment, len(rest))]
 		w.datagram(&w.in)
 	}
+}
+
+// dataRun is how many bytes of b are data frames of one link, before another or something
+// else comes: of sock.MaxSegments datagrams at most.
+func dataRun(b []byte, segment int) (n int) {
+	index := fabric.DataLinkIndex(b[:min(segment, len(b))])
+	for count := 0; n < len(b) && count < sock.MaxSegments; count++ {
+		frame := b[n:min(n+segment, len(b))]
+		if frame[0] != fabric.FirstByte(fabric.TypeData) || fabric.DataLinkIndex(frame) != index {
+			break
+		}
+		n += len(frame)
+	}
+	return n
 }
 
 // datagram takes one datagram from the underlay.
@@ -38,7 +57,7 @@ func (w *worker) datagram(packet *sock.Packet) {
 	case err != nil:
 		w.drop(DropUnknownType)
 	case t == fabric.TypeData:
-		w.fromLink(packet)
+		w.fromLink(packet, len(packet.Data))
 	case t == fabric.TypeControl:
 		w.controlFrame(packet)
 	default:
@@ -141,47 +160,58 @@ func hopReason(err error) Reason {
 	return DropForgedHop
 }
 
-// fromLink takes a data frame: for this node, or to pass on.
-func (w *worker) fromLink(packet *sock.Packet) {
-	frame := packet.Data
-	r, ok := w.links.Load().byIndex[fabric.DataLinkIndex(frame)]
+// fromLink takes data frames of one link, each of length bytes but for the last: for this
+// node, or to pass on.
+func (w *worker) fromLink(packet *sock.Packet, length int) {
+	frames := packet.Data
+	count := (len(frames) + length - 1) / length
+	r, ok := w.links.Load().byIndex[fabric.DataLinkIndex(frames[:min(length, len(frames))])]
 	if !ok {
-		w.drop(DropUnknownLink)
+		w.drops[DropUnknownLink].Add(uint64(count))
 		return
 	}
-	hop, err := r.session.CheckHop(frame)
-	if err != nil {
-		w.dropAt(r.link, hopReason(err))
-		return
+	checked := w.checked[:count]
+	r.session.CheckHops(frames, length, checked)
+	for i := range checked {
+		frame := frames[i*length : min((i+1)*length, len(frames))]
+		if err := checked[i].Err; err != nil {
+			w.dropAt(r.link, hopReason(err))
+			continue
+		}
+		w.hear(r.link, len(frame))
+		w.authentic(frame, &checked[i].HopHeader, packet)
 	}
-	w.hear(r.link, len(frame))
+}
+
+// authentic takes a data frame that came as its header says.
+func (w *worker) authentic(frame []byte, hop *fabric.HopHeader, packet *sock.Packet) {
 	// A router of the underlay met congestion (RFC 6040 section 4.2).
 	if packet.TOS&fabric.ECNCE == fabric.ECNCE && fabric.MarkCE(frame) {
 		hop.ECN = fabric.ECNCE
 	}
 	if hop.Egress == w.self {
-		w.deliver(frame, hop, packet.At)
+		w.deliver(frame, *hop, packet.At)
 		return
 	}
 	w.relay(frame, hop, packet.At)
 }
 
 // relay passes a frame on by (topology, egress), whatever is in it.
-func (w *worker) relay(frame []byte, hop fabric.HopHeader, now time.Time) {
+func (w *worker) relay(frame []byte, hop *fabric.HopHeader, now time.Time) {
 	if fabric.TakeHop(frame) != nil {
 		w.drop(DropHopLimit)
-		w.relayError(now, fabric.RelayHopLimit, 0, frame, hop)
+		w.relayError(now, fabric.RelayHopLimit, 0, frame, *hop)
 		return
 	}
 	l := w.linkTo(hop.Topology, hop.Egress)
 	if l == nil {
 		w.drop(DropNoRoute)
-		w.relayError(now, fabric.RelayNoRoute, 0, frame, hop)
+		w.relayError(now, fabric.RelayNoRoute, 0, frame, *hop)
 		return
 	}
 	if mtu, tooBig := l.tooBig(len(frame)); tooBig && !hop.Fragment {
 		w.dropAt(l, DropTooBig)
-		w.relayError(now, fabric.RelayTooBig, uint16(mtu), frame, hop)
+		w.relayError(now, fabric.RelayTooBig, uint16(mtu), frame, *hop)
 		return
 	}
 	w.noteRelayed(l, frame, hop)

@@ -32,7 +32,7 @@ func (t *train) takes(l *link, path *fabric.Path, tos uint8, relayed bool, frame
 		n < cap(t.frames) && &t.frames[:n+1][n] == &frame[0]
 }
 
-// board has a stamped frame leave with the train, which waits for nobody: it leaves when
+// board has a frame leave with the train, which waits for nobody: it leaves when
 // the next frame is for another one, and when the readers have nothing more at once.
 func (w *worker) board(l *link, path *fabric.Path, tos uint8, relayed bool, frame []byte) {
 	t := &w.train
@@ -52,6 +52,12 @@ func (w *worker) board(l *link, path *fabric.Path, tos uint8, relayed bool, fram
 func (w *worker) depart() {
 	t := &w.train
 	if t.count == 0 {
+		return
+	}
+	if why, ok := t.stamp(); !ok {
+		w.drops[why].Add(uint64(t.count))
+		t.link.dropped.Add(uint64(t.count))
+		*t = train{}
 		return
 	}
 	packet := packetBy(*t.path, t.frames, t.tos)
@@ -85,15 +91,13 @@ func (w *worker) depart() {
 // transmit sends a data frame by a link, split where it does not fit. hop is its
 // header; relayed tells that it did not enter the mesh here. most is what the path beyond
 // the link carries, in bytes; 0: not less.
-func (w *worker) transmit(l *link, frame []byte, hop fabric.HopHeader, relayed bool, most int) {
+func (w *worker) transmit(l *link, frame []byte, hop *fabric.HopHeader, relayed bool, most int) {
 	limit := int(l.mtu.Load())
 	if most > 0 && (limit == 0 || most < limit) {
 		limit = most
 	}
 	if limit == 0 || len(frame) <= limit {
-		if path, ok := w.stamp(l, frame); ok {
-			w.board(l, path, w.outerTOS(hop), relayed, frame)
-		}
+		w.board(l, l.path.Load(), w.outerTOS(hop), relayed, frame)
 		return
 	}
 	w.depart() // its frames come first
@@ -113,27 +117,26 @@ func (w *worker) transmit(l *link, frame []byte, hop fabric.HopHeader, relayed b
 	}
 }
 
-// stamp makes a frame ready for a link.
-func (w *worker) stamp(l *link, frame []byte) (path *fabric.Path, ok bool) {
-	session, path := l.session.Load(), l.path.Load()
-	if session == nil || !path.Remote.IsValid() {
-		w.dropAt(l, DropNoKeys)
-		return nil, false
+// stamp makes the frames ready for the link, with the keys that it has now; else why not.
+func (t *train) stamp() (why Reason, ok bool) {
+	session := t.link.session.Load()
+	if session == nil || !t.path.Remote.IsValid() {
+		return DropNoKeys, false
 	}
-	if err := session.StampHop(frame); err != nil {
-		w.dropAt(l, DropKeysUsedUp)
-		return nil, false
+	if session.StampHops(t.frames, t.length) != nil {
+		return DropKeysUsedUp, false
 	}
-	return path, true
+	return 0, true
 }
 
 // sendPiece sends a fragment.
-func (w *worker) sendPiece(l *link, piece []byte, hop fabric.HopHeader) bool {
-	path, ok := w.stamp(l, piece)
-	if !ok {
+func (w *worker) sendPiece(l *link, piece []byte, hop *fabric.HopHeader) bool {
+	alone := train{link: l, path: l.path.Load(), length: len(piece), frames: piece}
+	if why, ok := alone.stamp(); !ok {
+		w.dropAt(l, why)
 		return false
 	}
-	if n, _ := w.send(packetBy(*path, piece, w.outerTOS(hop))); n == 0 {
+	if n, _ := w.send(packetBy(*alone.path, piece, w.outerTOS(hop))); n == 0 {
 		w.dropAt(l, DropUnderlay)
 		if w.out[0].TooBig {
 			w.refusedHere(l, len(piece))
@@ -145,6 +148,6 @@ func (w *worker) sendPiece(l *link, piece []byte, hop fabric.HopHeader) bool {
 	return true
 }
 
-func (w *worker) outerTOS(hop fabric.HopHeader) uint8 {
+func (w *worker) outerTOS(hop *fabric.HopHeader) uint8 {
 	return classByID(w.classes.Load(), class.ID(hop.Class)).DSCP<<2 | hop.ECN
 }

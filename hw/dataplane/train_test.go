@@ -179,6 +179,66 @@ func TestABadFrameLeavesTheOthersOfItsBatchAlone(t *testing.T) {
 	}
 }
 
+// TestABatchOfManyShortFramesPassesWhole has more of them come at once than leave by one call,
+// with one of another link, and one that is none, between them.
+func TestABatchOfManyShortFramesPassesWhole(t *testing.T) {
+	net := hwtest.NewNetwork(1)
+	a, relay, b := line(t, net)
+	meet(a, b)
+	entered, passed := catch(a), catch(relay)
+	w := a.newWorker(maxBatch)
+	const count = 3 * sock.MaxSegments
+	for i := range count {
+		p := packet(host(general, 1), host(general, 3), strings.Repeat("x", 100))
+		p[40] = byte(i)
+		copy(w.room(len(p)), p)
+		w.fromTUN(w.room(len(p)))
+	}
+	w.depart()
+	frames := entered.frames()
+	other, none := bytes.Clone(frames[0]), make([]byte, len(frames[0]))
+	other[8] ^= 1 // the link index
+	frames = slices.Insert(frames, 100, other, none)
+	in := together(frames)
+	r := relay.newWorker(maxFrame)
+	r.fromConn(&in)
+	r.endBatch()
+	dropped(t, relay, DropUnknownLink, 1)
+	dropped(t, relay, DropUnknownType, 1)
+	e := b.newWorker(maxFrame)
+	for _, p := range passed.packets {
+		p.Addr, p.At = endpoint(2), time.Now()
+		e.fromConn(&p)
+		e.endBatch()
+	}
+	for i := range count {
+		if got := out(t, b); got[40] != byte(i) {
+			t.Fatalf("packet %d came in place of %d", got[40], byte(i))
+		}
+	}
+}
+
+// TestFramesWhoseKeysEndBeforeTheyLeaveAreCountedEach retires keys under frames that are about
+// to leave.
+func TestFramesWhoseKeysEndBeforeTheyLeaveAreCountedEach(t *testing.T) {
+	net := hwtest.NewNetwork(1)
+	a, _, b := line(t, net)
+	meet(a, b)
+	entered := catch(a)
+	w := a.newWorker(maxBatch)
+	for range 10 {
+		p := packet(host(general, 1), host(general, 3), strings.Repeat("x", 500))
+		copy(w.room(len(p)), p)
+		w.fromTUN(w.room(len(p)))
+	}
+	a.RetireLink(a.links.Load().byID[2].session.Load().LocalIndex())
+	w.depart()
+	dropped(t, a, DropNoKeys, 10)
+	if s, l := a.Stats(), must2(a.LinkStats(2)); len(entered.packets) != 0 || s.Ingress.Packets != 0 || l.Dropped != 10 {
+		t.Errorf("%d packets left: %+v, the link %+v", len(entered.packets), s, l)
+	}
+}
+
 // TestFramesThatTheKernelDoesNotTakeAreCountedEach has it take all but two of a batch.
 func TestFramesThatTheKernelDoesNotTakeAreCountedEach(t *testing.T) {
 	net := hwtest.NewNetwork(1)

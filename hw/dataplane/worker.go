@@ -29,6 +29,7 @@ type worker struct {
 	in      sock.Packet // a datagram of several that came together
 	since   int64       // when it came: see sinceStart
 	heard   heard
+	checked [sock.MaxSegments]fabric.CheckedHop
 	out     [1]sock.Packet
 }
 
@@ -162,7 +163,7 @@ func (w *worker) seal(packet []byte) {
 	if y.narrow > 0 {
 		most = y.narrow + fabric.Overhead
 	}
-	w.transmit(y.link, frame, y.hop, false, most)
+	w.transmit(y.link, frame, &y.hop, false, most)
 	if w.at = 0; w.train.count > 0 {
 		w.at = at + len(frame)
 	}

@@ -110,8 +110,8 @@
 //  1. Give every link and session a local index that is random, not zero and not
 //     in use, and find the LinkSession of a frame by it (DataLinkIndex,
 //     ControlLinkIndex).
-//  2. Call CheckHop before believing any field of a data frame, and drop in
-//     silence what fails.
+//  2. Call CheckHop, or CheckHops for several, before believing any field of a data
+//     frame, and drop in silence what fails.
 //  3. Relay: TakeHop, then StampHop of the link out. Deliver: Reassembler if it
 //     is a fragment, then Session.Open, then compare the inner packet's
 //     addresses with the class and with what the peer may send.

@@ -2,7 +2,6 @@ package fabric
 
 import (
 	"crypto/cipher"
-	"crypto/subtle"
 	"encoding/binary"
 	"sync"
 	"sync/atomic"
@@ -32,17 +31,21 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 type sender struct{ counter, bytes atomic.Uint64 }
 
 // next reserves a counter; ErrExhausted where there is none left.
-func (s *sender) next(size int) (uint64, error) {
+func (s *sender) next(size int) (uint64, error) { return s.nextOf(1, size) }
+
+// nextOf reserves so many counters, for so many bytes in all, and returns the first;
+// ErrExhausted where fewer are left.
+func (s *sender) nextOf(frames, bytes int) (uint64, error) {
 	// Load first: a key that is used up must not count on until it wraps.
 	if s.counter.Load() >= CounterLimit {
 		return 0, ErrExhausted
 	}
-	c := s.counter.Add(1) - 1
-	if c >= CounterLimit {
+	end := s.counter.Add(uint64(frames))
+	if end > CounterLimit {
 		return 0, ErrExhausted
 	}
-	s.bytes.Add(uint64(size))
-	return c, nil
+	s.bytes.Add(uint64(bytes))
+	return end - uint64(frames), nil
 }
 
 // LinkSession is one set of keys of a link: it seals control frames and stamps
@@ -161,68 +164,4 @@ func (s *LinkSession) NoteTooBig(size int) {
 			return
 		}
 	}
-}
-
-// StampHop makes a data frame ready for this link: it writes the receiver's link
-// index, the next counter and the MAC into the hop header, and nothing else. It
-// fails with ErrShort, ErrTooLong or ErrExhausted.
-func (s *LinkSession) StampHop(frame []byte) error {
-	if len(frame) < hopAADLen {
-		return ErrShort
-	}
-	if len(frame) > MaxDatagram {
-		return ErrTooLong
-	}
-	counter, err := s.sent.next(len(frame))
-	if err != nil {
-		return err
-	}
-	if len(frame) >= FullFrame {
-		s.full.Add(1)
-	}
-	binary.BigEndian.PutUint32(frame[offLinkIndex:], s.remote)
-	binary.BigEndian.PutUint64(frame[offCounter:], counter)
-	sc := scratches.Get().(*scratch)
-	copy(frame[offMAC:HopHeaderLen], sc.hopMAC(s.sendMAC, frame))
-	scratches.Put(sc)
-	return nil
-}
-
-// CheckHop authenticates the hop header of a data frame that came by this link
-// and takes its counter, so the same frame fails the second time. It fails with
-// the errors of ParseHop, ErrIndex, ErrReplay or ErrAuth. It does not change
-// the frame.
-func (s *LinkSession) CheckHop(frame []byte) (HopHeader, error) {
-	if len(frame) < hopAADLen {
-		return HopHeader{}, ErrShort
-	}
-	h, err := ParseHop(frame)
-	switch {
-	case err != nil:
-		return HopHeader{}, err
-	case h.LinkIndex != s.local:
-		return HopHeader{}, ErrIndex
-	case h.Counter >= CounterLimit:
-		return HopHeader{}, ErrReplay
-	}
-	// Whether the counter is fresh is looked at once, at the end: it costs as much as the MAC.
-	sc := scratches.Get().(*scratch)
-	same := subtle.ConstantTimeCompare(sc.hopMAC(s.receiveMAC, frame), frame[offMAC:HopHeaderLen])
-	scratches.Put(sc)
-	if same != 1 {
-		return HopHeader{}, ErrAuth
-	}
-	if !s.received.accept(h.Counter, len(frame)) {
-		return HopHeader{}, ErrReplay
-	}
-	return h, nil
-}
-
-// hopMAC is the MAC of a data frame: the tag over no plaintext, with the hop
-// header and the end-to-end header as associated data. The frame's length stands
-// where the MAC will be; the nonce is the link index and counter, as they lie.
-func (sc *scratch) hopMAC(aead cipher.AEAD, frame []byte) []byte {
-	copy(sc.aad[:], frame[:hopAADLen])
-	binary.BigEndian.PutUint64(sc.aad[offMAC:], uint64(len(frame)))
-	return aead.Seal(sc.tag[:0], sc.aad[offLinkIndex:offEgress], nil, sc.aad[:])[:macLen]
 }

@@ -39,13 +39,19 @@ func (w *window) fresh(counter uint64) bool {
 // whether it was not. Counters are below CounterLimit, so no sum here overflows.
 func (w *window) accept(counter uint64, size int) bool {
 	w.mu.Lock()
+	fresh := w.take(counter, size)
+	w.mu.Unlock()
+	return fresh
+}
+
+// take is accept for who holds the lock.
+func (w *window) take(counter uint64, size int) bool {
 	fresh := w.isFresh(counter)
 	if fresh {
 		w.mark(counter)
 		w.frames++
 		w.bytes += uint64(size)
 	}
-	w.mu.Unlock()
 	return fresh
 }
 

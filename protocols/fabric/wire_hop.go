@@ -69,21 +69,29 @@ type HopHeader struct {
 // ErrShort, ErrVersion, ErrType, ErrReserved (also where fragment fields are set
 // in a frame that is no fragment) or ErrNode. What it returns is not authentic
 // until LinkSession.CheckHop says so.
-func ParseHop(b []byte) (HopHeader, error) {
+func ParseHop(b []byte) (h HopHeader, err error) {
+	if err := h.parse(b); err != nil {
+		return HopHeader{}, err
+	}
+	return h, nil
+}
+
+// parse is ParseHop in place; what is in h after an error means nothing.
+func (h *HopHeader) parse(b []byte) error {
 	if len(b) < HopHeaderLen {
-		return HopHeader{}, ErrShort
+		return ErrShort
 	}
 	if b[0]>>4 != Version {
-		return HopHeader{}, ErrVersion
+		return ErrVersion
 	}
 	if b[0] != FirstByte(TypeData) {
-		return HopHeader{}, ErrType
+		return ErrType
 	}
 	flags, fragment := b[offFlags], binary.BigEndian.Uint16(b[offFragment:])
 	if flags&flagReserved != 0 || flags&flagFragment == 0 && (flags&flagLast != 0 || fragment != 0) {
-		return HopHeader{}, ErrReserved
+		return ErrReserved
 	}
-	h := HopHeader{
+	*h = HopHeader{
 		Class: b[offClass], Topology: b[offTopology], HopLimit: b[offHopLimit],
 		ECN: flags & flagECN, Flow: b[offFlow],
 		Fragment: flags&flagFragment != 0, Last: flags&flagLast != 0,
@@ -93,9 +101,9 @@ func ParseHop(b []byte) (HopHeader, error) {
 		MAC: [8]byte(b[offMAC:HopHeaderLen]),
 	}
 	if h.Egress.IsZero() || h.Ingress.IsZero() {
-		return HopHeader{}, ErrNode
+		return ErrNode
 	}
-	return h, nil
+	return nil
 }
 
 // Put writes h into the first HopHeaderLen bytes of b; it panics if b is
