@@ -357,6 +357,14 @@ func TestCallsAboutLinksThatAreNotReadyFail(t *testing.T) {
 	}
 }
 
+func TestRunAfterCloseIsNoError(t *testing.T) {
+	x := newNode(t, hwtest.NewNetwork(1), 1)
+	x.Close()
+	if err := x.Run(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRunEndsWithItsDevicesAndItsContext(t *testing.T) {
 	net := hwtest.NewNetwork(1)
 	for name, end := range map[string]struct {

@@ -193,7 +193,12 @@ func (p *Plane) Run(ctx context.Context) error {
 	cancel()
 	closing := errors.Join(p.tun.Close(), p.conn.Close())
 	workers.Wait()
-	return errors.Join(err, closing)
+	select {
+	case <-p.stop: // Close may have closed both before this began
+		return nil
+	default:
+		return errors.Join(err, closing)
+	}
 }
 
 // Close ends Run and waits for it. Without a Run it closes the devices.
