@@ -19,6 +19,7 @@ type below struct {
 	prefix  addr.Bits        // the peer's
 	seen    netip.AddrPort   // where the peer sees this node
 	offered bool             // something, ever
+	offers  offers           // the peer's
 	lacks   []ktunnel.Kind   // that this kernel has not
 	actor   *system.Ref[kernelMessage]
 	child   *system.Ref[childMessage] // of OpenVPN
@@ -73,18 +74,6 @@ func (t *tunnel) offer(now time.Time) {
 // ownTunnel tells whether an address lies behind one of this node's tunnels.
 func (t *tunnel) ownTunnel(a netip.Addr) bool {
 	return t.cfg.Kernel != nil && strings.HasPrefix(a.Zone(), t.cfg.Kernel.Owner+"-")
-}
-
-// hearOfTunnel takes what the peer says of a tunnel.
-func (t *tunnel) hearOfTunnel(now time.Time, body []byte) {
-	if t.below.machine == nil {
-		return
-	}
-	if err := t.below.machine.HandleMessage(body); err != nil {
-		t.ctx.Log().Debug("the peer's offer of a tunnel refused", "error", err)
-		return
-	}
-	t.agree(now)
 }
 
 // agree does what the two ends' agreement wants.

@@ -188,6 +188,9 @@ func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) err
 	case tunnelLacks:
 		t.below.lacks = append(t.below.lacks, m.kind)
 		t.offer(now)
+	case heedOffer:
+		t.below.offers.waits = false
+		t.heed(now)
 	case cancelDial:
 		t.link.Cancel()
 	default:

@@ -33,7 +33,9 @@
 //  1. one Machine for each sealed link, for as long as that is up; its nonce is random;
 //  2. give it this node's Offer once and after each change: its address and ports as they
 //     are now, where the peer sees it at that address, and kinds that its kernel has;
-//  3. carry Say to the peer's HandleMessage, in order; an error is the peer's fault;
+//  3. carry Say to the peer's HandleMessage, in order, though of several only the last need come,
+//     and not what has another Address than that at which the peer is seen; an error is the
+//     peer's fault;
 //  4. make the tunnel of an Agreed, in place of the one before, and remove it at Ended and at the
 //     link's end; an Agreement whose MTU is less than MinMTU is to be left alone, as the peer
 //     leaves it;

@@ -292,3 +292,21 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestTheAddressOfAnOfferIsTold(t *testing.T) {
+	for _, c := range []struct {
+		offer Offer
+		want  string
+	}{
+		{offer("192.0.2.1", GRE), "192.0.2.1"},
+		{offer("2001:db8::1", FOU), "2001:db8::1"},
+		{offer("192.0.2.1"), "invalid IP"},
+	} {
+		if got, err := Address(message{c.offer, 1}.append(nil)); err != nil || got.String() != c.want {
+			t.Errorf("%v, %v, want %s", got, err, c.want)
+		}
+	}
+	if _, err := Address([]byte{version}); !errors.Is(err, ErrMalformed) {
+		t.Error(err)
+	}
+}
