@@ -109,12 +109,24 @@ func (a *carriersAsked) read() {
 		if n, err := a.conn.ReadBatch(packets); err != nil || n == 0 {
 			return
 		}
-		p := packets[0]
-		if by := a.by[p.Carrier]; by != nil {
-			by.mu.Lock()
-			by.machine.HandleDatagram(time.Now(), p.Data)
-			by.mu.Unlock()
+		if by := a.by[packets[0].Carrier]; by != nil {
+			by.hear(time.Now(), packets[0])
 		}
+	}
+}
+
+// hear takes what came together: answers to the questions that waited for the connection may.
+func (a *asking) hear(now time.Time, p sock.Packet) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	step := p.Segment
+	if step <= 0 {
+		step = len(p.Data)
+	}
+	for rest := p.Data; len(rest) > 0; {
+		n := min(step, len(rest))
+		a.machine.HandleDatagram(now, rest[:n])
+		rest = rest[n:]
 	}
 }
 
