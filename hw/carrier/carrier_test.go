@@ -631,6 +631,37 @@ func TestAStrangerLearnsNothing(t *testing.T) {
 	}
 }
 
+// What has the form of a datagram of ours may be a stranger's all the same: he gets no answer.
+func TestAConnectionOfWhichNothingIsAnsweredIsClosed(t *testing.T) {
+	c := open(t, fabric.AllCarriers)
+	got := reader(t, c)
+	for _, answered := range []bool{false, true} {
+		conn := dialStranger(t, c)
+		defer conn.Close()
+		if _, err := conn.Write(appendFrame(nil, datagram(100, 'x'))); err != nil {
+			t.Fatal(err)
+		}
+		p := next(t, got)
+		if answered {
+			write(t, c, sock.Packet{Addr: p.Addr, Local: p.Local, Interface: p.Interface, Carrier: p.Carrier}, datagram(10, 'y'))
+			if _, err := io.ReadFull(conn, make([]byte, lengthLen+10)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.mu.Lock()
+		n := c.open[key{p.Carrier, p.Addr, p.Local}]
+		c.mu.Unlock()
+		c.sweep(n.began.Add(FirstWithin - 1))
+		if n.ctx.Err() != nil {
+			t.Errorf("answered: %v; closed early", answered)
+		}
+		c.sweep(n.began.Add(FirstWithin))
+		if closed := n.ctx.Err() != nil; closed == answered {
+			t.Errorf("answered: %v; closed: %v", answered, closed)
+		}
+	}
+}
+
 func TestUDPAmongCarriersAllocatesNothing(t *testing.T) {
 	a, b := open(t, fabric.AllCarriers), open(t, fabric.AllCarriers)
 	p := at(b, fabric.UDP)

@@ -40,6 +40,7 @@ type connection struct {
 	path fabric.Path
 	link link // nil: it is being dialled
 
+	answers atomic.Bool // something was sent by it
 	began   time.Time
 	heard   atomic.Int64 // when the last datagram came, in ns since began; 0: none
 	asked   atomic.Int64 // when the first was sent after that; 0: none
@@ -240,6 +241,9 @@ func (n *connection) put(datagram []byte) bool {
 	if !n.up() && len(n.queue) >= MaxDialling {
 		return false
 	}
+	if !n.answers.Load() {
+		n.answers.Store(true)
+	}
 	now := n.since()
 	n.asked.CompareAndSwap(0, now)
 	n.touched.Store(now)
@@ -299,7 +303,7 @@ func (c *Conn) sweep(now time.Time) {
 	defer c.mu.Unlock()
 	for n := range c.all {
 		age := now.Sub(n.began)
-		if n.accepted && n.heard.Load() == 0 && age >= FirstWithin || age-n.used() >= n.patience() {
+		if n.accepted && !n.answers.Load() && age >= FirstWithin || age-n.used() >= n.patience() {
 			n.cancel()
 		}
 	}

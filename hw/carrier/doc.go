@@ -19,7 +19,7 @@
 // depends on the outer encryption: the certificate is made at the start and thrown away at
 // the end, no name stands in it, and nobody verifies it. A stranger who speaks TLS or QUIC sees
 // a server of HTTP that never answers; the connection ends once it sends what is no datagram
-// of ours, or nothing for FirstWithin.
+// of ours, or nothing that is answered for FirstWithin.
 //
 // The path of UDP costs one look at a packet's carrier, and one at a datagram's first byte:
 // no lock and no copy.

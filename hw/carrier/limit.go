@@ -26,8 +26,8 @@ const (
 	// MaxArrived is how many wait for the reader.
 	MaxArrived = 1024
 
-	// DialTimeout is for a connection to come up, FirstWithin for its first datagram where
-	// the peer began it. IdleAfter is for any, after which it is closed: probes of an idle link
+	// DialTimeout is for a connection to come up, FirstWithin for its first datagram that this
+	// node answers where the peer began it. IdleAfter is for any, after which it is closed: probes of an idle link
 	// are closer. Where it was of use for less than half of that, twice that time will do, but
 	// IdleFirst at least: a lost race, or a path that a link has left.
 	DialTimeout = 2500 * time.Millisecond
@@ -53,7 +53,7 @@ func Limits() []limit.Limit {
 		{Name: "datagrams that wait for a connection to come up", Value: MaxDialling, Unit: "datagrams", Per: "connection", Beyond: "dropped", Test: "TestAFewDatagramsWaitForAConnection"},
 		{Name: "datagrams by quic and tls that wait for the reader", Value: MaxArrived, Unit: "datagrams", Per: "node", Beyond: "tls waits, quic drops", Test: "TestAReaderThatIsBusyIsNotDrowned"},
 		{Name: "packets that wait for QUIC", Value: quicQueue, Unit: "packets", Per: "node", Beyond: "dropped", Test: "TestPacketsThatWaitForQUICAreBounded"},
-		{Name: "connection without a datagram of ours", Value: FirstWithin.Seconds(), Unit: "s", Per: "connection of a stranger", Beyond: "closed", Test: "TestAStrangerLearnsNothing"},
+		{Name: "connection of which nothing is answered", Value: FirstWithin.Seconds(), Unit: "s", Per: "connection of a stranger", Beyond: "closed", Test: "TestAConnectionOfWhichNothingIsAnsweredIsClosed"},
 		{Name: "idle connection that was of use for less than half as long", Value: IdleFirst.Seconds(), Unit: "s", Per: "connection", Beyond: "closed", Test: "TestAConnectionOfLittleUseIsClosedSoon"},
 		{Name: "idle connection", Value: IdleAfter.Seconds(), Unit: "s", Per: "connection", Beyond: "closed", Test: "TestAnIdleConnectionIsClosed"},
 	}
