@@ -29,6 +29,9 @@ const (
 	HomeLast     = 5 * time.Minute
 	HomeAnswers  = 3
 	HomePatience = time.Second
+	// HoldLast is for how long at most an end does not follow the peer again, doubling from
+	// twice ProbeInterval and the round trip with each move within HomeFirst of the last.
+	HoldLast = 2 * time.Second
 
 	challengeLen      = 8
 	maxChallenges     = 4 * (MaxPaths + 2*MaxCarrierPaths)
@@ -62,12 +65,14 @@ type pathChecks struct {
 	ready      Path // answered a challenge while the path in use was silent
 	left       Path // by this end's own will
 	holdUntil  time.Time
+	hold       time.Duration // until holdUntil, from the last move on
 
 	home        Path // left for its silence; zero: none
 	homeNext    time.Time
 	homeWait    time.Duration // until the next round
 	homeAnswers int           // in a row
 	homeAsked   bool
+	wentHome    bool // by this end's own will, since it was last led out of a tunnel
 }
 
 // take notes the path of a handshake.
@@ -119,7 +124,28 @@ func (l *Link) Path() Path { return l.paths.current }
 func (l *Link) lead(now time.Time, p Path) {
 	left := l.paths.current
 	l.move(now, p)
-	l.paths.left, l.paths.holdUntil = left, now.Add(2*(ProbeInterval+l.liveness.rtt.smoothed))
+	l.paths.left = left
+	l.stay(now, l.holdFirst())
+}
+
+// stay has this end not follow for a while.
+func (l *Link) stay(now time.Time, hold time.Duration) {
+	l.paths.hold, l.paths.holdUntil = hold, now.Add(hold)
+}
+
+func (l *Link) holdFirst() time.Duration { return 2 * (ProbeInterval + l.liveness.rtt.smoothed) }
+
+// follow moves after the peer. Where that followed this end meanwhile both have changed places:
+// so the one with the greater node id stays for a while, for longer each time.
+func (l *Link) follow(now time.Time, path Path) {
+	p := &l.paths
+	hold := l.holdFirst()
+	if now.Sub(p.movedAt) < HomeFirst {
+		hold = max(hold, min(2*p.hold, HoldLast))
+	}
+	l.move(now, path)
+	p.left = Path{}
+	l.stay(now, hold)
 }
 
 // holds tells whether a frame's path is not to be followed, for now.
@@ -220,7 +246,7 @@ func (l *Link) handleResponse(now time.Time, f ControlFrame) {
 	switch c.why {
 	case toFollow:
 		if !p.current.covers(f.Path) && !l.holds(now, f.Path) {
-			l.move(now, f.Path)
+			l.follow(now, f.Path)
 		}
 	case toReplace:
 		if p.ready == (Path{}) || c.path.Carrier <= p.ready.Carrier {
@@ -293,5 +319,6 @@ func (l *Link) homeAnswered(now time.Time, path Path) {
 		p.homeNext = now.Add(ProbeInterval)
 		return
 	}
+	p.wentHome = true
 	l.lead(now, path)
 }

@@ -197,6 +197,31 @@ func TestTwoEndsThatMoveAtOnceAgree(t *testing.T) {
 	}
 }
 
+// Ends that are slow to answer see the move of the other while they make their own: each
+// follows, and both are where the other was.
+func TestTwoEndsThatFollowEachOtherComeTogether(t *testing.T) {
+	for delay := 20 * time.Millisecond; delay <= 300*time.Millisecond; delay += 20 * time.Millisecond {
+		second, third := endpoint(7), endpoint(8)
+		w, a, b, la, lb := busy(t, second)
+		b.uplinks = []netip.AddrPort{third}
+		w.run(5 * time.Second)
+		w.delay = delay // more than the round trip that was measured
+		la.SetUplinks(w.now, []fabric.Uplink{a.uplink(second)})
+		lb.SetUplinks(w.now, []fabric.Uplink{b.uplink(third)})
+		a.drain()
+		b.drain()
+		moves := func() int { return len(of[fabric.Use](la.events)) + len(of[fabric.Use](lb.events)) }
+		start := moves()
+		w.run(10 * time.Second)
+		alive(t, a, b, la, lb)
+		before := moves()
+		w.run(20 * time.Second)
+		if la.path.Remote.Addr() != lb.path.Local.Addr || lb.path.Remote.Addr() != la.path.Local.Addr || moves() != before {
+			t.Errorf("delay %s: %v and %v, after %d moves in 10 s, and still %d in 20 s", delay, la.path, lb.path, before-start, moves()-before)
+		}
+	}
+}
+
 func TestALinkGoesToABetterInterfaceOnceThatWorks(t *testing.T) {
 	second := endpoint(7)
 	w, a, b, la, lb := busy(t, second)

@@ -68,6 +68,10 @@ func (l *Link) missTunnel(now time.Time) {
 	p := &l.paths
 	if best := p.bestTunnel(); best != (Path{}) && best != p.current && p.home == (Path{}) {
 		p.home, p.homeWait = best, max(p.homeWait, HomeFirst)
+		if !p.wentHome { // it was led in as well: that the tunnel is bad again is not its finding
+			p.homeWait = max(p.homeWait/2, HomeFirst)
+		}
+		p.wentHome = false
 		p.restAtHome(now)
 	}
 }

@@ -119,6 +119,29 @@ func TestTheEndThatFollowedOutOfATunnelTriesItAgain(t *testing.T) {
 	}
 }
 
+// An end that the peer leads in and out has found nothing against the tunnel.
+func TestAnEndThatIsLedOutOfATunnelOftenTriesItSoon(t *testing.T) {
+	n := newTunnelled(t)
+	n.offer()
+	n.w.until(time.Second, "both ends go by the tunnel", n.inside)
+	for range 8 {
+		n.w.run(5 * time.Second)
+		n.lb.SetTunnels(n.w.now, nil)
+		n.b.drain()
+		n.w.until(time.Second, "both ends left the tunnel", n.outside)
+		n.w.run(time.Second)
+		n.lb.SetTunnels(n.w.now, []fabric.Path{n.tb})
+		n.b.drain()
+		n.w.until(2*time.Second, "both ends go by the tunnel", n.inside)
+	}
+	n.w.run(5 * time.Second)
+	n.lb.SetTunnels(n.w.now, nil)
+	n.b.drain()
+	n.w.until(time.Second, "both ends left the tunnel", n.outside)
+	n.w.until(2*fabric.HomeFirst, "this end took both back", n.inside)
+	alive(t, n.a, n.b, n.la, n.lb)
+}
+
 func TestALinkLeavesATunnelThatIsGoneAtOnce(t *testing.T) {
 	n := newTunnelled(t)
 	n.offer()
