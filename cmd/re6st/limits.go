@@ -29,6 +29,7 @@ import (
 	"re6st/protocols/claim"
 	"re6st/protocols/discovery"
 	"re6st/protocols/fabric"
+	"re6st/protocols/firsthop"
 	"re6st/protocols/inbound"
 	"re6st/protocols/limit"
 	"re6st/protocols/nat"
@@ -58,6 +59,7 @@ func allLimits() []limitsOf {
 		{"protocols/rib", rib.Limits()},
 		{"protocols/claim", claim.Limits()},
 		{"protocols/tunnelplan", tunnelplan.Caps()},
+		{"protocols/firsthop", firsthop.Limits()},
 		{"protocols/peer", peer.Limits()},
 		{"protocols/discovery", discovery.Limits()},
 		{"protocols/nat", nat.Limits()},
