@@ -26,10 +26,19 @@ const TunnelGroup = MeshGroup + 1
 // administrator, and carry the protocol number, as the routes of TABLE do: so what a
 // crashed run left is found, and nobody else's is touched. The copies of the default
 // routes are as new as the last Sync. Not for concurrent use.
+//
+// With UseHostRoutes two more come first, by which those of HostRoutes stand before the
+// default routes of main and behind its other ones:
+//
+//	rule: fwmark MARK  lookup main, unless by a default route or a link of MeshGroup
+//	rule: fwmark MARK  lookup the table of HostRoutes
 type Bypass struct {
 	conn     *Conn
 	mark     uint32
 	table    *Table
+	hosts    uint32 // number of the table of HostRoutes
+	used     bool   // that one
+	swept    bool   // of what a crashed run left in it
 	protocol uint8
 }
 
@@ -43,8 +52,11 @@ func NewBypass(conn *Conn, mark uint32, protocol uint8) (*Bypass, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Bypass{conn, mark, table, protocol}, nil
+	return &Bypass{conn: conn, mark: mark, table: table, hosts: hostTable(mark), protocol: protocol}, nil
 }
+
+// UseHostRoutes has the next Sync make the rules for HostRoutes of the same mark.
+func (b *Bypass) UseHostRoutes() { b.used = true }
 
 // Sync makes the rules, and follows the default routes of the main table.
 func (b *Bypass) Sync() error {
@@ -55,14 +67,34 @@ func (b *Bypass) Sync() error {
 	if _, err := b.table.Reconcile(defaults); err != nil {
 		return err
 	}
-	return b.conn.setRules(b.protocol, []rule{{mark: b.mark, table: MainTable, without: MeshGroup}, {mark: b.mark, table: b.mark}})
+	if !b.swept {
+		if err := b.sweep(); err != nil {
+			return err
+		}
+	}
+	rules := []rule{{mark: b.mark, table: MainTable, without: MeshGroup}, {mark: b.mark, table: b.mark}}
+	if b.used {
+		rules = append([]rule{{mark: b.mark, table: MainTable, without: MeshGroup, special: true}, {mark: b.mark, table: b.hosts}}, rules...)
+	}
+	return b.conn.setRules(b.protocol, rules)
 }
 
-// Close takes rules and routes away.
+// sweep takes all HostRoutes away.
+func (b *Bypass) sweep() error {
+	hosts, err := NewTable(b.conn, b.hosts, b.protocol)
+	if err != nil {
+		return err
+	}
+	_, err = hosts.Reconcile(nil)
+	b.swept = err == nil
+	return err
+}
+
+// Close takes rules and routes away, and what is left of HostRoutes.
 func (b *Bypass) Close() error {
 	err := b.conn.setRules(b.protocol, nil)
 	_, left := b.table.Reconcile(nil)
-	return errors.Join(err, left)
+	return errors.Join(err, left, b.sweep())
 }
 
 // defaults are what TABLE is to hold.

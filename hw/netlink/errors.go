@@ -14,6 +14,12 @@ var (
 	ErrForeign = errors.New("netlink: a route of another protocol is in this place")
 	// ErrNoLink: no link with that name or index in this namespace.
 	ErrNoLink = errors.New("netlink: no such link")
+	// ErrNotOnLink: the address is behind a router, or nothing leads there.
+	ErrNotOnLink = errors.New("netlink: not on a link of this machine")
+	// ErrLinkDown: the link is there and does not run.
+	ErrLinkDown = errors.New("netlink: the link is down")
+	// ErrOwnAddress: the address is one of this machine.
+	ErrOwnAddress = errors.New("netlink: an address of this machine itself")
 	// ErrRoute: the route cannot be expressed in the kernel's table.
 	ErrRoute = errors.New("netlink: invalid route")
 	// ErrClaimed: another process of this namespace manages routes under that number.

@@ -20,6 +20,7 @@ type rule struct {
 	table   uint32
 	without uint32 // link group; 0: none
 	input   string // name of a link; "": any
+	special bool   // an answer of a default route counts for none too
 }
 
 func (r rule) String() string {
@@ -82,7 +83,7 @@ func (c *Conn) rules(family int, protocol uint8) ([]rule, error) {
 	var ours []rule
 	for _, r := range list {
 		if r.Protocol == protocol {
-			ours = append(ours, rule{r.Mark, uint32(r.Table), uint32(max(r.SuppressIfgroup, 0)), r.IifName})
+			ours = append(ours, rule{r.Mark, uint32(r.Table), uint32(max(r.SuppressIfgroup, 0)), r.IifName, r.SuppressPrefixlen == 0})
 		}
 	}
 	return ours, nil
@@ -94,6 +95,9 @@ func (r rule) kernels(family int, protocol uint8) *vnl.Rule {
 	k.Mark, k.Table, k.IifName = r.mark, int(r.table), r.input
 	if r.without != 0 {
 		k.SuppressIfgroup = int(r.without)
+	}
+	if r.special {
+		k.SuppressPrefixlen = 0
 	}
 	return k
 }
