@@ -139,8 +139,9 @@ type Tunnel struct {
 	State    string         `json:"state"`
 	Since    time.Time      `json:"since"`
 	Remote   netip.AddrPort `json:"remote"`
-	Carrier  string         `json:"carrier"`          // udp, quic or tls
-	Tunnel   string         `json:"tunnel,omitempty"` // by which the link goes: gre, fou, wireguard, openvpn-udp or openvpn-tcp
+	Gateway  string         `json:"gateway,omitempty"` // of remote_gateways, through which the link goes
+	Carrier  string         `json:"carrier"`           // udp, quic or tls
+	Tunnel   string         `json:"tunnel,omitempty"`  // by which the link goes: gre, fou, wireguard, openvpn-udp or openvpn-tcp
 	Suite    string         `json:"suite,omitempty"`
 	RTT      int64          `json:"rtt_us"`         // smoothed; 0: not known yet
 	Loss     *Loss          `json:"loss,omitempty"` // left out: not known yet

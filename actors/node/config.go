@@ -104,6 +104,9 @@ type Config struct {
 	// PortMapping has the default route's gateway map the node's port, by PCP, NAT-PMP
 	// or UPnP IGD; true unless said.
 	PortMapping *bool `toml:"port_mapping"`
+	// RemoteGateways are routers on links of this machine through which the peers that it
+	// dials are reached, by turns; a link-local one with its interface, "fe80::1%eth1".
+	RemoteGateways []netip.Addr `toml:"remote_gateways"`
 	// Batches has the kernel cut and join what goes and comes many packets at a time, in
 	// the TUN and the socket; true unless said.
 	Batches *bool `toml:"batches"`
@@ -284,7 +287,7 @@ func (c Config) check() error {
 	if idle := time.Duration(*c.ShortcutIdle); idle < time.Second || idle > maxShortcutIdle {
 		return fmt.Errorf("%w: shortcut_idle is %v; it must be 1s to %v", ErrConfig, idle, maxShortcutIdle)
 	}
-	if err := cmp.Or(c.checkBabel(), c.checkTunnels(), c.checkWayOut()); err != nil {
+	if err := cmp.Or(c.checkBabel(), c.checkTunnels(), c.checkWayOut(), c.checkGateways()); err != nil {
 		return err
 	}
 	if c.ControlDir != "" && !filepath.IsAbs(c.ControlDir) {

@@ -40,6 +40,7 @@ client_count = 2
 max_clients = 3
 route_protocol = 207
 mark = 0x72
+remote_gateways = ["192.0.2.1", "fe80::1%eth1"]
 http = "127.0.0.1:7327"
 log = "debug"
 carriers = ["tls", "udp"]
@@ -54,6 +55,7 @@ debug_restart_window_ms = 100
 		c.Trusted[0] != "eth1" || c.ClientCount != 2 || c.MaxClients != 3 || c.RouteProtocol != 207 || *c.Mark != 0x72 || c.Log != slog.LevelDebug ||
 		len(c.Carriers) != 2 || c.Carriers[0] != node.Carrier(fabric.TLS) || *c.TLSPort != 8443 ||
 		len(c.Tunnels) != 2 || c.Tunnels[0] != ktunnel.WireGuard || c.TunnelPeers[0].Prefix.CN() != "5/16" || c.TunnelPeers[0].Tunnels[0] != ktunnel.GRE ||
+		len(c.RemoteGateways) != 2 || c.RemoteGateways[1].Zone() != "eth1" ||
 		c.TunnelPort != 7400 || !c.DebugFaults || c.DebugRestartWindow != 100 || c.HTTP != netip.MustParseAddrPort("127.0.0.1:7327") {
 		t.Errorf("%+v", c)
 	}
@@ -97,6 +99,9 @@ func TestBadConfigurationsSayWhere(t *testing.T) {
 		"log = \"loud\"":                                     "line 1",
 		"port = 1\ncarriers = [\"udp\", \"sctp\"]":           "line 2, column 20: toml: carrier \"sctp\": not udp, quic or tls",
 		"port = 1\ntls_port = 65536":                         "line 2",
+		"remote_gateways = [\"fe80::1\"]":                    "such as fe80::1%eth1",
+		"mark = 0\nremote_gateways = [\"192.0.2.1\"]":        "it needs a mark",
+		"\nremote_gateways = [\"192.0.2\"]":                  "line 2",
 		"port = ":                                            "line 1",
 		"http = \"0.0.0.0:7327\"":                            "it is served to this machine only",
 		"http = \"localhost:7327\"":                          "line 1",

@@ -42,8 +42,10 @@ type host struct {
 	tables   *netlink.Conn // of routes: the router's, on its own goroutine
 	claim    io.Closer     // of the protocol number of routes
 	routes   netlink.Routes
-	bypass   *netlink.Bypass // nil: what carries the mesh bears no mark
-	undo     func() error    // of the kernel's settings
+	bypass   *netlink.Bypass     // nil: what carries the mesh bears no mark
+	routers  *netlink.Conn       // of hosts, whose goroutine is the tunnels'
+	hosts    *netlink.HostRoutes // nil: peers are reached as the kernel knows
+	undo     func() error        // of the kernel's settings
 	ipv4     lastIPv4
 	undo4    atomic.Pointer[func() error] // of forwarding IPv4; nil: it was never wanted
 	ranges   []neighbor.Range
@@ -95,8 +97,11 @@ func openHost(c Config, m *registry.Member, faults *fault.Table, log *slog.Logge
 			return h, err
 		}
 	}
-	if err := errors.Join(ungrouped, h.setMark(*c.Mark, uint8(c.RouteProtocol))); err != nil {
+	if err := errors.Join(ungrouped, h.setMark(c)); err != nil {
 		log.Warn("links end where a route of the mesh covers their endpoints", "error", err)
+	}
+	if err := h.openGateways(c, faults); err != nil {
+		return h, err
 	}
 	if h.undo, err = netlink.Forward(runtimeDir); err != nil {
 		log.Warn("only this machine is reached, not what lies behind it", "error", err)
@@ -110,12 +115,15 @@ func openHost(c Config, m *registry.Member, faults *fault.Table, log *slog.Logge
 }
 
 // setMark keeps what carries the mesh off the mesh's routes.
-func (h *host) setMark(mark uint32, protocol uint8) (err error) {
-	if mark == 0 {
+func (h *host) setMark(c Config) (err error) {
+	if *c.Mark == 0 {
 		return nil
 	}
-	if h.bypass, err = netlink.NewBypass(h.kernel, mark, protocol); err != nil {
+	if h.bypass, err = netlink.NewBypass(h.kernel, *c.Mark, uint8(c.RouteProtocol)); err != nil {
 		return err
+	}
+	if len(c.RemoteGateways) > 0 {
+		h.bypass.UseHostRoutes()
 	}
 	return h.bypass.Sync()
 }
@@ -140,7 +148,7 @@ func (h *host) close() error {
 	if h.claim != nil {
 		errs = append(errs, h.claim.Close())
 	}
-	for _, c := range []*netlink.Conn{h.kernel, h.tables} {
+	for _, c := range []*netlink.Conn{h.kernel, h.tables, h.routers} {
 		if c != nil {
 			c.Close()
 		}

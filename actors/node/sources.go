@@ -144,6 +144,9 @@ func (n *parts) links() []monitor.Tunnel {
 			Link: uint32(l.ID), Node: l.Peer, Prefix: l.Prefix, Role: "accepted", State: "dialing", Since: l.Since, Remote: l.Remote, Carrier: l.Carrier.String(),
 			RTT: l.RTT.Microseconds(), MTU: l.MTU, Destinations: l.Use.Nodes, Suite: l.Suite, Tunnel: l.Tunnel,
 		}
+		if l.Gateway.IsValid() {
+			t.Gateway = l.Gateway.String()
+		}
 		if loss := n.loss(l); loss.Sent > 0 {
 			t.Loss = &monitor.Loss{Probes: loss.Sent, Lost: loss.Lost}
 		}

@@ -79,6 +79,9 @@ func (r *root) uplinksSeen(seen []netlink.Uplink) {
 		return
 	}
 	if r.uplinks != nil && slices.Equal(seen, r.uplinks) && slices.Equal(at, r.endpoints) {
+		if r.host.hosts != nil {
+			r.tunnels.Tell(tunnel.UnderlaySeen{})
+		}
 		return
 	}
 	if r.uplinks != nil {

@@ -21,7 +21,7 @@ func (m *manager) open(p tunnelplan.Peer) {
 		}
 		return
 	}
-	t := m.spawn(LinkSnapshot{Peer: p.ID, Prefix: p.Prefix, Role: tunnelplan.Opened},
+	t := m.spawn(&tunnelState{snap: LinkSnapshot{Peer: p.ID, Prefix: p.Prefix, Role: tunnelplan.Opened}, opened: true, endpoints: p.Endpoints},
 		&lease{endpoints: p.Endpoints, static: static(p.Static)})
 	if t == nil {
 		m.unopened = append(m.unopened, p.ID)
@@ -44,7 +44,7 @@ func (m *manager) accepted(a fabric.Accepted) {
 		t.ref.Tell(accepted{a})
 		return
 	}
-	t := m.spawn(LinkSnapshot{Peer: a.Peer.ID, Prefix: a.Peer.Prefix, Role: tunnelplan.Accepted},
+	t := m.spawn(&tunnelState{snap: LinkSnapshot{Peer: a.Peer.ID, Prefix: a.Peer.Prefix, Role: tunnelplan.Accepted}},
 		&lease{endpoints: a.Endpoints(), waits: true})
 	if t != nil {
 		t.ref.Tell(accepted{a})
@@ -52,13 +52,14 @@ func (m *manager) accepted(a fabric.Accepted) {
 }
 
 // spawn makes a tunnel; nil where that failed.
-func (m *manager) spawn(snap LinkSnapshot, l *lease) *tunnelState {
+func (m *manager) spawn(t *tunnelState, l *lease) *tunnelState {
 	m.lastLink++
-	now := m.ctx.Now()
+	now, snap := m.ctx.Now(), &t.snap
 	snap.ID, snap.Since = m.lastLink, now
+	m.routeTo(t)
 	l.link, l.peer = snap.ID, snap.Peer
 	l.known, l.self, l.documents = m.known(now), m.endpoints(), m.kept.documents
-	l.credentials, l.pace, l.uplinks, l.reach = m.kept.credentials, m.kept.pace, m.kept.uplinks, m.reachOf(snap.Peer)
+	l.credentials, l.pace, l.uplinks, l.reach = m.kept.credentials, m.kept.pace, m.uplinksOf(t), m.reachOf(snap.Peer)
 	l.wanted = m.kept.wanted
 	cfg, manager := m.cfg, m.ctx.Self()
 	ref, err := system.Spawn(m.ctx, fmt.Sprintf("%s.%d", snap.Peer, snap.ID), system.Spec[tunnelMessage]{
@@ -70,10 +71,11 @@ func (m *manager) spawn(snap LinkSnapshot, l *lease) *tunnelState {
 	})
 	if err != nil {
 		m.ctx.Event("tunnel", err.Error())
+		m.unroute(t, fabric.Down{Reason: fabric.CloseIdle})
 		return nil
 	}
 	snap.Actor = ref.Path()
-	t := &tunnelState{ref: ref, path: ref.Path(), snap: snap}
+	t.ref, t.path = ref, ref.Path()
 	m.tunnels[snap.ID], m.byPeer[snap.Peer] = t, t
 	return t
 }
@@ -92,7 +94,8 @@ func (m *manager) risen(now time.Time, r risen) {
 	if r.up.Initiator {
 		t.snap.Role = tunnelplan.Opened
 	}
-	t.next = nil
+	t.next, t.iface = nil, r.iface
+	m.routed(t)
 	m.acceptor.HandleUp(r.up.Peer.ID, r.up.BootID)
 	t.snap.Role = m.planner.HandleUp(now, r.up.Peer.ID, t.snap.Role, r.up.Endpoint())
 	m.planner.HandlePeers(now, tunnelplan.Direct, []tunnelplan.Peer{{
@@ -134,6 +137,7 @@ func (m *manager) forget(now time.Time, link rib.LinkID, down fabric.Down) {
 		delete(m.byPeer, t.snap.Peer)
 	}
 	m.unexpect(t)
+	m.unroute(t, down)
 	t.ref.Stop()
 	m.cfg.Emit(LinkDown{link})
 	switch {

@@ -42,6 +42,8 @@ type Config struct {
 	// are none.
 	Kernel *Kernel
 	Wanted Wanted
+	// Gateways are those that peers are reached through; nil: as the kernel knows.
+	Gateways *Gateways
 	// Claims are made equal with each peer's; nil: there are none.
 	Claims Claims
 

@@ -73,6 +73,7 @@ type way struct {
 	remote  netip.AddrPort // without a tunnel
 	carrier fabric.Carrier // likewise
 	tunnel  string         // its kind; "": the link goes by none
+	iface   int            // index of the interface without a tunnel; 0: not known
 }
 
 // hold notes keys in the packet path, release that they are gone.

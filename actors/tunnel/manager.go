@@ -56,6 +56,7 @@ type manager struct {
 	refusals map[addr.NodeID]int     // by peers that say that another has this node's certificate
 	store    chan []tunnelplan.Peer  // to the pump; holds the newest
 	watch    nat.Watch               // where peers see this node
+	routers  routers
 	meter    meter
 }
 
@@ -65,6 +66,10 @@ type tunnelState struct {
 	path string
 	snap LinkSnapshot
 	next *tunnelplan.Peer // to dial once this tunnel has ended
+
+	opened    bool             // by this end
+	endpoints []netip.AddrPort // of the peer, as it says or others say
+	iface     int              // index of the interface by which it goes; 0: not known
 
 	draining, parting bool // at this end, at the peer's
 }
@@ -91,6 +96,7 @@ func (m *manager) Start(ctx *system.Context[Message]) error {
 	m.startMeetings()
 	m.startMeasuring()
 	m.sweep()
+	m.startGateways()
 	m.planner.HandleNAT(now, m.reach())
 	m.planner.HandleRules(now, m.kept.rules)
 	m.planner.HandleRevoked(now, m.kept.revoked)
@@ -176,6 +182,9 @@ func (m *manager) Handle(ctx *system.Context[Message], message Message) error {
 		m.met(now, msg)
 	case NetworkChanged:
 		m.networkChanged(now, msg)
+	case UnderlaySeen:
+		m.lookAtGateways()
+		m.tellUplinks()
 	case Claimed:
 		m.tellAll(claimAdded(msg))
 	default:
@@ -219,7 +228,12 @@ func (m *manager) fromChild(now time.Time, message Message) {
 	case moved:
 		if t := m.tunnels[msg.link]; t != nil {
 			before := t.snap.Carrier
-			t.snap.Remote, t.snap.Carrier, t.snap.Tunnel = msg.way.remote, msg.way.carrier, msg.way.tunnel
+			same := t.snap.Remote == msg.way.remote && before == msg.way.carrier && t.snap.Tunnel == msg.way.tunnel
+			t.snap.Remote, t.snap.Carrier, t.snap.Tunnel, t.iface = msg.way.remote, msg.way.carrier, msg.way.tunnel, msg.way.iface
+			m.routeTo(t)
+			if same {
+				return
+			}
 			m.kept.reaches.note(t.snap.Peer, m.kept.uplinks, msg.way.carrier)
 			if before != t.snap.Carrier {
 				m.ctx.Event("carrier", fmt.Sprintf("link %d with %s: %s instead of %s", msg.link, t.snap.Prefix.CN(), t.snap.Carrier, before))
@@ -445,7 +459,8 @@ func (m *manager) known(now time.Time) []peer.Peer {
 func (m *manager) networkChanged(now time.Time, c NetworkChanged) {
 	first := m.kept.uplinks == nil
 	m.kept.uplinks = c.Uplinks
-	m.tellAll(newUplinks{c.Uplinks})
+	m.lookAtGateways()
+	m.tellUplinks()
 	if !slices.Equal(m.kept.endpoints, c.Endpoints) {
 		m.kept.endpoints, m.kept.observed = c.Endpoints, nil
 		m.watch.HandleOwn(c.Endpoints)
@@ -491,7 +506,7 @@ func (m *manager) snapshot() Snapshot {
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.tunnels)) {
 		l := m.tunnels[id].snap
-		l.Shortcut = m.planner.IsShortcut(l.Peer)
+		l.Shortcut, l.Gateway = m.planner.IsShortcut(l.Peer), m.gatewayOf(m.tunnels[id])
 		s.Links = append(s.Links, l)
 	}
 	return s

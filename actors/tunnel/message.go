@@ -94,6 +94,7 @@ type (
 	risen struct {
 		link  rib.LinkID
 		suite string
+		iface int // index of the interface by which it goes; 0: not known
 		up    fabric.Up
 	}
 	ended struct {
@@ -284,7 +285,8 @@ type LinkSnapshot struct {
 	Tunnel   string // the kind of that of both kernels by which it goes; "": none
 	Suite    string
 	Role     tunnelplan.Role
-	Shortcut bool // for the traffic with the peer
+	Shortcut bool       // for the traffic with the peer
+	Gateway  netip.Addr // of Gateways, through which it goes; not valid: none
 	Up       bool
 	Since    time.Time
 	RTT      time.Duration

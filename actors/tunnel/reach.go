@@ -88,6 +88,8 @@ func (m *manager) introduced(i introduced) {
 		return
 	}
 	m.kept.reaches.hear(t.snap.Peer, i.hello)
+	t.endpoints = i.hello.Endpoints
+	m.routeTo(t)
 	t.ref.Tell(newReach{m.reachOf(t.snap.Peer)})
 }
 

@@ -386,7 +386,7 @@ func (t *tunnel) use(e fabric.Use) {
 // tellWay tells the manager how the link goes, where that is another way than before.
 func (t *tunnel) tellWay() {
 	l := t.lease
-	if now := (way{l.path.Remote, l.path.Carrier, t.inTunnel()}); now != l.way {
+	if now := (way{l.path.Remote, l.path.Carrier, t.inTunnel(), l.path.Local.Interface}); now != l.way {
 		l.way = now
 		if l.told {
 			t.manager.Tell(moved{l.link, now})
@@ -434,7 +434,7 @@ func (t *tunnel) up(e fabric.Up) {
 	t.startClaims(now)
 	if !t.lease.told {
 		t.lease.told = true
-		t.manager.Tell(risen{t.lease.link, t.lease.suite, e})
+		t.manager.Tell(risen{t.lease.link, t.lease.suite, t.lease.path.Local.Interface, e})
 	}
 	t.startBelow(now, e)
 }

@@ -48,6 +48,7 @@ type testNode struct {
 	stop        func()
 	boot        fabric.BootID
 	kernel      *fakeKernel // nil: there is none
+	gateways    *Gateways   // likewise
 	wanted      Wanted
 	rules       tunnelplan.Rules // of its start
 
@@ -196,7 +197,7 @@ func (n *testNode) start(l tunnelplan.Limits, remembers ...*testNode) {
 		kernel = n.kernel.config()
 	}
 	n.ref, err = Spawn(n.sys, Config{
-		Kernel: kernel, Wanted: n.wanted,
+		Kernel: kernel, Wanted: n.wanted, Gateways: n.gateways,
 		Credentials: &c, Prefix: c.Identity.Prefix, Software: "test", Limits: l, Rules: n.rules, Endpoints: []netip.AddrPort{n.at},
 		Networks: []netip.Prefix{network}, Remembered: peers, Documents: []Document{{Number: 1, Signed: []byte("one")}}, Plane: n.plane,
 		Babel: func(rib.LinkID, time.Time, []byte) bool { n.mu.Lock(); defer n.mu.Unlock(); n.babel++; return true },

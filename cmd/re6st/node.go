@@ -76,6 +76,9 @@ Keys of the configuration, all optional (TOML):
                   "10.42.0.0/16 icmp"
   port_mapping    have the gateway map the port, by PCP,   (true)
                   NAT-PMP or UPnP
+  remote_gateways routers on this machine's links, such as ([])
+                  "192.0.2.1" or "fe80::1%eth1": peers that
+                  it dials are reached through them by turns
   batches         have the kernel cut and join packets     (true)
                   (GSO, GRO); false where that is broken
   subnets         parts of the node's prefix for           ([])

@@ -20,7 +20,8 @@ func tunnelsCommand() *cobra.Command {
 		long: `List the node's sealed links: to whom, opened by which end, for how long, how far away
 and how busy. NODES is how many nodes are routed through a link, LOSS how many of its probes of
 the last minute had no answer, MTU the longest datagram in bytes that its path carries, without
-UDP and IP, as probes found out. With --watch OUT and IN are what it carried since the last look,
+UDP and IP, as probes found out. Behind REMOTE stands the one of remote_gateways by which the link
+goes, if any. With --watch OUT and IN are what it carried since the last look,
 a second.`,
 		rows:  tunnelRows,
 		since: tunnelRates,
@@ -33,6 +34,14 @@ func remote(at netip.AddrPort) string {
 		return "-"
 	}
 	return at.String()
+}
+
+// via is the one of remote_gateways by which a link goes, behind where it leads.
+func via(gateway string) string {
+	if gateway == "" {
+		return ""
+	}
+	return " via " + gateway
 }
 
 func tunnelRows(a monitor.Tunnels, watched bool) [][]any {
@@ -49,7 +58,7 @@ func tunnelRows(a monitor.Tunnels, watched bool) [][]any {
 		rows = append(rows, slices.Concat(
 			[]any{t.Link, t.Node, t.Prefix.CN(), role(t), t.State, age(a.Now, t.Since), milliseconds(t.RTT), loss(t.Loss), datagram(t.MTU), t.Destinations},
 			busy,
-			[]any{t.Dropped, orDash(t.Suite), orDash(cmp.Or(t.Tunnel, t.Carrier)), remote(t.Remote)},
+			[]any{t.Dropped, orDash(t.Suite), orDash(cmp.Or(t.Tunnel, t.Carrier)), remote(t.Remote) + via(t.Gateway)},
 		))
 	}
 	return rows
