@@ -88,11 +88,22 @@ func newLAN(t *testing.T) *lan {
 	l.ip(l.n2, "addr add 192.0.2.2/24 dev under0")
 	l.ip(l.other, "addr add fd99:1::1/64 dev lan0")
 	l.check(l.other.Sysctl("net/ipv6/conf/all/forwarding", "1"))
-	key, err := cert.GenerateKey(rand.Reader, cert.ECDSA)
-	l.check(err)
-	l.issuer, err = cert.NewAuthority(rand.Reader, key, netip.MustParsePrefix("2001:db8:42::/48"), time.Now())
-	l.check(err)
+	l.issuer = newIssuer(t)
 	return l
+}
+
+// newIssuer makes a CA.
+func newIssuer(t *testing.T) *cert.Issuer {
+	t.Helper()
+	key, err := cert.GenerateKey(rand.Reader, cert.ECDSA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer, err := cert.NewAuthority(rand.Reader, key, netip.MustParsePrefix("2001:db8:42::/48"), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return issuer
 }
 
 func (l *lan) check(err error) {

@@ -29,6 +29,10 @@
 // in the kernel (hw/ktunnel), one child actor of the link each. The path carries the link's
 // own datagrams, as sealed as by UDP, while it answers.
 //
+// Where this machine has several routers to go through, gateways.go gives each peer that is
+// dialled one of them (protocols/firsthop): a host route in the kernel (netlink.HostRoutes) is there
+// before the first packet, and goes with the last link to that address.
+//
 // Where two live nodes have one certificate, duplicate.go tells which is to end.
 //
 // The driver's duties, that is actors/node's:
@@ -37,5 +41,7 @@
 //  2. carry out its Events: routing over links that are up, asking the registry,
 //     newer parameters;
 //  3. give Config.Babel the control frames that are Babel's;
-//  4. give Config.Kernel an owner's name that is the node's alone on its host.
+//  4. give Config.Kernel an owner's name that is the node's alone on its host;
+//  5. with Config.Gateways, tell of every change of the underlay: NetworkChanged, or UnderlaySeen
+//     where the addresses are as before.
 package tunnel

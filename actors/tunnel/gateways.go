@@ -157,7 +157,8 @@ func (m *manager) unroute(t *tunnelState, down fabric.Down) {
 	if m.routers.plan == nil || !t.opened {
 		return
 	}
-	m.routers.plan.HandleEnd(t.snap.ID, !down.Remote && (down.Reason == fabric.CloseNoAnswer || down.Reason == fabric.CloseSilence))
+	// A peer that tells of silence did not hear this end.
+	m.routers.plan.HandleEnd(t.snap.ID, down.Reason == fabric.CloseNoAnswer || down.Reason == fabric.CloseSilence)
 	m.setRoutes()
 }
 

@@ -16,7 +16,8 @@
 // and where it holds a place that we want the answer is ErrForeign. So a route
 // that a crashed run left behind is found by its number and removed by the next
 // Reconcile, and two networks on one host take two numbers. A Bypass owns the rules
-// with its number, by which the packets that carry a mesh stay off the mesh's routes.
+// with its number, by which the packets that carry a mesh stay off the mesh's routes, and
+// HostRoutes are those by which some of them go through other routers than the default one.
 //
 // The caller's duties:
 //
