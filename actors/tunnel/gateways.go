@@ -95,9 +95,9 @@ func (m *manager) tellOfGateways(faults map[netip.Addr]error) {
 		if err := faults[g]; err != nil {
 			fault = err.Error()
 		}
-		switch {
-		case fault == told[g]:
-		case fault == "":
+		switch fault {
+		case told[g]:
+		case "":
 			m.ctx.Event("gateway", fmt.Sprintf("%v can be used again", g))
 		default:
 			m.ctx.Event("gateway", fmt.Sprintf("%v is not used: %s", g, fault))
