@@ -20,6 +20,7 @@ type below struct {
 	seen    netip.AddrPort   // where the peer sees this node
 	offered bool             // something, ever
 	offers  offers           // the peer's
+	noPort  bool             // it was told that none is left
 	lacks   []ktunnel.Kind   // that this kernel has not
 	actor   *system.Ref[kernelMessage]
 	child   *system.Ref[childMessage] // of OpenVPN
@@ -51,13 +52,11 @@ func (t *tunnel) offer(now time.Time) {
 	if kinds := without(t.lease.wanted.of(b.prefix), t.lacking()); len(kinds) > 0 && at.IsValid() &&
 		at == b.seen.Addr().Unmap() && under.Carrier == fabric.UDP {
 		mtu, err := t.cfg.Kernel.MTU(under.Local.Interface)
-		if err == nil && t.lease.port == 0 {
-			t.lease.port, err = t.cfg.Kernel.TakePort()
-		}
 		if err != nil {
 			t.ctx.Event("kernel tunnel", err.Error())
 			kinds = nil
 		}
+		t.needPort(kinds)
 		o = ktunnel.Offer{
 			Kinds: kinds, Address: at, FOUPort: t.lease.port, WireGuardPort: t.lease.port, OpenVPNPort: t.lease.port,
 			PublicKey: t.cfg.Kernel.Public, MTU: uint16(min(mtu, 1<<16-1)),
@@ -69,6 +68,19 @@ func (t *tunnel) offer(now time.Time) {
 	b.offered = true
 	b.machine.HandleOwn(o)
 	t.agree(now)
+}
+
+// needPort takes the port that kinds but GRE need; where none is left they are not offered.
+func (t *tunnel) needPort(kinds []ktunnel.Kind) {
+	if t.lease.port != 0 || len(without(kinds, []ktunnel.Kind{ktunnel.GRE})) == 0 {
+		return
+	}
+	port, err := t.cfg.Kernel.TakePort()
+	if err != nil && !t.below.noPort {
+		t.ctx.Event("kernel tunnel", err.Error())
+	}
+	t.below.noPort = err != nil
+	t.lease.port = port
 }
 
 // ownTunnel tells whether an address lies behind one of this node's tunnels.

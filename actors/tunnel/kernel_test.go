@@ -17,7 +17,8 @@ import (
 
 // fakeKernel is one host's, in which tunnels carry nothing.
 type fakeKernel struct {
-	lacks []ktunnel.Kind
+	lacks    []ktunnel.Kind
+	portless bool // no port is left
 
 	mu    sync.Mutex
 	index int
@@ -36,6 +37,9 @@ func (f *fakeKernel) config() *Kernel {
 		TakePort: func() (uint16, error) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
+			if f.portless {
+				return 0, kernel.ErrPorts
+			}
 			port := uint16(5000 + len(f.ports))
 			f.ports[port] = true
 			return port, nil

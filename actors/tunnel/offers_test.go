@@ -2,9 +2,11 @@ package tunnel
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
+	kernel "re6st/hw/ktunnel"
 	"re6st/protocols/addr"
 	"re6st/protocols/ktunnel"
 )
@@ -58,6 +60,31 @@ func TestOfAPeersOffersOneASecondIsHeeded(t *testing.T) {
 		}
 		if x, y := a.kernel.only(t), b.kernel.only(t); x.Kind != ktunnel.GRE+ktunnel.FOU-wanted || y.Kind != x.Kind {
 			t.Errorf("%v and %v after all", &x, &y)
+		}
+	})
+}
+
+func TestWithoutAPortWhatNeedsNoneIsOffered(t *testing.T) {
+	portless := func(a, _ *testNode) { a.kernel.portless = true }
+	tunnelled(t, []ktunnel.Kind{ktunnel.FOU, ktunnel.GRE}, portless, func(w *world, a, b *testNode) {
+		if x, y := a.kernel.only(t), b.kernel.only(t); x.Kind != ktunnel.GRE || y.Kind != ktunnel.GRE {
+			t.Errorf("%v and %v", &x, &y)
+		}
+		for range 3 {
+			b.ref.Tell(TunnelsWanted{})
+			a.ref.Tell(TunnelsWanted{})
+			time.Sleep(5 * time.Second)
+			a.ref.Tell(TunnelsWanted{Wanted{Kinds: []ktunnel.Kind{ktunnel.FOU}}})
+			time.Sleep(5 * time.Second)
+		}
+		told := 0
+		for _, e := range a.sys.Events() {
+			if strings.Contains(e.Text, kernel.ErrPorts.Error()) {
+				told++
+			}
+		}
+		if told != 1 {
+			t.Errorf("it is told %d times", told)
 		}
 	})
 }
