@@ -78,10 +78,11 @@ func (w *worker) depart() {
 			bytes = n * t.length
 		}
 		t.link.sent.addAll(n, bytes)
-		t.link.lastData.Store(w.sinceStart(time.Now()))
 		if t.relayed {
+			touch(&t.link.lastData, w.since) // it came a moment ago
 			w.relayed.addAll(n, bytes)
 		} else {
+			t.link.lastData.Store(w.sinceStart(time.Now()))
 			w.ingress.addAll(n, bytes-n*fabric.Overhead)
 		}
 	}
@@ -149,5 +150,11 @@ func (w *worker) sendPiece(l *link, piece []byte, hop *fabric.HopHeader) bool {
 }
 
 func (w *worker) outerTOS(hop *fabric.HopHeader) uint8 {
-	return classByID(w.classes.Load(), class.ID(hop.Class)).DSCP<<2 | hop.ECN
+	classes := w.classes.Load().All()
+	for i := range classes { // a Class is long, and is not copied for each frame
+		if classes[i].ID == class.ID(hop.Class) {
+			return classes[i].DSCP<<2 | hop.ECN
+		}
+	}
+	return hop.ECN
 }

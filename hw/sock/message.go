@@ -94,8 +94,10 @@ func (m *message) aim(to netip.AddrPort, six bool, s *scopes) bool {
 
 // from is the address in the header.
 func (m *message) from(z *zones) netip.AddrPort {
-	if m.name == z.last && m.name.Scope_id != 0 && time.Now().Before(z.until) {
-		return z.from
+	if m.name.Scope_id != 0 {
+		if from, ok := z.recall(&m.name); ok {
+			return from
+		}
 	}
 	port := uint16(m.port()[0])<<8 | uint16(m.port()[1])
 	if m.name.Family == unix.AF_INET {
@@ -103,8 +105,9 @@ func (m *message) from(z *zones) netip.AddrPort {
 	}
 	a := netip.AddrFrom16(m.name.Addr)
 	if m.name.Scope_id != 0 {
-		z.last, z.from = m.name, netip.AddrPortFrom(a.WithZone(z.name(int(m.name.Scope_id))), port)
-		return z.from
+		from := netip.AddrPortFrom(a.WithZone(z.name(int(m.name.Scope_id))), port)
+		z.keep(&m.name, from)
+		return from
 	}
 	return netip.AddrPortFrom(a, port)
 }
@@ -133,21 +136,51 @@ const (
 	zoneLife = 60 * time.Second
 	// zoneDoubt is how long it is believed against all errors.
 	zoneDoubt = time.Second
+	// lastZoned is of how many senders the address is kept: a relay hears two by turns.
+	lastZoned = 4
 )
 
 // zones are the names of interfaces, for one reader.
 type zones struct {
 	names map[int]string
 	until time.Time
-	// What came last, and from where: mostly the next comes from there too, and the address
+	// Where the last ones came from: mostly the next comes from one of them, and an address
 	// with a name in it is slow to make.
-	last unix.RawSockaddrInet6
+	last [lastZoned]zoned
+	next int // the place of the next in last
+}
+
+// zoned is an address as the kernel has it, and as it is here.
+type zoned struct {
+	name unix.RawSockaddrInet6
 	from netip.AddrPort
+}
+
+// recall is an address that came lately, while the names are believed.
+func (z *zones) recall(name *unix.RawSockaddrInet6) (netip.AddrPort, bool) {
+	for i := range z.last {
+		if l := &z.last[i]; l.name == *name {
+			return l.from, time.Now().Before(z.until)
+		}
+	}
+	return netip.AddrPort{}, false
+}
+
+// keep takes an address in place of the oldest, or of what it was under an older name.
+func (z *zones) keep(name *unix.RawSockaddrInet6, from netip.AddrPort) {
+	for i := range z.last {
+		if z.last[i].name == *name {
+			z.last[i].from = from
+			return
+		}
+	}
+	z.last[z.next] = zoned{*name, from}
+	z.next = (z.next + 1) % lastZoned
 }
 
 func (z *zones) name(index int) string {
 	if now := time.Now(); now.After(z.until) {
-		z.names, z.until = map[int]string{}, now.Add(zoneLife)
+		z.names, z.until, z.last = map[int]string{}, now.Add(zoneLife), [lastZoned]zoned{}
 	}
 	name, ok := z.names[index]
 	if !ok {

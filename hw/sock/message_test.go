@@ -140,3 +140,36 @@ func TestAnInterfaceThatIsMadeAgainIsFound(t *testing.T) {
 		}
 	}
 }
+
+// TestAddressesOfSeveralSendersAreRemembered has more link-local senders by turns than there
+// is room for, then the names grow old.
+func TestAddressesOfSeveralSendersAreRemembered(t *testing.T) {
+	z := &zones{until: time.Now().Add(time.Hour), names: map[int]string{7: "old"}}
+	heard := func(sender byte) netip.AddrPort {
+		m := &message{name: unix.RawSockaddrInet6{
+			Family: unix.AF_INET6, Port: 9, Addr: [16]byte{0xfe, 0x80, 15: sender}, Scope_id: 7,
+		}}
+		return m.from(z)
+	}
+	for round := range 3 {
+		for sender := range byte(lastZoned + 2) {
+			if a := heard(sender).Addr(); a.As16()[15] != sender || a.Zone() != "old" {
+				t.Fatalf("round %d: %d is %s", round, sender, a)
+			}
+		}
+	}
+	before := z.last
+	for range 3 { // two that are remembered, by turns
+		heard(lastZoned)
+		heard(lastZoned + 1)
+	}
+	if z.last != before {
+		t.Errorf("those who are remembered displaced others")
+	}
+	z.until = time.Now().Add(-time.Second)
+	for sender := range byte(lastZoned + 2) {
+		if a := heard(sender).Addr(); a.Zone() == "old" {
+			t.Errorf("%s has a name that is no longer believed", a)
+		}
+	}
+}

@@ -125,7 +125,7 @@ func (s *LinkSession) authenticate(sc *scratch, h *HopHeader, frame []byte) erro
 // where the MAC will be; the nonce is the link index and counter, as they lie.
 // The MAC is in the order that it lies in memory.
 func (sc *scratch) hopMAC(aead cipher.AEAD, frame []byte) uint64 {
-	copy(sc.aad[:], frame[:hopAADLen])
+	sc.aad = [hopAADLen]byte(frame)
 	binary.BigEndian.PutUint64(sc.aad[offMAC:], uint64(len(frame)))
 	return binary.NativeEndian.Uint64(aead.Seal(sc.tag[:0], sc.aad[offLinkIndex:offEgress], nil, sc.aad[:]))
 }

@@ -91,15 +91,14 @@ func (h *HopHeader) parse(b []byte) error {
 	if flags&flagReserved != 0 || flags&flagFragment == 0 && (flags&flagLast != 0 || fragment != 0) {
 		return ErrReserved
 	}
-	*h = HopHeader{
-		Class: b[offClass], Topology: b[offTopology], HopLimit: b[offHopLimit],
-		ECN: flags & flagECN, Flow: b[offFlow],
-		Fragment: flags&flagFragment != 0, Last: flags&flagLast != 0,
-		FragmentID: uint8(fragment >> fragmentIDShift), FragmentOffset: fragment & fragmentOffMask,
-		LinkIndex: binary.BigEndian.Uint32(b[offLinkIndex:]), Counter: binary.BigEndian.Uint64(b[offCounter:]),
-		Egress: addr.NodeID(b[offEgress:offIngress]), Ingress: addr.NodeID(b[offIngress:offMAC]),
-		MAC: [8]byte(b[offMAC:HopHeaderLen]),
-	}
+	// One by one: a literal is made elsewhere and copied.
+	h.Class, h.Topology, h.HopLimit = b[offClass], b[offTopology], b[offHopLimit]
+	h.ECN, h.Flow = flags&flagECN, b[offFlow]
+	h.Fragment, h.Last = flags&flagFragment != 0, flags&flagLast != 0
+	h.FragmentID, h.FragmentOffset = uint8(fragment>>fragmentIDShift), fragment&fragmentOffMask
+	h.LinkIndex, h.Counter = binary.BigEndian.Uint32(b[offLinkIndex:]), binary.BigEndian.Uint64(b[offCounter:])
+	h.Egress, h.Ingress = addr.NodeID(b[offEgress:offIngress]), addr.NodeID(b[offIngress:offMAC])
+	h.MAC = [macLen]byte(b[offMAC:HopHeaderLen])
 	if h.Egress.IsZero() || h.Ingress.IsZero() {
 		return ErrNode
 	}
