@@ -13,15 +13,17 @@
 //
 //	| version 1 | kinds: length 1, one byte each | nonce 4 | MTU 2 | FOU port 2 |
 //	| WireGuard port 2 | WireGuard public key 32 | outer address: length 1, 0, 4 or 16 bytes |
-//	| OpenVPN port 2, of UDP and TCP |
+//	| OpenVPN port 2, of UDP and TCP | flags 1: 1 trusts |
 //
-// Kinds of a newer node are ignored, and so are further bytes; the OpenVPN port may lack. An Offer without kinds
+// Kinds of a newer node are ignored, and so are further bytes; the OpenVPN port and the flags may lack. An Offer without kinds
 // takes back the one before.
 //
 // The kinds stand in the order in which their end prefers them. The first that both can, in
 // the order of the end with the lower node id, is agreed on. GRE and FOU seal nothing, and
 // need not: the tunnel carries the link's own datagrams, as sealed as by any other path, and
-// nothing else.
+// nothing else, unless both ends say in their Offers that they trust it: then what the two
+// nodes send each other may go through it as it is. A tunnel of OpenVPN is never trusted, for
+// it would not be faster.
 //
 // Of OpenVPN's ends the one with the lower node id waits, and the other dials.
 //
@@ -39,5 +41,7 @@
 //  4. make the tunnel of an Agreed, in place of the one before, and remove it at Ended and at the
 //     link's end; an Agreement whose MTU is less than MinMTU is to be left alone, as the peer
 //     leaves it;
-//  5. offer the link the path between the addresses inside: fabric.Link.SetTunnels.
+//  5. offer the link the path between the addresses inside: fabric.Link.SetTunnels;
+//  6. of an Agreed that is Trusted, take through the tunnel only what comes from the other node's
+//     own prefix and is for this one's, and send nothing else into it.
 package ktunnel

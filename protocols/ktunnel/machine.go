@@ -21,6 +21,7 @@ type Agreement struct {
 	Inside, PeerInside netip.Addr     // link-local addresses in the tunnel
 	Waits              bool           // OpenVPN: this end waits at Local, the other dials
 	Underlay           int            // bytes that an outer packet may have: the lower of both ends'
+	Trusted            bool           // both ends would have their own packets go unsealed in it; never in OpenVPN's
 }
 
 // Event is what a Machine wants done: Say, Agreed or Ended.
@@ -121,6 +122,7 @@ func (m *Machine) agree() Agreement {
 		Local: netip.AddrPortFrom(ours, m.own.port(kind)), Remote: netip.AddrPortFrom(theirs, m.peer.port(kind)),
 		Inside: m.cfg.Self.LinkLocal(), PeerInside: m.cfg.Peer.LinkLocal(),
 		Underlay: int(min(m.own.MTU, m.peer.MTU)),
+		Trusted:  m.own.Trusts && m.peer.Trusts && !kind.IsOpenVPN(),
 	}
 	switch kind {
 	case WireGuard:

@@ -58,7 +58,7 @@ func (p *pair) carry() {
 func (p *pair) mirrored() bool {
 	a, b := p.agreed[0], p.agreed[1]
 	return a.Kind == b.Kind && a.Local == b.Remote && a.Remote == b.Local && a.Key == b.Key &&
-		a.Waits == (b.Kind.IsOpenVPN() && !b.Waits) && a.Inside == b.PeerInside && a.PeerInside == b.Inside && a.Underlay == b.Underlay
+		a.Waits == (b.Kind.IsOpenVPN() && !b.Waits) && a.Inside == b.PeerInside && a.PeerInside == b.Inside && a.Underlay == b.Underlay && a.Trusted == b.Trusted
 }
 
 func (p *pair) offer(a, b Offer) {
@@ -89,6 +89,44 @@ func TestBothEndsAgreeOnOneTunnel(t *testing.T) {
 	}
 }
 
+func TestATunnelIsTrustedWhereBothEndsSaySo(t *testing.T) {
+	for _, c := range []struct {
+		kind           Kind
+		a, b, together bool
+	}{
+		{GRE, true, true, true},
+		{FOU, true, true, true},
+		{WireGuard, true, true, true},
+		{GRE, true, false, false},
+		{GRE, false, true, false},
+		{GRE, false, false, false},
+		{OpenVPNUDP, true, true, false},
+		{OpenVPNTCP, true, true, false},
+	} {
+		p := newPair(t)
+		a, b := offer("192.0.2.1", c.kind), offer("192.0.2.2", c.kind)
+		a.Trusts, b.Trusts = c.a, c.b
+		p.offer(a, b)
+		if got := p.agreed[0]; got.Kind != c.kind || got.Trusted != c.together {
+			t.Errorf("%v, trusted by one end %t, by the other %t: %+v", c.kind, c.a, c.b, got)
+		}
+		b.Trusts = false
+		p.offer(a, b)
+		if p.agreed[0].Trusted {
+			t.Errorf("%v: an end that trusts no more is trusted", c.kind)
+		}
+	}
+}
+
+func TestWhatSaysNothingOfTrustTrustsNot(t *testing.T) {
+	m := message{offer("192.0.2.1", GRE), 1}
+	m.Trusts = true
+	text := m.append(nil)
+	if got, err := decode(text[:len(text)-1]); err != nil || got.Trusts || got.OpenVPNPort != m.OpenVPNPort {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestOfOpenVPNTheLowerNodeWaits(t *testing.T) {
 	for _, kind := range []Kind{OpenVPNUDP, OpenVPNTCP} {
 		p := newPair(t)
@@ -103,7 +141,7 @@ func TestOfOpenVPNTheLowerNodeWaits(t *testing.T) {
 func TestAnOfferOfBeforeOpenVPNIsTaken(t *testing.T) {
 	m := message{offer("192.0.2.1", OpenVPNUDP, GRE), 1}
 	text := m.append(nil)
-	got, err := decode(text[:len(text)-2])
+	got, err := decode(text[:len(text)-3])
 	if err != nil || got.OpenVPNPort != 0 || !slices.Equal(got.Kinds, []Kind{GRE}) {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -219,6 +257,7 @@ func TestEndsThatChangeAgreeInTheEnd(t *testing.T) {
 			kinds := []Kind{GRE, FOU, WireGuard, OpenVPNTCP}
 			r.Shuffle(4, func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
 			o := offer(addresses[2*r.IntN(2)+end], kinds[:r.IntN(5)]...)
+			o.Trusts = r.IntN(2) == 0
 			o.MTU, o.FOUPort = uint16(1280+r.IntN(3)), uint16(r.IntN(2))
 			p.ends[end].HandleOwn(o)
 			if r.IntN(2) == 0 {
@@ -247,7 +286,8 @@ func TestTwoTunnelsBetweenTheSameAddressesHaveTwoKeys(t *testing.T) {
 func TestAMessageIsAsTheDocumentSays(t *testing.T) {
 	m := message{offer("192.0.2.1", WireGuard, GRE), 0x01020304}
 	want := append([]byte{1, 2, 3, 1, 1, 2, 3, 4, 1500 >> 8, 1500 & 255, 5001 >> 8, 5001 & 255, 5002 >> 8, 5002 & 255, 1, 2, 3}, make([]byte, keyLen-3)...)
-	want = append(want, 4, 192, 0, 2, 1, 5003>>8, 5003&255)
+	want = append(want, 4, 192, 0, 2, 1, 5003>>8, 5003&255, 1)
+	m.Trusts = true
 	if got := m.append(nil); !slices.Equal(got, want) {
 		t.Errorf("have % x\nwant % x", got, want)
 	}
@@ -258,13 +298,13 @@ func TestAMessageIsAsTheDocumentSays(t *testing.T) {
 
 func TestWhatIsNoOfferIsRefused(t *testing.T) {
 	whole := message{offer("192.0.2.1", GRE), 1}.append(nil)
-	for n := range len(whole) - 2 {
+	for n := range len(whole) - 3 {
 		if _, err := decode(whole[:n]); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%d of %d bytes: %v", n, len(whole), err)
 		}
 	}
 	five := slices.Clone(whole)
-	five[len(five)-7] = 3
+	five[len(five)-8] = 3
 	if _, err := decode(five); !errors.Is(err, ErrMalformed) {
 		t.Error("an address of three bytes:", err)
 	}

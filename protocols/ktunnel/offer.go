@@ -18,6 +18,9 @@ var (
 
 const version = 1
 
+// flagTrusts is Offer.Trusts in the flags of a message.
+const flagTrusts = 1
+
 // Kind is a sort of tunnel. The numbers are the wire's.
 type Kind uint8
 
@@ -75,6 +78,7 @@ type Offer struct {
 	FOUPort, WireGuardPort, OpenVPNPort uint16
 	PublicKey                           [keyLen]byte // WireGuard's
 	MTU                                 uint16       // bytes of an outer packet on the sender's interface
+	Trusts                              bool         // the sender would have packets of the two ends go unsealed in a tunnel
 }
 
 // message is an Offer on the wire, with the nonce of its Machine.
@@ -88,7 +92,7 @@ func (m message) equal(n message) bool {
 	kinds := slices.Equal(m.Kinds, n.Kinds)
 	m.Kinds, n.Kinds = nil, nil
 	return kinds && m.Address == n.Address && m.FOUPort == n.FOUPort && m.WireGuardPort == n.WireGuardPort &&
-		m.OpenVPNPort == n.OpenVPNPort && m.PublicKey == n.PublicKey && m.MTU == n.MTU && m.nonce == n.nonce
+		m.OpenVPNPort == n.OpenVPNPort && m.PublicKey == n.PublicKey && m.MTU == n.MTU && m.Trusts == n.Trusts && m.nonce == n.nonce
 }
 
 // tidy is the Offer without kinds of which something lacks, or that stand there twice.
@@ -146,7 +150,12 @@ func (m message) append(b []byte) []byte {
 	b = append(b, m.PublicKey[:]...)
 	address := m.Address.AsSlice()
 	b = append(append(b, byte(len(address))), address...)
-	return binary.BigEndian.AppendUint16(b, m.OpenVPNPort)
+	b = binary.BigEndian.AppendUint16(b, m.OpenVPNPort)
+	flags := byte(0)
+	if m.Trusts {
+		flags = flagTrusts
+	}
+	return append(b, flags)
 }
 
 // decode reads one message. Nothing of b is kept.
@@ -181,6 +190,9 @@ func decode(b []byte) (message, error) {
 	}
 	if rest = rest[length:]; len(rest) >= 2 {
 		m.OpenVPNPort = binary.BigEndian.Uint16(rest)
+	}
+	if len(rest) >= 3 {
+		m.Trusts = rest[2]&flagTrusts != 0
 	}
 	m.Offer = m.tidy()
 	return m, nil
