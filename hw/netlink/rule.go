@@ -82,7 +82,7 @@ func (c *Conn) rules(family int, protocol uint8) ([]rule, error) {
 	}
 	var ours []rule
 	for _, r := range list {
-		if r.Protocol == protocol {
+		if r.Protocol == protocol && r.Priority == rulePriority {
 			ours = append(ours, rule{r.Mark, uint32(r.Table), uint32(max(r.SuppressIfgroup, 0)), r.IifName, r.SuppressPrefixlen == 0})
 		}
 	}
