@@ -23,6 +23,11 @@
 // further than this host (netlink.Conn.Shut), or whoever sends into it would send into the
 // mesh, in the node's name.
 //
+// A tunnel with a Trust takes other packets too, from the other node's prefix for this one's,
+// by filters (tc-u32(8)) or cryptokey routing, and Lead sends such packets into it:
+//
+//	rules of netlink.Direct --> DirectTable: PEER via fe80::PEER dev OWNER-n  <-- Lead
+//
 // The caller's duties:
 //
 //  1. Agree with the other end on addresses, ports, keys and MTU; Spec says which are the

@@ -79,8 +79,16 @@ func (p ports) message(command uint8) []byte {
 	return b
 }
 
-// wireguard is the payload that sets the keys, the port and the one peer, which may send
-// and is sent everything.
+// allowed are the sources of what the peer may send, and the destinations of what it is sent:
+// all, or where it is trusted the prefix that it is trusted with.
+func (s *Spec) allowed() []netip.Prefix {
+	if s.Trust != (Trust{}) {
+		return []netip.Prefix{linkLocals, s.Trust.Peer}
+	}
+	return []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
+}
+
+// wireguard is the payload that sets the keys, the port and the one peer.
 func (s *Spec) wireguard() []byte {
 	b := []byte{wgSetDevice, genericVersion, 0, 0}
 	add := func(attr *nl.RtAttr) { b = append(b, attr.Serialize()...) }
@@ -97,11 +105,11 @@ func (s *Spec) wireguard() []byte {
 	peer.AddRtAttr(wgPeerFlags, nl.Uint32Attr(wgReplaceAllowed))
 	peer.AddRtAttr(wgPeerEndpoint, sockaddr(s.Remote))
 	allowed := peer.AddRtAttr(wgPeerAllowed|unix.NLA_F_NESTED, nil)
-	for _, every := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+	for _, p := range s.allowed() {
 		one := allowed.AddRtAttr(unix.NLA_F_NESTED, nil)
-		one.AddRtAttr(wgAllowedFamily, nl.Uint16Attr(uint16(family(every))))
-		one.AddRtAttr(wgAllowedAddress, every.AsSlice())
-		one.AddRtAttr(wgAllowedMaskBits, []byte{0})
+		one.AddRtAttr(wgAllowedFamily, nl.Uint16Attr(uint16(family(p.Addr()))))
+		one.AddRtAttr(wgAllowedAddress, p.Addr().AsSlice())
+		one.AddRtAttr(wgAllowedMaskBits, []byte{byte(p.Bits())})
 	}
 	add(peers)
 	return b

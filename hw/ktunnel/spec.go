@@ -52,6 +52,10 @@ type Spec struct {
 	LinkLocal netip.Addr // this end's address inside: fe80::/64, another than the peer's
 	MTU       int        // bytes inside; the same at both ends
 	Mark      uint32     // SO_MARK of the outer packets, or 0
+
+	// Trust is what the tunnel takes besides the link's own datagrams, of whatever kind; the zero
+	// one leaves that to who uses it.
+	Trust Trust
 }
 
 // check tells whether s can be a tunnel of owner.
@@ -76,6 +80,11 @@ func (s *Spec) check(owner string) error {
 		return refuse("%v takes a key that is not 0", s.Kind)
 	case s.Kind == WireGuard && (s.Private == [KeyLen]byte{} || s.Peer == [KeyLen]byte{}):
 		return refuse("wireguard takes a private key and the peer's public key")
+	}
+	if s.Trust != (Trust{}) {
+		if err := s.Trust.check(); err != nil {
+			return refuse("%v", err)
+		}
 	}
 	return checkInside(owner, s.Name, s.LinkLocal, s.MTU)
 }

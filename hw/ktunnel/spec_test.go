@@ -2,6 +2,7 @@ package ktunnel
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"net/netip"
 	"strings"
@@ -98,6 +99,65 @@ func TestASocketAddressIsTheKernels(t *testing.T) {
 	} {
 		if got := sockaddr(netip.MustParseAddrPort(text)); string(got[2:]) != want {
 			t.Errorf("%s: % x", text, got)
+		}
+	}
+}
+
+func TestATrustThatIsNoneIsRefused(t *testing.T) {
+	good := Trust{
+		Own: netip.MustParsePrefix("2001:db8:42:1::/64"), Peer: netip.MustParsePrefix("2001:db8:42:2::/64"), Source: netip.MustParseAddr("2001:db8:42:1::1"), Protocol: 206,
+	}
+	s := sound(GRE)
+	s.Trust = good
+	if err := s.check("n1"); err != nil {
+		t.Error(err)
+	}
+	for says, change := range map[string]func(*Trust){
+		"without host bits": func(x *Trust) { x.Peer = netip.MustParsePrefix("2001:db8:42:2::1/64") },
+		"invalid Prefix":    func(x *Trust) { x.Peer = netip.Prefix{} },
+		"10.0.0.0/8":        func(x *Trust) { x.Peer = netip.MustParsePrefix("10.0.0.0/8") },
+		"fe80::/64":         func(x *Trust) { x.Peer = netip.MustParsePrefix("fe80::/64") },
+		"overlap":           func(x *Trust) { x.Peer = netip.MustParsePrefix("2001:db8:42::/48") },
+		"the source":        func(x *Trust) { x.Source = netip.MustParseAddr("2001:db8:42:2::1") },
+	} {
+		s.Trust = good
+		change(&s.Trust)
+		if err := s.check("n1"); !errors.Is(err, ErrSpec) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, want %q", err, says)
+		}
+	}
+}
+
+func TestAFilterMatchesAPrefix(t *testing.T) {
+	packet := func(a string) []byte {
+		b := netip.MustParseAddr(a).As16()
+		return append(make([]byte, sourceOffset), b[:]...)
+	}
+	matches := func(p string, packet []byte) bool {
+		for _, k := range within(netip.MustParsePrefix(p), sourceOffset) {
+			if binary.BigEndian.Uint32(packet[k.Off:])&k.Mask != k.Val {
+				return false
+			}
+		}
+		return true
+	}
+	for _, c := range []struct {
+		prefix, address string
+		want            bool
+	}{
+		{"fe80::/10", "fe80::1", true},
+		{"fe80::/10", "febf::1", true},
+		{"fe80::/10", "fec0::1", false},
+		{"2001:db8:42:1::/64", "2001:db8:42:1::77", true},
+		{"2001:db8:42:1::/64", "2001:db8:42:2::77", false},
+		{"2001:db8:42:1:8000::/65", "2001:db8:42:1:8000::1", true},
+		{"2001:db8:42:1:8000::/65", "2001:db8:42:1:7000::1", false},
+		{"2001:db8::1/128", "2001:db8::1", true},
+		{"2001:db8::1/128", "2001:db8::2", false},
+		{"::/0", "2001:db8::2", true},
+	} {
+		if got := matches(c.prefix, packet(c.address)); got != c.want {
+			t.Errorf("%s in %s: %t", c.address, c.prefix, got)
 		}
 	}
 }

@@ -63,7 +63,7 @@ func (t *Tunnels) configureTAP(tap TAP) error {
 	if err := t.handle.LinkSetAlias(link, t.mark()); err != nil {
 		return fmt.Errorf("mark: %w", err)
 	}
-	if err := t.shut(tap.Name); err != nil {
+	if err := t.shut(tap.Name, Trust{}); err != nil {
 		return err
 	}
 	if err := t.conn.SetGroup(tap.Name, netlink.TunnelGroup); err != nil {

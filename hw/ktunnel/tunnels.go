@@ -25,6 +25,7 @@ type Tunnels struct {
 	conn    *netlink.Conn
 	handle  *vnl.Handle
 	sockets map[int]*nl.SocketHandle
+	direct  *netlink.Table // of trusted ways; nil: there were none
 }
 
 // Open takes the namespace of the process. The owner is a name that no other user of this
@@ -123,7 +124,10 @@ func (t *Tunnels) configure(s *Spec) error {
 		err = t.generic(wireguardFamily, s.wireguard())
 	}
 	if err == nil {
-		err = t.shut(s.Name)
+		err = t.shut(s.Name, s.Trust)
+	}
+	if err == nil && s.Trust != (Trust{}) && s.Kind != WireGuard {
+		err = t.admit(link, s.Trust)
 	}
 	if err != nil {
 		return fmt.Errorf("configure: %w", err)
@@ -141,9 +145,15 @@ func (t *Tunnels) configure(s *Spec) error {
 }
 
 // shut has nothing that comes by a link passed on: the link's own datagrams end here, and
-// what else somebody sends into a tunnel did not come by the mesh.
-func (t *Tunnels) shut(name string) error {
-	err := t.conn.Shut(name)
+// what else somebody sends into a tunnel did not come by the mesh, but for what is trusted.
+func (t *Tunnels) shut(name string, but Trust) error {
+	var err error
+	if but != (Trust{}) {
+		err = t.conn.PassOn(name, but.Peer, but.Own)
+	}
+	if err == nil {
+		err = t.conn.Shut(name)
+	}
 	if errors.Is(err, unix.EOPNOTSUPP) {
 		return fmt.Errorf("%w: rules of routing (CONFIG_IP_MULTIPLE_TABLES, CONFIG_IPV6_MULTIPLE_TABLES): %w", ErrUnsupported, err)
 	}

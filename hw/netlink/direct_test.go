@@ -1,6 +1,7 @@
 package netlink_test
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -110,5 +111,54 @@ func TestTheRulesOfABypassAreNotThoseOfADirect(t *testing.T) {
 		if mark, own := count(); mark != step.mark || own != step.own {
 			t.Fatalf("%d rules of the bypass and %d of the direct ways, want %d and %d", mark, own, step.mark, step.own)
 		}
+	}
+}
+
+func TestWhatIsTrustedAloneIsPassedOn(t *testing.T) {
+	l := newLab(t)
+	if err := l.ns.Sysctl("net/ipv6/conf/all/forwarding", "1"); err != nil {
+		t.Fatal(err)
+	}
+	l.ip("-6", "route", "add", "2001:db8:42::/48", "dev", "v0") // the TUN, or a LAN behind this machine
+	own, peer := netip.MustParsePrefix("2001:db8:42:1::/64"), netip.MustParsePrefix("2001:db8:42:2::/64")
+	for range 2 { // the second time nothing is to do
+		if err := errors.Join(l.conn.PassOn("v1", peer, own), l.conn.Shut("v1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	passes := func(from, to string) (passes bool) {
+		_ = l.ns.Do(func() error {
+			out, err := ipCommand("-6", "route", "get", to, "from", from, "iif", "v1")
+			passes = err == nil && strings.Contains(string(out), "dev v0")
+			return nil
+		})
+		return passes
+	}
+	for _, c := range []struct {
+		from, to string
+		want     bool
+	}{
+		{"2001:db8:42:2::1", "2001:db8:42:1::77", true},
+		{"2001:db8:42:3::1", "2001:db8:42:1::77", false}, // of another node
+		{"2001:db8:42:2::1", "2001:db8:42:3::1", false},  // into the mesh, in this node's name
+		{"fe80::2", "2001:db8:42:1::77", false},
+	} {
+		if got := passes(c.from, c.to); got != c.want {
+			t.Errorf("from %s to %s: %t", c.from, c.to, got)
+		}
+	}
+	left := func() int {
+		var out []byte
+		_ = l.ns.Do(func() (err error) { out, err = ipCommand("-6", "rule"); return err })
+		return strings.Count(string(out), "iif v1")
+	}
+	if n := left(); n != 2 {
+		t.Errorf("%d rules, want 2", n)
+	}
+	if err := l.conn.Unshut("v1"); err != nil || left() != 0 {
+		t.Errorf("%v, %d rules are left", err, left())
+	}
+	if err := errors.Join(l.conn.PassOn("v1", peer, own), l.conn.UnshutAll("v")); err != nil || left() != 0 {
+		t.Errorf("%v, of a run that crashed %d rules are left", err, left())
 	}
 }

@@ -3,6 +3,7 @@ package netlink
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -28,10 +29,25 @@ func (c *Conn) Shut(link string) error {
 	return nil
 }
 
-// Unshut takes back what Shut did; that it did nothing is no error.
+// PassOn, before Shut, lets go on what comes by a link from one prefix for another, both IPv6:
+//
+//	rule: iif LINK  from FROM  to TO  lookup main
+func (c *Conn) PassOn(link string, from, to netip.Prefix) error {
+	rule := passOn(unix.AF_INET6, link)
+	rule.Src, rule.Dst = ipNet(from), ipNet(to)
+	if err := c.handle.RuleAdd(rule); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("netlink: rule by which what comes by %s from %v for %v is passed on: %w", link, from, to, err)
+	}
+	return nil
+}
+
+// Unshut takes back what Shut and PassOn did; that they did nothing is no error.
 func (c *Conn) Unshut(link string) error {
 	for _, family := range ruleFamilies {
 		err := c.handle.RuleDel(shut(family, link))
+		if err == nil || errors.Is(err, unix.ENOENT) {
+			err = c.handle.RuleDel(passOn(family, link))
+		}
 		if err != nil && !errors.Is(err, unix.ENOENT) && !hasNoRules(err) {
 			return fmt.Errorf("netlink: remove the rule by which nothing that comes by %s is passed on: %w", link, err)
 		}
@@ -48,7 +64,7 @@ func (c *Conn) UnshutAll(prefix string, keep ...string) error {
 			errs = append(errs, fmt.Errorf("netlink: list rules: %w", err))
 		}
 		for _, r := range list {
-			if r.Priority == shutPriority && r.Table == unix.RT_TABLE_UNSPEC && strings.HasPrefix(r.IifName, prefix) && !slices.Contains(keep, r.IifName) {
+			if r.Priority == shutPriority && (r.Table == unix.RT_TABLE_UNSPEC || r.Table == MainTable) && strings.HasPrefix(r.IifName, prefix) && !slices.Contains(keep, r.IifName) {
 				errs = append(errs, c.Unshut(r.IifName))
 			}
 		}
@@ -64,5 +80,12 @@ func hasNoRules(err error) bool {
 func shut(family int, link string) *vnl.Rule {
 	k := vnl.NewRule()
 	k.Family, k.Priority, k.IifName, k.Type = family, shutPriority, link, unix.RTN_BLACKHOLE
+	return k
+}
+
+// passOn is the rule of PassOn, or without prefixes one that finds it.
+func passOn(family int, link string) *vnl.Rule {
+	k := vnl.NewRule()
+	k.Family, k.Priority, k.IifName, k.Table = family, shutPriority, link, MainTable
 	return k
 }
