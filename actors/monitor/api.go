@@ -142,6 +142,7 @@ type Tunnel struct {
 	Gateway  string         `json:"gateway,omitempty"` // of remote_gateways, through which the link goes
 	Carrier  string         `json:"carrier"`           // udp, quic or tls
 	Tunnel   string         `json:"tunnel,omitempty"`  // by which the link goes: gre, fou, wireguard, openvpn-udp or openvpn-tcp
+	Trusted  bool           `json:"trusted,omitempty"` // what the two nodes send each other goes by the tunnel as it is
 	Suite    string         `json:"suite,omitempty"`
 	RTT      int64          `json:"rtt_us"`         // smoothed; 0: not known yet
 	Loss     *Loss          `json:"loss,omitempty"` // left out: not known yet

@@ -79,6 +79,9 @@ type Config struct {
 	Tunnels []ktunnel.Kind `toml:"tunnels"`
 	// TunnelPeers are peers with other Tunnels.
 	TunnelPeers []TunnelPeer `toml:"tunnel_peer"`
+	// TrustedUnderlay are networks of the underlay, such as a data centre's: tunnels between two
+	// addresses of one of them are trusted as a trusted TunnelPeer's are.
+	TrustedUnderlay []netip.Prefix `toml:"trusted_underlay"`
 	// TunnelPort is the first of the ports of fou, wireguard and openvpn tunnels; 0: free ones.
 	TunnelPort uint16 `toml:"tunnel_port"`
 	// OpenVPN is the program; "": as PATH has it.
@@ -274,6 +277,7 @@ func (c Config) check() error {
 		{"number of subnets", len(c.Subnets), 0, subnet.MaxSubnets},
 		{"number of interfaces of trusted and babel_interface", len(c.Trusted) + len(c.BabelInterfaces), 0, MaxTrusted},
 		{"number of tunnel_peer", len(c.TunnelPeers), 0, MaxTunnelPeers},
+		{"number of trusted_underlay", len(c.TrustedUnderlay), 0, MaxUnderlays},
 		{"number of gateway_sources", len(c.GatewaySources), 0, MaxSources},
 		{"number of lan_interfaces", len(c.LANInterfaces), 0, discovery.MaxInterfaces},
 		{"number of prefixes of debug_originate", len(c.DebugOriginate), 0, maxDebugOriginate},
@@ -287,7 +291,7 @@ func (c Config) check() error {
 	if idle := time.Duration(*c.ShortcutIdle); idle < time.Second || idle > maxShortcutIdle {
 		return fmt.Errorf("%w: shortcut_idle is %v; it must be 1s to %v", ErrConfig, idle, maxShortcutIdle)
 	}
-	if err := cmp.Or(c.checkBabel(), c.checkTunnels(), c.checkWayOut(), c.checkGateways()); err != nil {
+	if err := cmp.Or(c.checkBabel(), c.checkTunnels(), c.checkTrust(), c.checkWayOut(), c.checkGateways()); err != nil {
 		return err
 	}
 	if c.ControlDir != "" && !filepath.IsAbs(c.ControlDir) {

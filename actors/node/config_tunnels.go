@@ -20,6 +20,9 @@ const MaxTunnelPeers = 64
 type TunnelPeer struct {
 	Prefix  addr.Bits      `toml:"prefix"` // such as "5/16"
 	Tunnels []ktunnel.Kind `toml:"tunnels"`
+	// Trusted has what the two nodes send each other go by the tunnel as it is, where the peer
+	// says so too.
+	Trusted bool `toml:"trusted"`
 }
 
 // checkTunnels checks what is about tunnels of the kernel.
@@ -42,9 +45,12 @@ func (c Config) checkTunnels() error {
 
 // wantedTunnels are the kinds that are offered, of a configuration that was checked.
 func (c Config) wantedTunnels() tunnel.Wanted {
-	w := tunnel.Wanted{Kinds: c.Tunnels, Peers: map[addr.Bits][]ktunnel.Kind{}}
+	w := tunnel.Wanted{Kinds: c.Tunnels, Peers: map[addr.Bits][]ktunnel.Kind{}, Trusted: map[addr.Bits]bool{}, Underlay: c.TrustedUnderlay}
 	for _, p := range c.TunnelPeers {
 		w.Peers[p.Prefix] = p.Tunnels
+		if p.Trusted {
+			w.Trusted[p.Prefix] = true
+		}
 	}
 	return w
 }
@@ -66,5 +72,6 @@ func (r *root) kernelTunnels() (*tunnel.Kernel, error) {
 		Owner: owner, Made: new(atomic.Uint32), Mark: *c.Mark, Private: [kernel.KeyLen]byte(key.Bytes()), Public: [kernel.KeyLen]byte(key.PublicKey().Bytes()),
 		TakePort: ports.Take, GivePort: ports.Give, MTU: kernel.InterfaceMTU,
 		OpenVPN: r.openvpn(owner),
+		Trust:   func(peer addr.Bits) (kernel.Trust, error) { return r.host.trust(c, r.member.Identity.Prefix, peer) },
 	}, nil
 }

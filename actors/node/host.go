@@ -45,6 +45,7 @@ type host struct {
 	bypass   *netlink.Bypass     // nil: what carries the mesh bears no mark
 	routers  *netlink.Conn       // of hosts, whose goroutine is the tunnels'
 	hosts    *netlink.HostRoutes // nil: peers are reached as the kernel knows
+	direct   direct              // past the TUN
 	undo     func() error        // of the kernel's settings
 	ipv4     lastIPv4
 	undo4    atomic.Pointer[func() error] // of forwarding IPv4; nil: it was never wanted
@@ -103,6 +104,9 @@ func openHost(c Config, m *registry.Member, faults *fault.Table, log *slog.Logge
 	if err := h.openGateways(c, faults); err != nil {
 		return h, err
 	}
+	if err := h.openDirect(c, m.Identity.Prefix); err != nil {
+		log.Warn("packets to trusted peers stay sealed", "error", err)
+	}
 	if h.undo, err = netlink.Forward(runtimeDir); err != nil {
 		log.Warn("only this machine is reached, not what lies behind it", "error", err)
 	}
@@ -145,6 +149,7 @@ func (h *host) close() error {
 	if h.bypass != nil {
 		errs = append(errs, h.bypass.Close())
 	}
+	errs = append(errs, h.direct.sync(false))
 	if h.claim != nil {
 		errs = append(errs, h.claim.Close())
 	}

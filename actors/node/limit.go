@@ -13,6 +13,7 @@ func Limits() []limit.Limit {
 	return []limit.Limit{
 		{Name: "endpoints", Value: MaxEndpoints, Unit: "addresses", Per: "node", Beyond: "the configuration is refused; of what is found, the last go", Test: test},
 		{Name: "peers with kinds of tunnels of their own", Value: MaxTunnelPeers, Unit: "peers", Per: "node", Beyond: "the configuration is refused", Test: test},
+		{Name: "networks of the underlay that are trusted", Value: MaxUnderlays, Unit: "prefixes", Per: "node", Beyond: "the configuration is refused", Test: test},
 		{Name: "interfaces that speak Babel", Value: MaxTrusted, Unit: "interfaces", Per: "node", Beyond: "the configuration is refused", Test: test},
 		{Name: "file with a key", Value: maxKeyFile, Unit: "bytes", Per: "key", Beyond: "the configuration is refused", Test: "TestBadKeyFilesAreSaidWithTheirName"},
 		{Name: "client_count, max_clients", Value: MaxClientCount, Unit: "links", Per: "node", Beyond: "the configuration is refused", Test: test},

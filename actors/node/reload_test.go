@@ -69,7 +69,8 @@ func TestEveryLiveKeyIsAKey(t *testing.T) {
 		"babel_interface = [{ name = \"y\", key = [{ id = \"k\", type = \"blake2s128\", value = \"00\" }] }]\n" +
 		"neighbours = [\"5/16\"]\nshortcuts = 1\nshortcut_kbit = 100\nshortcut_idle = \"7m\"\ntunnels = [\"fou\"]\ntunnel_peer = [{ prefix = \"5/16\", tunnels = [\"gre\"] }]"
 	var keys []string
-	for _, c := range changed(parse(t, ""), parse(t, text)) {
+	const apart = "trusted_underlay = [\"192.0.2.0/24\"]" // from inbound
+	for _, c := range slices.Concat(changed(parse(t, ""), parse(t, text)), changed(parse(t, ""), parse(t, apart))) {
 		if c.Applied {
 			keys = append(keys, c.Key)
 		}

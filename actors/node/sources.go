@@ -142,7 +142,7 @@ func (n *parts) links() []monitor.Tunnel {
 	for _, l := range snapshot.Links {
 		t := monitor.Tunnel{
 			Link: uint32(l.ID), Node: l.Peer, Prefix: l.Prefix, Role: "accepted", State: "dialing", Since: l.Since, Remote: l.Remote, Carrier: l.Carrier.String(),
-			RTT: l.RTT.Microseconds(), MTU: l.MTU, Destinations: l.Use.Nodes, Suite: l.Suite, Tunnel: l.Tunnel,
+			RTT: l.RTT.Microseconds(), MTU: l.MTU, Destinations: l.Use.Nodes, Suite: l.Suite, Tunnel: l.Tunnel, Trusted: l.Trusted,
 		}
 		if l.Gateway.IsValid() {
 			t.Gateway = l.Gateway.String()

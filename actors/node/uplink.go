@@ -71,6 +71,7 @@ func (r *root) uplinksSeen(seen []netlink.Uplink) {
 			r.ctx.Event("underlay", err.Error())
 		}
 	}
+	r.syncDirect() // somebody may have flushed the rules
 	ipv4 := r.ipv4.Load()
 	seen = slices.DeleteFunc(seen, func(u netlink.Uplink) bool { return r.host.inRange(u.Prefix.Addr()) || ipv4.holds(u.Prefix.Addr()) })
 	at, err := endpoints(r.options.Config, r.host, ipv4)

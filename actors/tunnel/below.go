@@ -25,9 +25,14 @@ type below struct {
 	actor   *system.Ref[kernelMessage]
 	child   *system.Ref[childMessage] // of OpenVPN
 	runs    childSpec                 // its memory
-	wanted  kernel.Spec               // the actor's memory
+	wanted  kernelWanted              // the actor's memory
+	trusted bool                      // both ends trust the tunnel that is agreed on
+	open    bool                      // this kernel cannot keep others out of a trusted one
+	asked   bool                      // the actor was told to lead packets into it
+	led     bool                      // it does
 	path    fabric.Path               // by the tunnel that is there
 	kind    ktunnel.Kind
+	name    string // of its interface
 }
 
 // startBelow follows Up.
@@ -59,7 +64,7 @@ func (t *tunnel) offer(now time.Time) {
 		t.needPort(kinds)
 		o = ktunnel.Offer{
 			Kinds: kinds, Address: at, FOUPort: t.lease.port, WireGuardPort: t.lease.port, OpenVPNPort: t.lease.port,
-			PublicKey: t.cfg.Kernel.Public, MTU: uint16(min(mtu, 1<<16-1)),
+			PublicKey: t.cfg.Kernel.Public, MTU: uint16(min(mtu, 1<<16-1)), Trusts: t.trusts(at, under.Remote.Addr()),
 		}
 	}
 	if len(o.Kinds) == 0 && !b.offered {
@@ -83,6 +88,19 @@ func (t *tunnel) needPort(kinds []ktunnel.Kind) {
 	t.lease.port = port
 }
 
+// trusts tells whether packets to the peer may go unsealed in a tunnel between these addresses.
+func (t *tunnel) trusts(local, remote netip.Addr) bool {
+	b, k := &t.below, t.cfg.Kernel
+	if k.Trust == nil || b.open || !t.lease.wanted.trusts(b.prefix, local, remote) {
+		return false
+	}
+	_, err := k.Trust(b.prefix)
+	if err != nil {
+		t.ctx.Event("kernel tunnel", "packets stay sealed: "+err.Error())
+	}
+	return err == nil
+}
+
 // ownTunnel tells whether an address lies behind one of this node's tunnels.
 func (t *tunnel) ownTunnel(a netip.Addr) bool {
 	return t.cfg.Kernel != nil && strings.HasPrefix(a.Zone(), t.cfg.Kernel.Owner+"-")
@@ -96,6 +114,7 @@ func (t *tunnel) agree(now time.Time) {
 			t.exchange.HandleTunnel(now, e.Body)
 		case ktunnel.Agreed:
 			t.leaveTunnel(now)
+			t.below.trusted = e.Agreement.Trusted
 			if e.Agreement.MTU() < ktunnel.MinMTU {
 				t.tellKernel(removeTunnel{})
 				t.tellChild(removeChild{})
@@ -107,9 +126,10 @@ func (t *tunnel) agree(now time.Time) {
 				return
 			}
 			t.tellChild(removeChild{})
-			t.tellKernel(makeTunnel{t.spec(e.Agreement)})
+			t.tellKernel(makeTunnel{t.spec(e.Agreement), e.Agreement.PeerInside})
 		case ktunnel.Ended:
 			t.leaveTunnel(now)
+			t.below.trusted = false
 			t.tellKernel(removeTunnel{})
 			t.tellChild(removeChild{})
 		}
@@ -119,9 +139,13 @@ func (t *tunnel) agree(now time.Time) {
 // spec is this end of the tunnel, which gets its name when it is made.
 func (t *tunnel) spec(a ktunnel.Agreement) kernel.Spec {
 	k := t.cfg.Kernel
+	var trust kernel.Trust
+	if a.Trusted {
+		trust, _ = k.Trust(t.below.prefix) // it was asked before that was offered
+	}
 	return kernel.Spec{
 		Kind: a.Kind, Local: a.Local, Remote: a.Remote, Key: a.Key,
-		Private: k.Private, Peer: a.PeerKey, LinkLocal: a.Inside, MTU: a.MTU(), Mark: k.Mark,
+		Private: k.Private, Peer: a.PeerKey, LinkLocal: a.Inside, MTU: a.MTU(), Mark: k.Mark, Trust: trust,
 	}
 }
 
@@ -193,12 +217,13 @@ func (t *tunnel) tellChild(m childMessage) {
 // tunnelMade offers the link the path by the tunnel that is there.
 func (t *tunnel) tunnelMade(now time.Time, m tunnelMade) {
 	self, peer := t.cfg.Credentials.Identity.ID.LinkLocal(), t.lease.peer.LinkLocal()
-	t.below.kind = m.kind
+	t.below.kind, t.below.name = m.kind, m.name
 	t.below.path = fabric.Path{
 		Local:  fabric.Local{Addr: self, Interface: m.index},
 		Remote: netip.AddrPortFrom(peer.WithZone(m.name), t.link.Underlay().Remote.Port()), // no NAT is between
 	}
 	t.link.SetTunnels(now, []fabric.Path{t.below.path})
+	t.below.asked, t.below.led = false, false // into one before
 	t.tellWay()
 	t.offer(now)
 }
@@ -208,6 +233,16 @@ func (t *tunnel) leaveTunnel(now time.Time) {
 	if t.below.path != (fabric.Path{}) {
 		t.below.path = fabric.Path{}
 		t.link.SetTunnels(now, nil)
+		t.lead()
+	}
+}
+
+// lead has packets go unsealed by the tunnel while the link goes by it, if both ends trust it.
+func (t *tunnel) lead() {
+	b := &t.below
+	if want := b.trusted && t.link.InTunnel(); want != b.asked {
+		b.asked = want
+		t.tellKernel(leadPackets{b.name, want})
 	}
 }
 

@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 
@@ -23,6 +24,9 @@ type Kernel struct {
 	GivePort        func(uint16)                   // back
 	MTU             func(ifindex int) (int, error) // of the interface by which outer packets leave
 	OpenVPN         *OpenVPN                       // nil: it is not offered
+	// Trust is what may go unsealed between this node and one with that prefix, in a tunnel that
+	// both trust; nil: nothing.
+	Trust func(peer addr.Bits) (kernel.Trust, error)
 }
 
 // KernelTunnels are those in the kernel: hw/ktunnel's.
@@ -31,6 +35,9 @@ type KernelTunnels interface {
 	Index(name string) (int, error)
 	Remove(name string) error
 	Sweep(keep ...string) ([]string, error)
+	Lead(s kernel.Spec, via netip.Addr) error
+	Unlead(kernel.Spec) error
+	Carried(name string) (packets, bytes uint64, err error)
 	Close()
 }
 
@@ -38,6 +45,15 @@ type KernelTunnels interface {
 type Wanted struct {
 	Kinds []ktunnel.Kind
 	Peers map[addr.Bits][]ktunnel.Kind // instead of Kinds, by the peer's prefix
+	// Trusted are the peers with which packets go unsealed in a tunnel, Underlay where those are
+	// too: both ends' outer addresses lie in one of these prefixes.
+	Trusted  map[addr.Bits]bool
+	Underlay []netip.Prefix
+}
+
+// trusts tells whether packets to a peer may go unsealed, as far as it is for this end to say.
+func (w Wanted) trusts(peer addr.Bits, local, remote netip.Addr) bool {
+	return w.Trusted[peer] || slices.ContainsFunc(w.Underlay, func(p netip.Prefix) bool { return p.Contains(local) && p.Contains(remote.Unmap()) })
 }
 
 func (w Wanted) of(peer addr.Bits) []ktunnel.Kind {

@@ -3,9 +3,11 @@ package tunnel
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"re6st/actors/system"
+	"re6st/hw/dataplane"
 	kernel "re6st/hw/ktunnel"
 	"re6st/protocols/ktunnel"
 )
@@ -19,24 +21,41 @@ const kernelCheck = 2 * time.Second
 type kernelMessage interface{ kernelMessage() }
 
 type (
-	makeTunnel   struct{ spec kernel.Spec } // in place of the one before
+	makeTunnel struct { // in place of the one before
+		spec kernel.Spec
+		via  netip.Addr // the peer's address inside
+	}
 	removeTunnel struct{}
-	kernelTick   struct{}
+	leadPackets  struct { // into the tunnel of that name, which is trusted
+		name string
+		on   bool
+	}
+	kernelTick struct{}
 )
 
 func (makeTunnel) kernelMessage()   {}
 func (removeTunnel) kernelMessage() {}
+func (leadPackets) kernelMessage()  {}
 func (kernelTick) kernelMessage()   {}
+
+// kernelWanted is what one end is to be.
+type kernelWanted struct {
+	kernel.Spec // no Kind: none is wanted, no Name: it is not made
+	via         netip.Addr
+	leads       bool // packets are to go by it unsealed
+}
 
 // kernelTunnel keeps one end of a tunnel in the kernel, below one link. It makes it anew
 // where somebody else has removed it, and removes it at its own end.
 type kernelTunnel struct {
 	cfg    *Kernel
 	link   system.Ref[tunnelMessage]
-	wanted *kernel.Spec // points to what all incarnations share; no Kind: none is wanted, no Name: it is not made
+	wanted *kernelWanted // what all incarnations share
 
 	tunnels KernelTunnels
-	index   int // of the interface that is there; 0: none
+	index   int    // of the interface that is there; 0: none
+	leads   bool   // packets go by it unsealed
+	refusal string // why they do not, as it was told
 	check   *system.Timer
 }
 
@@ -56,11 +75,15 @@ func (k *kernelTunnel) Handle(ctx *system.Context[kernelMessage], message kernel
 		if err := k.remove(); err != nil {
 			return err
 		}
-		*k.wanted = m.spec
+		*k.wanted = kernelWanted{Spec: m.spec, via: m.via}
 	case removeTunnel:
 		err := k.remove()
-		*k.wanted = kernel.Spec{}
+		*k.wanted = kernelWanted{}
 		return err
+	case leadPackets:
+		if m.name == k.wanted.Name {
+			k.wanted.leads = m.on
+		}
 	case kernelTick: // reconcile looks
 	}
 	return k.reconcile(ctx)
@@ -74,20 +97,28 @@ func (k *kernelTunnel) reconcile(ctx *system.Context[kernelMessage]) error {
 	k.check.Rearm(ctx.Now().Add(kernelCheck), true)
 	if k.index != 0 {
 		index, err := k.tunnels.Index(k.wanted.Name)
-		if err != nil || index == k.index {
+		switch {
+		case err != nil:
 			return err
+		case index == k.index:
+			return k.lead(ctx)
 		}
-		ctx.Event("kernel tunnel", fmt.Sprintf("%v: somebody removed it; it is made again", k.wanted))
+		ctx.Event("kernel tunnel", fmt.Sprintf("%v: somebody removed it; it is made again", &k.wanted.Spec))
 	}
 	if err := k.remove(); err != nil {
 		return err
 	}
 	k.wanted.Name = fmt.Sprintf("%s-%x", k.cfg.Owner, k.cfg.Made.Add(1))
-	w := *k.wanted
+	w := k.wanted.Spec
 	switch err := k.tunnels.Add(w); {
+	case errors.Is(err, kernel.ErrUnfiltered):
+		ctx.Event("kernel tunnel", "packets stay sealed: "+err.Error())
+		*k.wanted = kernelWanted{}
+		k.link.Tell(tunnelOpen{})
+		return nil
 	case errors.Is(err, kernel.ErrUnsupported):
 		ctx.Event("kernel tunnel", err.Error())
-		*k.wanted = kernel.Spec{}
+		*k.wanted = kernelWanted{}
 		k.link.Tell(tunnelLacks{w.Kind})
 		return nil
 	case err != nil:
@@ -107,8 +138,39 @@ func (k *kernelTunnel) remove() error {
 		return nil
 	}
 	name := k.wanted.Name
-	k.index, k.wanted.Name = 0, ""
+	k.index, k.wanted.Name, k.wanted.leads, k.leads = 0, "", false, false // routes go with the interface
 	return k.tunnels.Remove(name)
+}
+
+// lead has packets go by the tunnel unsealed, or not, as it is wanted.
+func (k *kernelTunnel) lead(ctx *system.Context[kernelMessage]) error {
+	if !k.wanted.leads {
+		if !k.leads {
+			return nil
+		}
+		if err := k.tunnels.Unlead(k.wanted.Spec); err != nil {
+			return err // which removes the tunnel: nothing goes where nobody may be
+		}
+		k.leads = false
+		k.link.Tell(tunnelLeads{false})
+		return nil
+	}
+	if err := k.tunnels.Lead(k.wanted.Spec, k.wanted.via); err != nil {
+		if text := err.Error(); text != k.refusal {
+			k.refusal = text
+			ctx.Event("kernel tunnel", "packets stay sealed: "+text)
+		}
+		return nil // the next tick tries again
+	}
+	if !k.leads {
+		k.leads, k.refusal = true, ""
+		k.link.Tell(tunnelLeads{true})
+	}
+	packets, bytes, err := k.tunnels.Carried(k.wanted.Name)
+	if err == nil {
+		k.link.Tell(tunnelCarried{dataplane.Count{Packets: packets, Bytes: bytes}})
+	}
+	return err
 }
 
 // Stop leaves nothing in the kernel.
@@ -129,8 +191,14 @@ type (
 		kind  ktunnel.Kind
 		index int
 	}
-	tunnelLacks struct{ kind ktunnel.Kind } // the kernel has no such tunnels
+	tunnelLacks   struct{ kind ktunnel.Kind } // the kernel has no such tunnels
+	tunnelOpen    struct{}                    // the kernel has no filters for trusted ones
+	tunnelLeads   struct{ on bool }           // packets go by it unsealed
+	tunnelCarried struct{ dataplane.Count }   // while they do, of all
 )
 
-func (tunnelMade) tunnelMessage()  {}
-func (tunnelLacks) tunnelMessage() {}
+func (tunnelMade) tunnelMessage()    {}
+func (tunnelLacks) tunnelMessage()   {}
+func (tunnelOpen) tunnelMessage()    {}
+func (tunnelLeads) tunnelMessage()   {}
+func (tunnelCarried) tunnelMessage() {}

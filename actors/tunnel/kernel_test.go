@@ -3,6 +3,7 @@ package tunnel
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"re6st/actors/system"
 	kernel "re6st/hw/ktunnel"
+	"re6st/protocols/addr"
 	"re6st/protocols/ktunnel"
 )
 
@@ -19,16 +21,21 @@ import (
 type fakeKernel struct {
 	lacks    []ktunnel.Kind
 	portless bool // no port is left
+	open     bool // it has no filters
 
 	mu    sync.Mutex
 	index int
 	there map[string]kernel.Spec
 	at    map[string]int
 	ports map[uint16]bool
+	led   map[string]netip.Addr // tunnels with packets of the two nodes, and the next hop
+	fails error                 // of Lead
+	count uint64                // packets that went by each
+	mute  bool                  // tunnels carry nothing
 }
 
 func newFakeKernel() *fakeKernel {
-	return &fakeKernel{there: map[string]kernel.Spec{}, at: map[string]int{}, ports: map[uint16]bool{}}
+	return &fakeKernel{there: map[string]kernel.Spec{}, at: map[string]int{}, ports: map[uint16]bool{}, led: map[string]netip.Addr{}}
 }
 
 func (f *fakeKernel) config() *Kernel {
@@ -46,6 +53,10 @@ func (f *fakeKernel) config() *Kernel {
 		},
 		GivePort: func(port uint16) { f.mu.Lock(); defer f.mu.Unlock(); delete(f.ports, port) },
 		MTU:      func(int) (int, error) { return 1500, nil },
+		Trust: func(peer addr.Bits) (t kernel.Trust, err error) {
+			t.Peer, err = addr.Subnet(network, peer)
+			return t, err
+		},
 	}
 }
 
@@ -54,6 +65,9 @@ func (f *fakeKernel) Add(s kernel.Spec) error {
 	defer f.mu.Unlock()
 	if slices.Contains(f.lacks, s.Kind) {
 		return fmt.Errorf("%w: %v", kernel.ErrUnsupported, s.Kind)
+	}
+	if s.Trust != (kernel.Trust{}) && f.open {
+		return fmt.Errorf("%w: no module", kernel.ErrUnfiltered)
 	}
 	f.index++
 	f.there[s.Name], f.at[s.Name] = s, f.index
@@ -71,6 +85,7 @@ func (f *fakeKernel) Remove(name string) error {
 	defer f.mu.Unlock()
 	delete(f.there, name)
 	delete(f.at, name)
+	delete(f.led, name)
 	return nil
 }
 

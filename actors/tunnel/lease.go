@@ -74,6 +74,7 @@ type way struct {
 	carrier fabric.Carrier // likewise
 	tunnel  string         // its kind; "": the link goes by none
 	iface   int            // index of the interface without a tunnel; 0: not known
+	trusted bool           // what the two nodes send each other goes by the tunnel unsealed
 }
 
 // hold notes keys in the packet path, release that they are gone.

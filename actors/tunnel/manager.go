@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"re6st/actors/system"
+	"re6st/hw/dataplane"
 	"re6st/protocols/addr"
 	"re6st/protocols/cert"
 	"re6st/protocols/fabric"
@@ -71,7 +72,8 @@ type tunnelState struct {
 	endpoints []netip.AddrPort // of the peer, as it says or others say
 	iface     int              // index of the interface by which it goes; 0: not known
 
-	draining, parting bool // at this end, at the peer's
+	draining, parting bool            // at this end, at the peer's
+	beside            dataplane.Count // what went past the packet path, as it was told last
 }
 
 // Start takes up with the peers that are remembered.
@@ -228,8 +230,9 @@ func (m *manager) fromChild(now time.Time, message Message) {
 	case moved:
 		if t := m.tunnels[msg.link]; t != nil {
 			before := t.snap.Carrier
-			same := t.snap.Remote == msg.way.remote && before == msg.way.carrier && t.snap.Tunnel == msg.way.tunnel
+			same := t.snap.Remote == msg.way.remote && before == msg.way.carrier && t.snap.Tunnel == msg.way.tunnel && t.snap.Trusted == msg.way.trusted
 			t.snap.Remote, t.snap.Carrier, t.snap.Tunnel, t.iface = msg.way.remote, msg.way.carrier, msg.way.tunnel, msg.way.iface
+			t.snap.Trusted = msg.way.trusted
 			m.routeTo(t)
 			if same {
 				return
@@ -239,6 +242,10 @@ func (m *manager) fromChild(now time.Time, message Message) {
 				m.ctx.Event("carrier", fmt.Sprintf("link %d with %s: %s instead of %s", msg.link, t.snap.Prefix.CN(), t.snap.Carrier, before))
 			}
 			m.ctx.Event("moved", fmt.Sprintf("link %d with %s to %s%s", msg.link, t.snap.Prefix.CN(), t.snap.Remote, msg.way.by()))
+		}
+	case beside:
+		if t := m.tunnels[msg.link]; t != nil {
+			t.beside = msg.Count
 		}
 	case introduced:
 		m.introduced(msg)

@@ -124,6 +124,10 @@ type (
 		link rib.LinkID
 		way  way
 	}
+	beside struct { // went by a trusted tunnel, past the packet path
+		link rib.LinkID
+		dataplane.Count
+	}
 	introduced struct {
 		link  rib.LinkID
 		hello peer.Hello
@@ -163,6 +167,7 @@ func (learned) managerMessage()        {}
 func (measured) managerMessage()       {}
 func (parting) managerMessage()        {}
 func (moved) managerMessage()          {}
+func (beside) managerMessage()         {}
 func (sized) managerMessage()          {}
 func (introduced) managerMessage()     {}
 func (received) managerMessage()       {}
@@ -283,6 +288,7 @@ type LinkSnapshot struct {
 	Remote   netip.AddrPort
 	Carrier  fabric.Carrier
 	Tunnel   string // the kind of that of both kernels by which it goes; "": none
+	Trusted  bool   // what the two nodes send each other goes by it unsealed
 	Suite    string
 	Role     tunnelplan.Role
 	Shortcut bool       // for the traffic with the peer

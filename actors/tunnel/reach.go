@@ -107,7 +107,10 @@ func by(c fabric.Carrier) string {
 
 // by tells of the tunnel, or of a carrier that is not the usual one.
 func (w way) by() string {
-	if w.tunnel != "" {
+	switch {
+	case w.trusted:
+		return ", by " + w.tunnel + ", trusted"
+	case w.tunnel != "":
 		return ", by " + w.tunnel
 	}
 	return by(w.carrier)

@@ -84,6 +84,7 @@ func (m *manager) measure(now time.Time) bool {
 			continue
 		}
 		next[id] = m.cfg.Plane.Carried(id)
+		next[id] = dataplane.Count{Packets: next[id].Packets + t.beside.Packets, Bytes: next[id].Bytes + t.beside.Bytes}
 		if c := grown(m.meter.links[id], next[id]); c.Packets > 0 {
 			carried = append(carried, tunnelplan.Carried{Peer: t.snap.Peer, Packets: c.Packets, Bytes: c.Bytes})
 		}

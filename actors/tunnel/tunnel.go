@@ -185,6 +185,14 @@ func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) err
 		if t.below.kind == m.kind {
 			t.leaveTunnel(now)
 		}
+	case tunnelLeads:
+		t.below.led = m.on
+		t.tellWay()
+	case tunnelCarried:
+		t.manager.Tell(beside{t.lease.link, m.Count})
+	case tunnelOpen:
+		t.below.open = true
+		t.offer(now)
 	case tunnelLacks:
 		t.below.lacks = append(t.below.lacks, m.kind)
 		t.offer(now)
@@ -386,7 +394,8 @@ func (t *tunnel) use(e fabric.Use) {
 // tellWay tells the manager how the link goes, where that is another way than before.
 func (t *tunnel) tellWay() {
 	l := t.lease
-	if now := (way{l.path.Remote, l.path.Carrier, t.inTunnel(), l.path.Local.Interface}); now != l.way {
+	t.lead()
+	if now := (way{l.path.Remote, l.path.Carrier, t.inTunnel(), l.path.Local.Interface, t.below.led}); now != l.way {
 		l.way = now
 		if l.told {
 			t.manager.Tell(moved{l.link, now})

@@ -17,6 +17,7 @@ import (
 	"re6st/actors/system"
 	"re6st/hw/dataplane"
 	"re6st/hw/hwtest"
+	"re6st/hw/sock"
 	"re6st/protocols/addr"
 	"re6st/protocols/cert"
 	"re6st/protocols/fabric"
@@ -49,6 +50,7 @@ type testNode struct {
 	boot        fabric.BootID
 	kernel      *fakeKernel // nil: there is none
 	gateways    *Gateways   // likewise
+	through     *testNode   // the node with which tunnels carry; nil: none
 	wanted      Wanted
 	rules       tunnelplan.Rules // of its start
 
@@ -178,8 +180,12 @@ func (n *testNode) start(l tunnelplan.Limits, remembers ...*testNode) {
 	n.check(err)
 	conn, err := n.under.Listen(n.at)
 	n.check(err)
+	var all sock.Conn = conn
+	if n.through != nil {
+		all = &tunnelConn{conn, n, n.through}
+	}
 	plane, err := dataplane.New(dataplane.Config{
-		Self: n.id(), TUN: hwtest.NewTUN("re6st0", 1380), Conn: conn, Classes: classes, Accept: func(addr.NodeID, netip.Addr) bool { return true },
+		Self: n.id(), TUN: hwtest.NewTUN("re6st0", 1380), Conn: all, Classes: classes, Accept: func(addr.NodeID, netip.Addr) bool { return true },
 	})
 	n.check(err)
 	n.plane, n.sys = &spy{Plane: plane, keys: map[uint32]rib.LinkID{}}, system.New(system.Config{})

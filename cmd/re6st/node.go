@@ -95,7 +95,12 @@ Keys of the configuration, all optional (TOML):
                   those of OpenVPN: "openvpn-udp",
                   "openvpn-tcp"
   tunnel_peer     other ones for a peer, such as           ([])
-                  { prefix = "5/16", tunnels = ["fou"] }
+                  { prefix = "5/16", tunnels = ["fou"] };
+                  with trusted = true what the two nodes
+                  send each other goes by it unsealed, if
+                  the peer says so too
+  trusted_underlay  the same for tunnels between addresses ([])
+                  of one network, such as "192.0.2.0/24"
   tunnel_port     the first of 64 ports for fou,           (free ones)
                   wireguard and openvpn
   openvpn         the program                              (as PATH has it)

@@ -20,8 +20,9 @@ func tunnelsCommand() *cobra.Command {
 		long: `List the node's sealed links: to whom, opened by which end, for how long, how far away
 and how busy. NODES is how many nodes are routed through a link, LOSS how many of its probes of
 the last minute had no answer, MTU the longest datagram in bytes that its path carries, without
-UDP and IP, as probes found out. Behind REMOTE stands the one of remote_gateways by which the link
-goes, if any. With --watch OUT and IN are what it carried since the last look,
+UDP and IP, as probes found out. BY is what it goes by; where that is trusted, what the two nodes
+send each other goes by it as it is, and is not counted here. Behind REMOTE stands the one of
+remote_gateways by which the link goes, if any. With --watch OUT and IN are what it carried since the last look,
 a second.`,
 		rows:  tunnelRows,
 		since: tunnelRates,
@@ -58,7 +59,7 @@ func tunnelRows(a monitor.Tunnels, watched bool) [][]any {
 		rows = append(rows, slices.Concat(
 			[]any{t.Link, t.Node, t.Prefix.CN(), role(t), t.State, age(a.Now, t.Since), milliseconds(t.RTT), loss(t.Loss), datagram(t.MTU), t.Destinations},
 			busy,
-			[]any{t.Dropped, orDash(t.Suite), orDash(cmp.Or(t.Tunnel, t.Carrier)), remote(t.Remote) + via(t.Gateway)},
+			[]any{t.Dropped, orDash(t.Suite), orDash(by(t)), remote(t.Remote) + via(t.Gateway)},
 		))
 	}
 	return rows
@@ -78,6 +79,14 @@ func datagram(mtu int) quantity {
 		return "-"
 	}
 	return quantity(strconv.Itoa(mtu))
+}
+
+// by is what a link goes by.
+func by(t monitor.Tunnel) string {
+	if t.Trusted {
+		return t.Tunnel + " trusted"
+	}
+	return cmp.Or(t.Tunnel, t.Carrier)
 }
 
 // role is by which end a link was opened, and whether for the traffic with the node only.

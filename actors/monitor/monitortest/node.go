@@ -98,7 +98,7 @@ func tunnels() []monitor.Tunnel {
 	return []monitor.Tunnel{
 		{
 			Link: 1, Node: id(0xb2), Prefix: prefix("6/16"), Role: "opened", State: "up", Since: ago(3 * time.Hour),
-			Remote: netip.MustParseAddrPort("192.0.2.6:326"), Gateway: "198.51.100.1", Carrier: "udp", Tunnel: "wireguard", Suite: "AESGCM", RTT: 12345, Loss: &monitor.Loss{Probes: 300, Lost: 6}, MTU: 1472,
+			Remote: netip.MustParseAddrPort("192.0.2.6:326"), Gateway: "198.51.100.1", Carrier: "udp", Tunnel: "wireguard", Trusted: true, Suite: "AESGCM", RTT: 12345, Loss: &monitor.Loss{Probes: 300, Lost: 6}, MTU: 1472,
 			Sent: monitor.Traffic{Packets: 1000, Bytes: 1234567}, Received: monitor.Traffic{Packets: 900, Bytes: 987}, Destinations: 2,
 			ControlSent: map[string]monitor.Traffic{"babel": {Packets: 20, Bytes: 2400}, "probe": {Packets: 300, Bytes: 12300}},
 		},
