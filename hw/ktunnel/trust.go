@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 
 	vnl "github.com/vishvananda/netlink"
@@ -107,39 +108,40 @@ func (t *Tunnels) Lead(s Spec, via netip.Addr) error {
 	if err != nil {
 		return fmt.Errorf("ktunnel: link %s: %w", s.Name, err)
 	}
-	table, err := t.directTable(s.Trust.Protocol)
-	if err != nil {
-		return err
+	index := link.Attrs().Index
+	way := s.Trust.way(index)
+	way.Gw, way.Src, way.Flags = via.AsSlice(), s.Trust.Source.AsSlice(), int(vnl.FLAG_ONLINK)
+	err = t.handle.RouteAdd(way)
+	if errors.Is(err, unix.EEXIST) && t.led[s.Name] != index {
+		err = t.handle.RouteReplace(way) // it leads into an older tunnel with that peer
 	}
-	return table.Apply([]netlink.Route{s.Trust.route(link.Attrs().Index, via)}, nil)
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("ktunnel: route to %v by %s: %w", s.Trust.Peer, s.Name, err)
+	}
+	t.led[s.Name] = index
+	return nil
 }
 
 // Unlead takes back what Lead did; where the tunnel is gone the kernel did so.
 func (t *Tunnels) Unlead(s Spec) error {
-	link, err := t.handle.LinkByName(s.Name)
-	if _, missing := errors.AsType[vnl.LinkNotFoundError](err); missing {
+	index, ok := t.led[s.Name]
+	if !ok {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("ktunnel: link %s: %w", s.Name, err)
+	err := t.handle.RouteDel(s.Trust.way(index))
+	if err != nil && !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("ktunnel: remove the route to %v by %s: %w", s.Trust.Peer, s.Name, err)
 	}
-	table, err := t.directTable(s.Trust.Protocol)
-	if err != nil {
-		return err
-	}
-	return table.Apply(nil, []netlink.Route{s.Trust.route(link.Attrs().Index, netip.Addr{})})
+	delete(t.led, s.Name)
+	return nil
 }
 
-func (x Trust) route(index int, via netip.Addr) netlink.Route {
-	return netlink.Route{Dst: x.Peer, Link: index, Via: via, OnLink: true, PrefSrc: x.Source}
-}
-
-// directTable is the table of the trusted ways; it remembers which routes are ours.
-func (t *Tunnels) directTable(protocol uint8) (_ *netlink.Table, err error) {
-	if t.direct == nil {
-		t.direct, err = netlink.NewTable(t.conn, netlink.DirectTable(protocol), protocol)
+// way is the route, by which the kernel knows it.
+func (x Trust) way(index int) *vnl.Route {
+	return &vnl.Route{
+		LinkIndex: index, Table: int(netlink.DirectTable(x.Protocol)), Protocol: vnl.RouteProtocol(x.Protocol),
+		Dst: &net.IPNet{IP: x.Peer.Addr().AsSlice(), Mask: net.CIDRMask(x.Peer.Bits(), x.Peer.Addr().BitLen())},
 	}
-	return t.direct, err
 }
 
 // Carried is what went through a tunnel both ways, of the link's own datagrams and of others.

@@ -25,7 +25,7 @@ type Tunnels struct {
 	conn    *netlink.Conn
 	handle  *vnl.Handle
 	sockets map[int]*nl.SocketHandle
-	direct  *netlink.Table // of trusted ways; nil: there were none
+	led     map[string]int // index of each link into which Lead has led packets
 }
 
 // Open takes the namespace of the process. The owner is a name that no other user of this
@@ -48,7 +48,7 @@ func OpenAt(fd int, owner string) (*Tunnels, error) {
 }
 
 func open(ns netns.NsHandle, conn *netlink.Conn, owner string) (*Tunnels, error) {
-	t := &Tunnels{owner: owner, conn: conn, sockets: map[int]*nl.SocketHandle{}}
+	t := &Tunnels{owner: owner, conn: conn, sockets: map[int]*nl.SocketHandle{}, led: map[string]int{}}
 	var err error
 	if t.handle, err = vnl.NewHandleAt(ns, unix.NETLINK_ROUTE, unix.NETLINK_GENERIC); err != nil {
 		t.Close()
@@ -178,6 +178,7 @@ func (t *Tunnels) Remove(name string) error {
 
 func (t *Tunnels) remove(link vnl.Link) error {
 	name := link.Attrs().Name
+	delete(t.led, name) // the route goes with the link
 	// The port first: without its link nobody knows whose it is.
 	if p, ok := portsOf(link); ok {
 		err := t.generic(fouFamily, p.message(fouDel))

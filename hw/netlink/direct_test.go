@@ -98,12 +98,18 @@ func TestTheRulesOfABypassAreNotThoseOfADirect(t *testing.T) {
 		})
 		return mark, own
 	}
+	on, off := func() error { return d.Sync(true) }, func() error { return d.Sync(false) }
 	for _, step := range []struct {
 		do        func() error
 		mark, own int
 	}{
-		{b.Sync, 2, 0}, {func() error { return d.Sync(true) }, 2, 2}, {b.Sync, 2, 2}, {func() error { return d.Sync(false) }, 2, 0},
-		{func() error { return d.Sync(true) }, 2, 2}, {b.Close, 0, 2}, {func() error { return d.Sync(false) }, 0, 0},
+		{b.Sync, 2, 0},
+		{on, 2, 2},
+		{b.Sync, 2, 2},
+		{off, 2, 0},
+		{on, 2, 2},
+		{b.Close, 0, 2},
+		{off, 0, 0},
 	} {
 		if err := step.do(); err != nil {
 			t.Fatal(err)

@@ -29,7 +29,7 @@ func (c *Conn) Shut(link string) error {
 	return nil
 }
 
-// PassOn, before Shut, lets go on what comes by a link from one prefix for another, both IPv6:
+// PassOn lets go on what comes by a link from one prefix for another, both IPv6. It comes before Shut:
 //
 //	rule: iif LINK  from FROM  to TO  lookup main
 func (c *Conn) PassOn(link string, from, to netip.Prefix) error {
