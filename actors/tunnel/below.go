@@ -237,10 +237,11 @@ func (t *tunnel) leaveTunnel(now time.Time) {
 	}
 }
 
-// lead has packets go unsealed by the tunnel while the link goes by it, if both ends trust it.
+// lead has packets go unsealed by the tunnel while the link goes by it and routes by the link,
+// if both ends trust it. Only a link that is in use is probed often enough to notice its silence.
 func (t *tunnel) lead() {
 	b := &t.below
-	if want := b.trusted && t.link.InTunnel(); want != b.asked {
+	if want := b.trusted && t.lease.inUse && t.link.InTunnel(); want != b.asked {
 		b.asked = want
 		t.tellKernel(leadPackets{b.name, want})
 	}

@@ -14,6 +14,7 @@ import (
 	"re6st/hw/sock"
 	"re6st/protocols/addr"
 	"re6st/protocols/ktunnel"
+	"re6st/protocols/rib"
 )
 
 // tunnelConn is a node's socket, whose datagrams to a link-local address go by the tunnels of
@@ -119,7 +120,22 @@ func trusting(t *testing.T, prepare func(a, b *testNode), test func(w *world, a,
 		a.through, b.through = b, a
 		a.wanted, b.wanted = trustIn(b), trustIn(a)
 		prepare(a, b)
-	}, test)
+	}, func(w *world, a, b *testNode) {
+		for _, n := range w.nodes {
+			n.routes(true)
+		}
+		time.Sleep(5 * time.Second)
+		test(w, a, b)
+	})
+}
+
+// routes has routes of the node go by its link, or not.
+func (n *testNode) routes(by bool) {
+	use := map[rib.LinkID]LinkUse{}
+	if by {
+		use[n.link().ID] = LinkUse{Routes: 1, Nodes: 1}
+	}
+	n.ref.Tell(RoutingChanged{ByLink: use})
 }
 
 func trustIn(n *testNode) Wanted {
@@ -170,6 +186,18 @@ func TestPacketsGoByATunnelThatBothEndsTrust(t *testing.T) {
 		time.Sleep(time.Minute)
 		if left := append(a.kernel.leads(), b.kernel.leads()...); len(left) != 0 {
 			t.Errorf("after the link's end packets go to %v", left)
+		}
+	})
+}
+
+func TestPacketsGoByATrustedTunnelWhereRoutesGoByItsLink(t *testing.T) {
+	trusting(t, asTheyAre, func(w *world, a, b *testNode) {
+		for _, by := range []bool{false, true} {
+			a.routes(by)
+			time.Sleep(5 * time.Second)
+			if got := len(a.kernel.leads()) == 1; got != by || a.link().Trusted != by || !b.link().Trusted {
+				t.Errorf("routes %t: packets %t, %+v", by, got, a.link())
+			}
 		}
 	})
 }

@@ -153,6 +153,7 @@ func (t *tunnel) Handle(ctx *system.Context[tunnelMessage], m tunnelMessage) err
 	case setUse:
 		t.lease.inUse = m.inUse
 		t.link.SetUse(now, m.inUse)
+		t.lead()
 	case verify:
 		t.link.Verify(now)
 	case setPace:
