@@ -27,7 +27,9 @@
 // Below a link there may be a tunnel of both kernels, GRE, FOU or WireGuard: below.go has the
 // ends agree on it (protocols/ktunnel) and offers the link the path, kernel_actor.go keeps it
 // in the kernel (hw/ktunnel), one child actor of the link each. The path carries the link's
-// own datagrams, as sealed as by UDP, while it answers.
+// own datagrams, as sealed as by UDP, while it answers. Where both ends trust it, what the two
+// nodes send each other goes by it unsealed, by routes of the kernel that stand while the link
+// goes by it.
 //
 // Where this machine has several routers to go through, gateways.go gives each peer that is
 // dialled one of them (protocols/firsthop): a host route in the kernel (netlink.HostRoutes) is there
