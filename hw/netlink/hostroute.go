@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	vnl "github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -87,8 +88,16 @@ func (h *HostRoutes) Routers(routers []netip.Addr) (links map[netip.Addr]int, fa
 	if err != nil {
 		return nil, nil, err
 	}
+	own, err := h.conn.Addresses()
+	if err != nil {
+		return nil, nil, err
+	}
 	links, faults = map[netip.Addr]int{}, map[netip.Addr]error{}
 	for _, r := range routers {
+		if isOwn(r, all, own) {
+			faults[r] = fmt.Errorf("%w: %v", ErrOwnAddress, r)
+			continue
+		}
 		if links[r], faults[r] = h.router(r, all); faults[r] != nil {
 			delete(links, r)
 		} else {
@@ -96,6 +105,16 @@ func (h *HostRoutes) Routers(routers []netip.Addr) (links map[netip.Addr]int, fa
 		}
 	}
 	return links, faults, nil
+}
+
+// isOwn tells of an address of this host, be it one that cannot be used yet, for which the
+// kernel has no route.
+func isOwn(r netip.Addr, links []Link, own []Addr) bool {
+	return slices.ContainsFunc(own, func(a Addr) bool {
+		return a.Prefix.Addr() == r.WithZone("") && (r.Zone() == "" || slices.ContainsFunc(links, func(l Link) bool {
+			return l.Index == a.Link && l.Name == r.Zone()
+		}))
+	})
 }
 
 // router is the link that a router is on.
@@ -131,8 +150,6 @@ func (h *HostRoutes) query(r netip.Addr, links []Link) *vnl.RouteGetOptions {
 // onLink judges what the kernel says of the way to a router by a link.
 func (h *HostRoutes) onLink(r netip.Addr, l Link, ways []vnl.Route, err error) (int, error) {
 	switch {
-	case len(ways) > 0 && ways[0].Type == unix.RTN_LOCAL:
-		return 0, fmt.Errorf("%w: %v", ErrOwnAddress, r)
 	case !l.Running:
 		return 0, fmt.Errorf("%w: %s, where %v is", ErrLinkDown, l.Name, r)
 	case err != nil && !isUnreachable(err):

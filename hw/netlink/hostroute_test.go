@@ -127,9 +127,10 @@ func TestRoutersAreFoundOnTheirLinks(t *testing.T) {
 	l.ip("link", "add", "v2", "type", "veth", "peer", "name", "v3")
 	l.ip("address", "add", "203.0.113.2/24", "dev", "v2")
 	l.ip("link", "set", "v2", "up") // the other end is not
+	l.ip("address", "add", "2001:db8:1::4/64", "dev", "v1")
 	faults := map[string]error{
 		"192.0.2.1": nil, "2001:db8:1::7": nil, "fe80::1%v0": nil,
-		"192.0.2.2": netlink.ErrOwnAddress, "2001:db8:1::2": netlink.ErrOwnAddress,
+		"192.0.2.2": netlink.ErrOwnAddress, "2001:db8:1::2": netlink.ErrOwnAddress, "2001:db8:1::4": netlink.ErrOwnAddress,
 		"198.51.100.1": netlink.ErrNotOnLink, "2001:db8:9::9": netlink.ErrNotOnLink, "fe80::1%v1": netlink.ErrNotOnLink,
 		"203.0.113.2": netlink.ErrOwnAddress, "203.0.113.1": netlink.ErrLinkDown,
 		"fe80::1%v3": netlink.ErrLinkDown, "fe80::1%v9": netlink.ErrNoLink,
