@@ -26,6 +26,7 @@ type fakeRoutes struct {
 	mu    sync.Mutex
 	links map[netip.Addr]int // of the routers that can be used
 	held  map[netip.Addr]netip.Addr
+	set   []netlink.HostRoute // all that were, in their order
 }
 
 // withGateways has a node dial through two routers, on two links.
@@ -70,7 +71,20 @@ func (f *fakeRoutes) add(set []netlink.HostRoute) error {
 		}
 		f.held[r.Addr] = r.Via
 	}
+	f.set = append(f.set, set...)
 	return nil
+}
+
+// history is by what an address was routed, one after the other.
+func (f *fakeRoutes) history(a netip.Addr) (via []netip.Addr) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.set {
+		if r.Addr == a {
+			via = append(via, r.Via)
+		}
+	}
+	return via
 }
 
 // lose has the kernel lose a router, with the routes by it.
@@ -172,29 +186,29 @@ func TestPeersOfAGatewayThatIsGoneMoveToTheNext(t *testing.T) {
 }
 
 func TestAPeerThatFallsSilentIsDialledThroughTheNextGateway(t *testing.T) {
-	inWorld(t, 2, func(w *world) {
-		a, b := w.nodes[0], w.nodes[1]
+	inWorld(t, 3, func(w *world) {
+		a, b, c := w.nodes[0], w.nodes[1], w.nodes[2]
 		routes := a.withGateways()
 		b.start(limits(0, 10))
-		a.start(limits(10, 10), b)
+		c.start(limits(0, 10))
+		a.start(limits(10, 10), b, c)
 		time.Sleep(2 * time.Second)
-		before := routes.via(b.at.Addr())
-		if before != gateway1 {
-			t.Fatalf("it goes through %v", before)
+		if routes.via(b.at.Addr()) != gateway1 { // whose turn it is again
+			b, c = c, b
 		}
 		w.cut(a, b)
-		for range 600 { // until the link has ended, and the next dial has begun
-			if via := routes.via(b.at.Addr()); via.IsValid() && via != before {
-				break
-			}
-			time.Sleep(100 * time.Millisecond)
-		}
-		if via := routes.via(b.at.Addr()); via != gateway2 {
-			t.Errorf("it is dialled through %v, want %v", via, gateway2)
+		w.cut(c, b) // which else has it dialled in its place
+		time.Sleep(2 * time.Minute)
+		// Between the second and the third it is dialled without one.
+		if got := routes.history(b.at.Addr()); len(got) < 3 || !slices.Equal(got[:3], []netip.Addr{gateway1, gateway2, gateway1}) {
+			t.Errorf("the dials went through %v", got)
 		}
 		w.heal(a, b)
-		time.Sleep(time.Minute)
-		a.link()
+		time.Sleep(10 * time.Minute)
+		if !a.shown(c).IsValid() {
+			t.Error("the other peer has lost its gateway")
+		}
+		a.shown(b)
 	})
 }
 
