@@ -72,14 +72,9 @@ func (k *kernelTunnel) Start(ctx *system.Context[kernelMessage]) (err error) {
 func (k *kernelTunnel) Handle(ctx *system.Context[kernelMessage], message kernelMessage) error {
 	switch m := message.(type) {
 	case makeTunnel:
-		if err := k.remove(); err != nil {
-			return err
-		}
-		*k.wanted = kernelWanted{Spec: m.spec, via: m.via}
+		k.replace(kernelWanted{Spec: m.spec, via: m.via})
 	case removeTunnel:
-		err := k.remove()
-		*k.wanted = kernelWanted{}
-		return err
+		k.replace(kernelWanted{})
 	case leadPackets:
 		if m.name == k.wanted.Name {
 			k.wanted.leads = m.on
@@ -92,7 +87,7 @@ func (k *kernelTunnel) Handle(ctx *system.Context[kernelMessage], message kernel
 // reconcile makes the tunnel that is wanted, unless it is there.
 func (k *kernelTunnel) reconcile(ctx *system.Context[kernelMessage]) error {
 	if k.wanted.Kind == 0 {
-		return nil
+		return k.remove()
 	}
 	k.check.Rearm(ctx.Now().Add(kernelCheck), true)
 	if k.index != 0 {
@@ -133,13 +128,23 @@ func (k *kernelTunnel) reconcile(ctx *system.Context[kernelMessage]) error {
 	return nil
 }
 
+// replace has reconcile remove what is there, and make what is wanted now.
+func (k *kernelTunnel) replace(w kernelWanted) {
+	w.Name = k.wanted.Name
+	*k.wanted, k.index = w, 0
+}
+
+// remove keeps the name of what it could not remove: the next incarnation tries again. What is
+// somebody else's by now is not ours to remove.
 func (k *kernelTunnel) remove() error {
 	if k.wanted.Name == "" {
 		return nil
 	}
-	name := k.wanted.Name
+	if err := k.tunnels.Remove(k.wanted.Name); err != nil && !errors.Is(err, kernel.ErrForeign) {
+		return err
+	}
 	k.index, k.wanted.Name, k.wanted.leads, k.leads = 0, "", false, false // routes go with the interface
-	return k.tunnels.Remove(name)
+	return nil
 }
 
 // lead has packets go by the tunnel unsealed, or not, as it is wanted.

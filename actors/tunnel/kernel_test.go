@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -20,8 +21,10 @@ import (
 // fakeKernel is one host's, in which tunnels carry nothing.
 type fakeKernel struct {
 	lacks    []ktunnel.Kind
-	portless bool // no port is left
-	open     bool // it has no filters
+	portless bool   // no port is left
+	stuck    int    // removals that fail
+	foreign  string // somebody else has a link of that name
+	open     bool   // it has no filters
 
 	mu    sync.Mutex
 	index int
@@ -83,6 +86,13 @@ func (f *fakeKernel) Index(name string) (int, error) {
 func (f *fakeKernel) Remove(name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.stuck > 0 {
+		f.stuck--
+		return errors.New("busy")
+	}
+	if f.foreign == name {
+		return fmt.Errorf("%w: %s", kernel.ErrForeign, name)
+	}
 	delete(f.there, name)
 	delete(f.at, name)
 	delete(f.led, name)
@@ -192,6 +202,46 @@ func TestATunnelThatSomebodyRemovedIsMadeAgain(t *testing.T) {
 		time.Sleep(2 * kernelCheck)
 		if after := a.kernel.only(t); after.Name == before.Name || after.Remote != before.Remote {
 			t.Errorf("%v, and then %v", &before, &after)
+		}
+	})
+}
+
+func TestATunnelThatIsNotRemovedAtOnceIsLater(t *testing.T) {
+	tunnelled(t, []ktunnel.Kind{ktunnel.FOU}, asTheyAre, func(w *world, a, b *testNode) {
+		for _, kinds := range [][]ktunnel.Kind{{ktunnel.GRE}, {ktunnel.WireGuard}, nil} {
+			a.kernel.mu.Lock()
+			a.kernel.stuck = 2 // by the message, and at the end of that incarnation
+			a.kernel.mu.Unlock()
+			for _, n := range w.nodes {
+				n.ref.Tell(TunnelsWanted{Wanted{Kinds: kinds}})
+			}
+			time.Sleep(time.Minute)
+			if len(kinds) == 0 {
+				if left := append(a.kernel.names(), b.kernel.names()...); len(left) != 0 {
+					t.Errorf("none is wanted, and there are %v", left)
+				}
+				continue
+			}
+			if x, y := a.kernel.names(), b.kernel.names(); len(x) != 1 || len(y) != 1 || a.kernel.only(t).Kind != kinds[0] {
+				t.Errorf("%v is wanted, and there are %v and %v", kinds, x, y)
+			}
+		}
+	})
+}
+
+func TestATunnelWhoseNameIsAnothersNowIsLeft(t *testing.T) {
+	tunnelled(t, []ktunnel.Kind{ktunnel.FOU}, asTheyAre, func(w *world, a, b *testNode) {
+		a.kernel.mu.Lock()
+		for name := range a.kernel.there {
+			a.kernel.foreign = name
+		}
+		a.kernel.mu.Unlock()
+		for _, n := range w.nodes {
+			n.ref.Tell(TunnelsWanted{Wanted{Kinds: []ktunnel.Kind{ktunnel.GRE}}})
+		}
+		time.Sleep(time.Minute)
+		if x, y := a.kernel.names(), b.kernel.only(t); len(x) != 2 || y.Kind != ktunnel.GRE {
+			t.Errorf("%v and %v", x, &y)
 		}
 	})
 }
