@@ -128,8 +128,12 @@ func (k *kernelTunnel) reconcile(ctx *system.Context[kernelMessage]) error {
 	return nil
 }
 
-// replace has reconcile remove what is there, and make what is wanted now.
+// replace has reconcile remove what is there, and make what is wanted now. The link may hear
+// only now that what is there was made.
 func (k *kernelTunnel) replace(w kernelWanted) {
+	if k.index != 0 {
+		k.link.Tell(tunnelGone{k.wanted.Kind})
+	}
 	w.Name = k.wanted.Name
 	*k.wanted, k.index = w, 0
 }

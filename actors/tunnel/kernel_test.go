@@ -21,10 +21,12 @@ import (
 // fakeKernel is one host's, in which tunnels carry nothing.
 type fakeKernel struct {
 	lacks    []ktunnel.Kind
-	portless bool   // no port is left
-	stuck    int    // removals that fail
-	foreign  string // somebody else has a link of that name
-	open     bool   // it has no filters
+	portless bool          // no port is left
+	stuck    int           // removals that fail
+	foreign  string        // somebody else has a link of that name
+	slow     time.Duration // that Add takes
+	lost     int           // packets into tunnels that are gone
+	open     bool          // it has no filters
 
 	mu    sync.Mutex
 	index int
@@ -64,6 +66,10 @@ func (f *fakeKernel) config() *Kernel {
 }
 
 func (f *fakeKernel) Add(s kernel.Spec) error {
+	f.mu.Lock()
+	slow := f.slow
+	f.mu.Unlock()
+	time.Sleep(slow)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if slices.Contains(f.lacks, s.Kind) {
@@ -226,6 +232,27 @@ func TestATunnelThatIsNotRemovedAtOnceIsLater(t *testing.T) {
 				t.Errorf("%v is wanted, and there are %v and %v", kinds, x, y)
 			}
 		}
+	})
+}
+
+// The word that a tunnel is there may come when the link has told to remove it already.
+func TestATunnelThatCameTooLateIsNotTried(t *testing.T) {
+	prepare := func(a, b *testNode) { a.through, b.through = b, a }
+	tunnelled(t, []ktunnel.Kind{ktunnel.GRE}, prepare, func(w *world, a, b *testNode) {
+		a.kernel.set(func(f *fakeKernel) { f.slow = 2 * time.Second })
+		for _, n := range w.nodes {
+			n.ref.Tell(TunnelsWanted{Wanted{Kinds: []ktunnel.Kind{ktunnel.FOU}}})
+		}
+		time.Sleep(time.Second)
+		a.ref.Tell(TunnelsWanted{})
+		time.Sleep(5 * time.Second)
+		a.kernel.set(func(f *fakeKernel) { f.lost = 0 })
+		time.Sleep(10 * time.Minute)
+		a.kernel.set(func(f *fakeKernel) {
+			if f.lost > 0 || len(f.there) > 0 {
+				t.Errorf("%d packets into %d tunnels", f.lost, len(f.there))
+			}
+		})
 	})
 }
 

@@ -34,6 +34,7 @@ func (c *tunnelConn) WriteBatch(packets []sock.Packet) (int, error) {
 		}
 		name, _ := c.peer.kernel.end()
 		if here, _ := c.node.kernel.end(); here != p.Addr.Addr().Zone() || name == "" {
+			c.node.kernel.set(func(f *fakeKernel) { f.lost++ })
 			continue // it is gone
 		}
 		from := netip.AddrPortFrom(c.node.id().LinkLocal().WithZone(name), c.node.at.Port())
