@@ -23,6 +23,9 @@ const (
 	// MTURaiseAfter is when longer ones are tried again (section 5.1.1, PMTU_RAISE_TIMER),
 	// once there are full frames to send.
 	MTURaiseAfter = 10 * time.Minute
+	// MTURaiseQUIC is the same for the first time by a path of QUIC, which searches too, a few
+	// round trips for each size, and takes none that is longer than what it has found.
+	MTURaiseQUIC = 5 * time.Second
 	// MTUPatience is how long the answer to a probe is waited for at least (section 5.1.1,
 	// PROBE_TIMER), else twice the round trip, and MTUPatienceLast while nothing is answered.
 	// MTUSilentRounds in a row without any answer end a search: the peer knows no such probes.
@@ -367,7 +370,11 @@ func (s *mtuSearch) fall() {
 // rest ends a search.
 func (s *mtuSearch) rest(now time.Time) {
 	if s.searching || s.raise.IsZero() {
-		s.raise = now.Add(MTURaiseAfter)
+		after := MTURaiseAfter
+		if s.path.Carrier == QUIC && s.raise.IsZero() {
+			after = MTURaiseQUIC
+		}
+		s.raise = now.Add(after)
 	}
 	s.searching, s.next, s.confirmed = false, time.Time{}, now
 	clear(s.losses[:])

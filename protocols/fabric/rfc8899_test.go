@@ -155,6 +155,28 @@ func TestSection5_1_1_LongerSizesAreTriedAgainWhileThereIsTraffic(t *testing.T) 
 	}
 }
 
+// QUIC searches at the same time, and may be later: its path is tried again soon, once.
+func TestSection5_1_1_ByQUICLongerSizesAreTriedAgainSoon(t *testing.T) {
+	w, a, b := pair(t, 95)
+	w.narrow(1180)
+	la := a.open(b.id(), nil)
+	la.SetReach(w.now, fabric.Reach{Carriers: 1 << fabric.QUIC})
+	la.Dial(w.now, []netip.AddrPort{b.addr})
+	a.drain()
+	w.until(3*time.Second, "MTU known", func() bool { return la.MTU() == 1180 })
+	la.SetUse(w.now, true)
+	w.narrow(1392)
+	w.flow(la, 17, fabric.MTURaiseQUIC+2*time.Second)
+	if la.MTU() != 1392 {
+		t.Errorf("MTU %d, want it raised", la.MTU())
+	}
+	w.narrow(1472)
+	w.flow(la, 17, fabric.MTURaiseAfter/2)
+	if la.MTU() != 1392 {
+		t.Errorf("MTU %d, want it raised not before %s", la.MTU(), fabric.MTURaiseAfter)
+	}
+}
+
 func TestQuietLinksProbeNoSizes(t *testing.T) {
 	w, _, _, la, lb := searched(t, 96, 1472)
 	before := len(la.events) + len(lb.events)
