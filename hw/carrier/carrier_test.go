@@ -175,12 +175,14 @@ func TestQUICAndOursShareOneRead(t *testing.T) {
 }
 
 func TestPacketsThatWaitForQUICAreBounded(t *testing.T) {
-	c := &Conn{quicIn: make(chan quicDatagram, quicQueue)} // nobody takes them
-	for range 2 * quicQueue {
-		c.toQUIC([]byte{0x40}, &sock.Packet{})
-	}
-	if len(c.quicIn) != quicQueue || c.dropped.Load() != quicQueue {
-		t.Errorf("%d wait, %d were dropped", len(c.quicIn), c.dropped.Load())
+	for _, together := range []int{1, 8} {
+		c := &Conn{quicIn: make(chan *quicBatch, quicQueue)} // nobody takes them
+		for range 2 * quicQueue / together {
+			c.toQUIC(bytes.Repeat([]byte{0x40}, 2*together-1), 2, &sock.Packet{})
+		}
+		if len(c.quicIn) != quicQueue/together || c.quicWaiting.Load() != quicQueue || c.dropped.Load() != quicQueue {
+			t.Errorf("%d together: %d batches of %d packets wait, %d were dropped", together, len(c.quicIn), c.quicWaiting.Load(), c.dropped.Load())
+		}
 	}
 }
 

@@ -46,7 +46,8 @@ type Conn struct {
 
 	client, server *tls.Config
 	transport      *quic.Transport
-	quicIn         chan quicDatagram
+	quicIn         chan *quicBatch
+	quicWaiting    atomic.Int64 // packets, of all batches
 	quicDone       chan struct{}
 
 	ctx     context.Context
@@ -208,7 +209,8 @@ func (c *Conn) sift(packets []sock.Packet) int {
 	return kept
 }
 
-// siftBatch hands QUIC's datagrams out of a packet, and moves ours together.
+// siftBatch hands QUIC's datagrams out of a packet, those one behind another together, and
+// moves ours together.
 func (c *Conn) siftBatch(p *sock.Packet) {
 	size := p.Segment
 	if size <= 0 {
@@ -216,13 +218,18 @@ func (c *Conn) siftBatch(p *sock.Packet) {
 	}
 	ours := p.Data[:0]
 	for rest := p.Data; len(rest) > 0; {
+		run := 0
+		for run < len(rest) && isQUIC(rest[run]) {
+			run += size
+		}
+		if run = min(run, len(rest)); run > 0 {
+			c.toQUIC(rest[:run], size, p)
+			rest = rest[run:]
+			continue
+		}
 		d := rest[:min(size, len(rest))]
 		rest = rest[len(d):]
-		if isQUIC(d[0]) {
-			c.toQUIC(d, p)
-		} else {
-			ours = append(ours, d...)
-		}
+		ours = append(ours, d...)
 	}
 	p.Data = ours
 }

@@ -54,6 +54,8 @@ func Limits() []limit.Limit {
 		{Name: "datagrams by quic and tls that wait for the reader", Value: MaxArrived, Unit: "datagrams", Per: "node", Beyond: "tls waits, quic drops", Test: "TestAReaderThatIsBusyIsNotDrowned"},
 		{Name: "packets that wait for QUIC", Value: quicQueue, Unit: "packets", Per: "node", Beyond: "dropped", Test: "TestPacketsThatWaitForQUICAreBounded"},
 		{Name: "connection of which nothing is answered", Value: FirstWithin.Seconds(), Unit: "s", Per: "connection of a stranger", Beyond: "closed", Test: "TestAConnectionOfWhichNothingIsAnsweredIsClosed"},
+		{Name: "paths of QUIC kept in mind", Value: maxEndpoints, Unit: "paths", Per: "node", Beyond: "all made anew", Test: "TestPathsOfQUICKeptInMindAreBounded"},
+		{Name: "packets of QUIC that wait for the kernel", Value: quicUnsent, Unit: "packets", Per: "node", Beyond: "QUIC waits", Test: "TestQUICWaitsWhereTooManyOfItsPacketsWait"},
 		{Name: "idle connection that was of use for less than half as long", Value: IdleFirst.Seconds(), Unit: "s", Per: "connection", Beyond: "closed", Test: "TestAConnectionOfLittleUseIsClosedSoon"},
 		{Name: "idle connection", Value: IdleAfter.Seconds(), Unit: "s", Per: "connection", Beyond: "closed", Test: "TestAnIdleConnectionIsClosed"},
 	}
