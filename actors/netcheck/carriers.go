@@ -1,6 +1,7 @@
 package netcheck
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -54,7 +55,7 @@ func startCarriers(c PeerConfig) (*carriersAsked, error) {
 		for _, p := range c.Peers {
 			to := p.Address
 			if by == fabric.TLS {
-				to = netip.AddrPortFrom(to.Addr(), tlsPort)
+				to = netip.AddrPortFrom(to.Addr(), cmp.Or(p.TLSPort, tlsPort))
 			}
 			targets = append(targets, to)
 		}
@@ -143,7 +144,7 @@ func (a *carriersAsked) wait(ctx context.Context, peers []netcheck.Peer) error {
 			if by == fabric.QUIC {
 				peers[i].QUIC = r.Answered
 			} else {
-				peers[i].TLS = r.Answered
+				peers[i].TLS, peers[i].TLSPort = r.Answered, cmp.Or(peers[i].TLSPort, tlsPort)
 			}
 		}
 		a.by[by].mu.Unlock()

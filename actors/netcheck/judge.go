@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -273,7 +274,7 @@ func carriers(all []netcheck.Peer) (found []doctor.Finding) {
 	for _, c := range []struct {
 		name, where string
 		by          func(netcheck.Peer) bool
-	}{{"QUIC", "the same ports", byQUIC}, {"TLS", "TCP port 443", byTLS}} {
+	}{{"QUIC", "the same ports", byQUIC}, {"TLS", tlsPorts(all), byTLS}} {
 		x := finding(c.name, "links where the network drops UDP, or ours")
 		if n := count(all, c.by); n > 0 {
 			found = append(found, graded(x, doctor.OK, fmt.Sprintf("%d of %d nodes answer, at %s", n, count(all, anyhow), c.where), ""))
@@ -283,6 +284,19 @@ func carriers(all []netcheck.Peer) (found []doctor.Finding) {
 			"nothing to do while UDP passes; else see that the nodes serve it (carriers, tls_port), and that firewalls let it pass"))
 	}
 	return found
+}
+
+// tlsPorts names those by which nodes were asked.
+func tlsPorts(all []netcheck.Peer) string {
+	var ports []string
+	for _, p := range all {
+		ports = append(ports, strconv.Itoa(int(cmp.Or(p.TLSPort, tlsPort))))
+	}
+	slices.Sort(ports)
+	if ports = slices.Compact(ports); len(ports) == 1 {
+		return "TCP port " + ports[0]
+	}
+	return "TCP ports " + strings.Join(ports, ", ")
 }
 
 // sizes judges the narrowest path.

@@ -79,6 +79,10 @@ func TestEachLackIsNamedWithItsCure(t *testing.T) {
 				f.Peers[0].TLS, f.Registry = true, &protocol.Contact{At: "r:1", Trouble: protocol.Silent, Error: "timeout"}
 			}, netcheck.Degraded, "TLS", doctor.OK, "1 of 2 nodes answer, at TCP port 443", "",
 		},
+		{
+			"TLS at another port", func(f *protocol.Facts) { f.Peers[0].TLS, f.Peers[0].TLSPort = true, 8443 },
+			netcheck.Well, "TLS", doctor.OK, "at TCP ports 443, 8443", "",
+		},
 		{"no QUIC", func(f *protocol.Facts) { f.Peers[0].QUIC = false }, netcheck.Well, "QUIC", doctor.Note, "no node answers", "while UDP passes"},
 		{"own firewall", func(f *protocol.Facts) { silence(f, protocol.FilteredHere) }, netcheck.Degraded, "UDP", doctor.Lack, "of this machine refuses", "nft list ruleset"},
 		{"firewall that says so", func(f *protocol.Facts) { silence(f, protocol.Filtered) }, netcheck.Degraded, "UDP", doctor.Lack, "on the way refuses", "network's firewall"},

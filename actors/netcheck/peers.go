@@ -20,7 +20,7 @@ import (
 // PeerConfig tells whom to ask.
 type PeerConfig struct {
 	Fingerprint [32]byte        // of the network's CA
-	Peers       []netcheck.Peer // of whom Node, Address and Linked are given
+	Peers       []netcheck.Peer // of whom Node, Address, Linked and TLSPort (0: that of the most) are given
 	Mark        uint32          // SO_MARK, as the node's; 0: none
 	Carriers    bool            // ask by QUIC and TLS too
 }

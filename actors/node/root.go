@@ -111,8 +111,9 @@ func (r *root) rememberAgain() {
 
 func (r *root) spawnEnquirer() (err error) {
 	self := r.ctx.Self()
+	_, tlsPort := r.host.served()
 	r.enquirer, err = registry.SpawnEnquirer(r.ctx, registry.EnquirerConfig{
-		Client: r.client, Port: r.host.conn.LocalAddr().Port(), BootID: r.credentials.BootID,
+		Client: r.client, Port: r.host.conn.LocalAddr().Port(), TLSPort: tlsPort, BootID: r.credentials.BootID,
 		Emit: func(e registry.EnquirerEvent) { self.Tell(answered{e}) },
 	})
 	return err
@@ -324,7 +325,7 @@ func (r *root) answered(e registry.EnquirerEvent) {
 		r.replied.Store(&now)
 		peers := make([]tunnelplan.Peer, len(e.Peers))
 		for i, p := range e.Peers {
-			peers[i] = tunnelplan.Peer{ID: p.ID, Prefix: p.Prefix, Static: p.Static, Endpoints: p.Endpoints}
+			peers[i] = tunnelplan.Peer{ID: p.ID, Prefix: p.Prefix, Static: p.Static, Endpoints: p.Endpoints, TLSPort: p.TLSPort}
 		}
 		r.tunnels.Tell(tunnel.PeersLearned{Source: tunnelplan.Registry, Peers: peers})
 		r.tunnels.Tell(tunnel.ObservedAt{Endpoint: netip.AddrPortFrom(e.Observed, r.host.conn.LocalAddr().Port())})

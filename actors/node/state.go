@@ -85,6 +85,7 @@ type peerJSON struct {
 	Endpoints []netip.AddrPort   `json:"endpoints"`
 	Seen      time.Time          `json:"seen"`
 	Country   string             `json:"country,omitempty"` // or tunnelplan.NoCountry
+	TLSPort   uint16             `json:"tls_port,omitempty"`
 }
 
 // Remembered are the peers that a node's folder has from its last run.
@@ -116,7 +117,7 @@ func parsePeers(raw []byte) ([]tunnelplan.Peer, error) {
 		if p.ID.IsZero() {
 			continue // a node without an id cannot be told from another
 		}
-		peers = append(peers, tunnelplan.Peer{ID: p.ID, Prefix: p.Prefix, Static: p.Static, Endpoints: p.Endpoints, Seen: p.Seen, Country: p.Country})
+		peers = append(peers, tunnelplan.Peer{ID: p.ID, Prefix: p.Prefix, Static: p.Static, Endpoints: p.Endpoints, Seen: p.Seen, Country: p.Country, TLSPort: p.TLSPort})
 	}
 	return peers, nil
 }
@@ -124,7 +125,7 @@ func parsePeers(raw []byte) ([]tunnelplan.Peer, error) {
 func storePeers(dir nodedir.Dir, peers []tunnelplan.Peer) error {
 	stored := peersJSON{Version: stateVersion, Peers: make([]peerJSON, len(peers))}
 	for i, p := range peers {
-		stored.Peers[i] = peerJSON{p.ID, p.Prefix, p.Static, p.Endpoints, p.Seen.UTC(), p.Country}
+		stored.Peers[i] = peerJSON{p.ID, p.Prefix, p.Static, p.Endpoints, p.Seen.UTC(), p.Country, p.TLSPort}
 	}
 	raw, err := json.MarshalIndent(stored, "", " ")
 	if err != nil {

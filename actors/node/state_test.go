@@ -60,6 +60,7 @@ func somePeer() tunnelplan.Peer {
 	return tunnelplan.Peer{
 		ID: addr.NodeIDFromUint64(5), Static: [32]byte{1, 2}, Seen: time.Unix(1700000000, 0).UTC(),
 		Endpoints: []netip.AddrPort{netip.MustParseAddrPort("[2001:db8::5]:7326"), netip.MustParseAddrPort("203.0.113.5:7")},
+		TLSPort:   8443,
 	}
 }
 

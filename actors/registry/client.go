@@ -203,12 +203,12 @@ func (c *Client) join(ctx context.Context, line registry.JoinLine, r registry.Jo
 }
 
 // Bootstrap tells the registry where this node can be reached, on port (0: not at
-// the address that the registry sees) and at endpoints, and returns other nodes,
-// in random order. It is one attempt: when to try again is the node's decision.
-func (c *Client) Bootstrap(ctx context.Context, port uint16, endpoints []netip.AddrPort, boot [8]byte) (*Bootstrap, error) {
+// the address that the registry sees) and at endpoints, and by TLS at tlsPort of these (0: nowhere), and returns
+// other nodes, in random order. It is one attempt: when to try again is the node's decision.
+func (c *Client) Bootstrap(ctx context.Context, port, tlsPort uint16, endpoints []netip.AddrPort, boot [8]byte) (*Bootstrap, error) {
 	m := c.member.Load()
 	body, _, err := c.call(ctx, http.MethodPost, registry.PathBootstrap, registry.BootstrapRequest{
-		Port: port, Endpoints: endpoints, Static: registry.StaticKey(m.StaticPublic), Binding: m.Binding, BootID: boot,
+		Port: port, TLSPort: tlsPort, Endpoints: endpoints, Static: registry.StaticKey(m.StaticPublic), Binding: m.Binding, BootID: boot,
 	})
 	if err != nil {
 		return nil, err

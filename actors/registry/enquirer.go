@@ -9,9 +9,10 @@ import (
 
 // EnquirerConfig is what the actor that asks the registry works with.
 type EnquirerConfig struct {
-	Client *Client
-	Port   uint16 // UDP; 0: the node cannot be reached where the registry sees it
-	BootID [8]byte
+	Client  *Client
+	Port    uint16 // UDP; 0: the node cannot be reached where the registry sees it
+	TLSPort uint16 // 0: links by TLS are not served
+	BootID  [8]byte
 	// Emit gets Answered or Unanswered for each Ask that was not said while
 	// another was under way.
 	Emit func(EnquirerEvent)
@@ -73,7 +74,7 @@ func (e *enquirer) Handle(ctx *system.Context[EnquirerMessage], m EnquirerMessag
 		e.asking = true
 		cfg := e.cfg
 		ctx.Pump("call", func(stop context.Context, p *system.Pump[EnquirerMessage]) error {
-			answer, err := cfg.Client.Bootstrap(stop, cfg.Port, m.Endpoints, cfg.BootID)
+			answer, err := cfg.Client.Bootstrap(stop, cfg.Port, cfg.TLSPort, m.Endpoints, cfg.BootID)
 			if err != nil {
 				_ = p.Deliver(replied{Unanswered{err}})
 				return nil

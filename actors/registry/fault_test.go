@@ -88,14 +88,14 @@ func (r *rig) mustJoin(t *testing.T) *Member {
 func TestPanicInOneCallEndsNothingElse(t *testing.T) {
 	r := newRig(t, t.TempDir())
 	a, b := NewClient(r.mustJoin(t), nil, time.Now), NewClient(r.mustJoin(t), nil, time.Now)
-	if _, err := a.Bootstrap(t.Context(), 1, nil, [8]byte{1}); err != nil {
+	if _, err := a.Bootstrap(t.Context(), 1, 0, nil, [8]byte{1}); err != nil {
 		t.Fatal(err)
 	}
 	r.mu.Lock()
 	working := r.sample
 	r.sample = nil // the next sample panics, with the lock held
 	r.mu.Unlock()
-	if _, err := b.Bootstrap(t.Context(), 1, nil, [8]byte{1}); !errors.Is(err, registry.ErrInternal) {
+	if _, err := b.Bootstrap(t.Context(), 1, 0, nil, [8]byte{1}); !errors.Is(err, registry.ErrInternal) {
 		t.Errorf("the call that panics: %v", err)
 	}
 	r.mu.Lock()
@@ -104,7 +104,7 @@ func TestPanicInOneCallEndsNothingElse(t *testing.T) {
 	if _, err := a.Params(t.Context()); err != nil {
 		t.Errorf("another call: %v", err)
 	}
-	if _, err := b.Bootstrap(t.Context(), 1, nil, [8]byte{1}); err != nil {
+	if _, err := b.Bootstrap(t.Context(), 1, 0, nil, [8]byte{1}); err != nil {
 		t.Errorf("the same call again: %v", err)
 	}
 }
@@ -118,7 +118,7 @@ func TestReadOnlyDatabaseStillServesMembers(t *testing.T) {
 	if _, err := r.join(t, line); !errors.Is(err, registry.ErrUnavailable) {
 		t.Errorf("join: %v", err)
 	}
-	if b, err := NewClient(m, nil, time.Now).Bootstrap(t.Context(), 1, nil, [8]byte{1}); err != nil || b.Params.Number != 1 {
+	if b, err := NewClient(m, nil, time.Now).Bootstrap(t.Context(), 1, 0, nil, [8]byte{1}); err != nil || b.Params.Number != 1 {
 		t.Errorf("bootstrap: %v", err)
 	}
 	if _, err := r.store.db.Exec("PRAGMA query_only = 0"); err != nil {
@@ -153,7 +153,7 @@ func TestFullDiskTurnsJoinsAwayUntilThereIsRoom(t *testing.T) {
 		if !errors.Is(err, registry.ErrUnavailable) {
 			t.Errorf("join: %v", err)
 		}
-		if _, err := NewClient(m, nil, time.Now).Bootstrap(t.Context(), 1, nil, [8]byte{1}); err != nil {
+		if _, err := NewClient(m, nil, time.Now).Bootstrap(t.Context(), 1, 0, nil, [8]byte{1}); err != nil {
 			t.Errorf("bootstrap: %v", err)
 		}
 		if err := os.Remove(ballast); err != nil {

@@ -85,6 +85,9 @@ var migrations = []string{
 	// 3: the number of a node's share of the network's IPv4.
 	`ALTER TABLE node ADD COLUMN ipv4 INTEGER;
 	CREATE UNIQUE INDEX node_ipv4 ON node (ipv4);`,
+
+	// 4: where a node serves TLS; 0: not known.
+	`ALTER TABLE node ADD COLUMN tls_port INTEGER NOT NULL DEFAULT 0;`,
 }
 
 // migrate brings the database to the newest version, one transaction each.

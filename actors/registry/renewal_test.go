@@ -57,7 +57,7 @@ func TestARenewedCertificateIsForTheSameNode(t *testing.T) {
 			t.Errorf("new key %t: on disk is %s", newKey, serial(loaded))
 		}
 		checkFiles(t, d)
-		if _, err := client(loaded).Bootstrap(t.Context(), 7326, nil, [8]byte{1}); err != nil {
+		if _, err := client(loaded).Bootstrap(t.Context(), 7326, 0, nil, [8]byte{1}); err != nil {
 			t.Errorf("new key %t: %v", newKey, err)
 		}
 	}

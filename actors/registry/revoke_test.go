@@ -41,14 +41,14 @@ func TestARevokedNodeIsRefusedWithAllThatItHas(t *testing.T) {
 	r := newRegistry(t, nil)
 	m, dir := atHome(t, r)
 	other := member(t, r)
-	if _, err := client(m).Bootstrap(t.Context(), 7326, nil, [8]byte{1}); err != nil {
+	if _, err := client(m).Bootstrap(t.Context(), 7326, 0, nil, [8]byte{1}); err != nil {
 		t.Fatal(err)
 	}
 	if l := revoke(t, r.store, m.Identity.ID); l.Number != 1 || !l.Revokes(m.Identity) || l.Revokes(other.Identity) {
 		t.Errorf("list %+v", l)
 	}
 	c := client(m)
-	_, bootstrap := c.Bootstrap(t.Context(), 7326, nil, [8]byte{1})
+	_, bootstrap := c.Bootstrap(t.Context(), 7326, 0, nil, [8]byte{1})
 	_, params := c.Params(t.Context())
 	_, updates := c.Updates(t.Context(), registry.Held{})
 	_, renewal := service.Renew(t.Context(), service.Renewing{Dir: dir, Member: m, Client: c, NewKey: true, Now: time.Now})
@@ -57,7 +57,7 @@ func TestARevokedNodeIsRefusedWithAllThatItHas(t *testing.T) {
 			t.Errorf("%s: %v", call, err)
 		}
 	}
-	if b, err := client(other).Bootstrap(t.Context(), 7326, nil, [8]byte{1}); err != nil || len(b.Peers) != 0 {
+	if b, err := client(other).Bootstrap(t.Context(), 7326, 0, nil, [8]byte{1}); err != nil || len(b.Peers) != 0 {
 		t.Errorf("others are told of %v, %v", b, err)
 	}
 	if _, err := r.store.Revoke(t.Context(), rand.Reader, m.Identity.ID, cert.Unspecified, time.Now()); !errors.Is(err, registry.ErrRevoked) {
@@ -233,7 +233,7 @@ func TestADatabaseOfTheFirstVersionIsBroughtUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, q := range []string{
-		"ALTER TABLE node DROP COLUMN revoked", "ALTER TABLE node DROP COLUMN reason",
+		"ALTER TABLE node DROP COLUMN revoked", "ALTER TABLE node DROP COLUMN reason", "ALTER TABLE node DROP COLUMN tls_port",
 		"DROP INDEX node_ipv4", "ALTER TABLE node DROP COLUMN ipv4", "DROP TABLE former", "DROP TABLE revocation", "DROP TABLE revoked_key", "DROP TABLE crl", "PRAGMA user_version = 1",
 	} {
 		if _, err := db.ExecContext(t.Context(), q); err != nil {

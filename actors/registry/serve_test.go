@@ -333,7 +333,7 @@ func TestNodeCannotPlayTheRegistry(t *testing.T) {
 	}
 	m := member(t, r)
 	m.Registry = line.HostPort
-	if _, err := service.NewClient(m, nil, time.Now).Bootstrap(t.Context(), 1, nil, [8]byte{1}); !errors.Is(err, cert.ErrNotRegistry) {
+	if _, err := service.NewClient(m, nil, time.Now).Bootstrap(t.Context(), 1, 0, nil, [8]byte{1}); !errors.Is(err, cert.ErrNotRegistry) {
 		t.Errorf("bootstrap: %v", err)
 	}
 	if calls.Load() != 0 {
@@ -347,16 +347,16 @@ func TestBootstrapHandsOutOthers(t *testing.T) {
 	own := []netip.AddrPort{
 		netip.MustParseAddrPort("192.0.2.1:7326"), netip.MustParseAddrPort("127.0.0.1:1"), netip.MustParseAddrPort("[2001:db8:42::1]:7326"),
 	}
-	first, err := service.NewClient(a, nil, time.Now).Bootstrap(t.Context(), 7326, own, [8]byte{1})
+	first, err := service.NewClient(a, nil, time.Now).Bootstrap(t.Context(), 7326, 8443, own, [8]byte{1})
 	if err != nil || len(first.Peers) != 0 || first.Observed != netip.IPv6Loopback() || first.Params.Number != 1 {
 		t.Fatalf("alone: %+v, %v", first, err)
 	}
-	second, err := service.NewClient(b, nil, time.Now).Bootstrap(t.Context(), 7326, nil, [8]byte{1})
+	second, err := service.NewClient(b, nil, time.Now).Bootstrap(t.Context(), 7326, 0, nil, [8]byte{1})
 	if err != nil || len(second.Peers) != 1 {
 		t.Fatalf("the second: %+v, %v", second, err)
 	}
 	p := second.Peers[0]
-	if p.ID != a.Identity.ID || p.Prefix != a.Identity.Prefix || p.Static != registry.StaticKey(a.StaticPublic) {
+	if p.ID != a.Identity.ID || p.Prefix != a.Identity.Prefix || p.Static != registry.StaticKey(a.StaticPublic) || p.TLSPort != 8443 {
 		t.Errorf("peer %+v", p)
 	}
 	if len(p.Endpoints) != 1 || p.Endpoints[0] != own[0] {
@@ -366,8 +366,8 @@ func TestBootstrapHandsOutOthers(t *testing.T) {
 	r.stop(t) // what was said outlives the service
 	again := serve(t, r.dir, nil)
 	b.Registry.Port = again.at.Address.Port()
-	third, err := service.NewClient(b, nil, time.Now).Bootstrap(t.Context(), 7326, nil, [8]byte{2})
-	if err != nil || len(third.Peers) != 1 || third.Peers[0].ID != a.Identity.ID {
+	third, err := service.NewClient(b, nil, time.Now).Bootstrap(t.Context(), 7326, 0, nil, [8]byte{2})
+	if err != nil || len(third.Peers) != 1 || third.Peers[0].ID != a.Identity.ID || third.Peers[0].TLSPort != 8443 {
 		t.Errorf("after a restart: %+v, %v", third, err)
 	}
 }
@@ -382,7 +382,7 @@ func TestMembersSeeNewParametersAtOnce(t *testing.T) {
 	if err != nil || p.Number != 2 || p.ClientCount != 7 {
 		t.Errorf("parameters %+v, %v", p, err)
 	}
-	b, err := client.Bootstrap(t.Context(), 0, nil, [8]byte{1})
+	b, err := client.Bootstrap(t.Context(), 0, 0, nil, [8]byte{1})
 	if err != nil || b.Params.Number != 2 {
 		t.Errorf("bootstrap: %v", err)
 	}
@@ -394,18 +394,18 @@ func TestStrangersGetNoPeers(t *testing.T) {
 	stranger := member(t, other)
 	posing := *m
 	posing.Key, posing.Certificate = stranger.Key, stranger.Certificate
-	if _, err := service.NewClient(&posing, nil, time.Now).Bootstrap(t.Context(), 1, nil, [8]byte{1}); !errors.Is(err, registry.ErrNotMember) {
+	if _, err := service.NewClient(&posing, nil, time.Now).Bootstrap(t.Context(), 1, 0, nil, [8]byte{1}); !errors.Is(err, registry.ErrNotMember) {
 		t.Errorf("a member of another network: %v", err)
 	}
 	unbound := *m
 	unbound.StaticPublic = [32]byte{9}
-	if _, err := service.NewClient(&unbound, nil, time.Now).Bootstrap(t.Context(), 1, nil, [8]byte{1}); !errors.Is(err, registry.ErrRequest) {
+	if _, err := service.NewClient(&unbound, nil, time.Now).Bootstrap(t.Context(), 1, 0, nil, [8]byte{1}); !errors.Is(err, registry.ErrRequest) {
 		t.Errorf("another's static key: %v", err)
 	}
 	if gone, err := r.store.Expire(t.Context(), time.Now().Add(2*year)); err != nil || len(gone) != 1 {
 		t.Fatal(gone, err)
 	}
-	if _, err := service.NewClient(m, nil, time.Now).Bootstrap(t.Context(), 1, nil, [8]byte{1}); !errors.Is(err, registry.ErrNotMember) {
+	if _, err := service.NewClient(m, nil, time.Now).Bootstrap(t.Context(), 1, 0, nil, [8]byte{1}); !errors.Is(err, registry.ErrNotMember) {
 		t.Errorf("a node that the registry has forgotten: %v", err)
 	}
 }

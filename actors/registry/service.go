@@ -41,7 +41,7 @@ func newService(ctx context.Context, store *Store, secret io.Reader, sample *ran
 	}
 	for _, n := range nodes {
 		if !n.Seen.IsZero() && n.Revoked.IsZero() {
-			s.peers.Put(registry.Peer{Prefix: n.Prefix, ID: n.ID, Static: n.Static, Endpoints: n.Endpoints}, n.Seen)
+			s.peers.Put(registry.Peer{Prefix: n.Prefix, ID: n.ID, Static: n.Static, Endpoints: n.Endpoints, TLSPort: n.TLSPort}, n.Seen)
 		}
 	}
 	if s.params, err = store.Params(ctx); err != nil {
@@ -97,7 +97,7 @@ func (s *service) bootstrap(ctx context.Context, id *cert.Identity, from netip.A
 		return answer, nil, fmt.Errorf("%w: %w", registry.ErrRequest, err)
 	}
 	params := s.newestParams(ctx)
-	p := registry.Peer{Prefix: id.Prefix, ID: id.ID, Static: r.Static, Endpoints: endpoints(r, from, params.Classes)}
+	p := registry.Peer{Prefix: id.Prefix, ID: id.ID, Static: r.Static, Endpoints: endpoints(r, from, params.Classes), TLSPort: r.TLSPort}
 	err = s.store.Seen(ctx, p, r.BootID, now)
 	switch {
 	case errors.Is(err, registry.ErrUnavailable):

@@ -43,6 +43,7 @@ type Node struct {
 	Seen      time.Time // its last bootstrap; zero: never
 	Static    registry.StaticKey
 	Endpoints []netip.AddrPort
+	TLSPort   uint16    // 0: not known
 	Revoked   time.Time // zero: it is not
 	Reason    cert.Reason
 }
@@ -165,8 +166,8 @@ func (s *Store) Seen(ctx context.Context, p registry.Peer, boot registry.BootID,
 	if err != nil {
 		return err
 	}
-	r, err := s.db.ExecContext(ctx, "UPDATE node SET static = ?, endpoints = ?, boot_id = ?, seen = ? WHERE id = ? AND prefix = ?",
-		p.Static[:], string(endpoints), boot[:], now.Unix(), p.ID[:], p.Prefix.String())
+	r, err := s.db.ExecContext(ctx, "UPDATE node SET static = ?, endpoints = ?, tls_port = ?, boot_id = ?, seen = ? WHERE id = ? AND prefix = ?",
+		p.Static[:], string(endpoints), p.TLSPort, boot[:], now.Unix(), p.ID[:], p.Prefix.String())
 	if err != nil {
 		return unavailable(err)
 	}
@@ -178,7 +179,7 @@ func (s *Store) Seen(ctx context.Context, p registry.Peer, boot registry.BootID,
 
 // Nodes lists all nodes, in the order of their prefixes.
 func (s *Store) Nodes(ctx context.Context) (nodes []Node, err error) {
-	found, err := s.db.QueryContext(ctx, "SELECT prefix, id, joined, expires, seen, static, endpoints, revoked, reason, certificate FROM node ORDER BY prefix")
+	found, err := s.db.QueryContext(ctx, "SELECT prefix, id, joined, expires, seen, static, endpoints, tls_port, revoked, reason, certificate FROM node ORDER BY prefix")
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -198,7 +199,7 @@ func scanNode(row *sql.Rows) (n Node, err error) {
 	var id, static, certificate []byte
 	var joined, expires int64
 	var seen, revoked, reason sql.NullInt64
-	if err := row.Scan(&prefix, &id, &joined, &expires, &seen, &static, &endpoints, &revoked, &reason, &certificate); err != nil {
+	if err := row.Scan(&prefix, &id, &joined, &expires, &seen, &static, &endpoints, &n.TLSPort, &revoked, &reason, &certificate); err != nil {
 		return n, unavailable(err)
 	}
 	copy(n.ID[:], id)

@@ -455,7 +455,7 @@ func (m *manager) known(now time.Time) []peer.Peer {
 	for _, k := range m.planner.Known(peer.MaxTold) {
 		at := slices.DeleteFunc(k.Endpoints, func(e netip.AddrPort) bool { return e.Addr().IsLinkLocalUnicast() })
 		if len(at) > 0 {
-			peers = append(peers, peer.Peer{ID: k.ID, Prefix: k.Prefix, Static: k.Static, Endpoints: at, Age: max(0, now.Sub(k.Seen))})
+			peers = append(peers, peer.Peer{ID: k.ID, Prefix: k.Prefix, Static: k.Static, Endpoints: at, Age: max(0, now.Sub(k.Seen)), TLSPort: k.TLSPort})
 		}
 	}
 	return peers

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"cmp"
 	"net/netip"
 
 	"re6st/protocols/addr"
@@ -34,11 +35,12 @@ type worked struct {
 	network netip.Prefix
 }
 
-// of is how to reach a peer: as it said, or by all there may be.
-func (r *reaches) of(own fabric.CarrierSet, id addr.NodeID, uplinks []fabric.Uplink) fabric.Reach {
+// of is how to reach a peer: as it said, or by all there may be. heard is where it serves TLS by
+// the word of others; 0: nobody told.
+func (r *reaches) of(own fabric.CarrierSet, id addr.NodeID, heard uint16, uplinks []fabric.Uplink) fabric.Reach {
 	said, ok := r.said[id]
 	if !ok {
-		said = peerCarriers{fabric.AllCarriers, DefaultTLSPort}
+		said = peerCarriers{fabric.AllCarriers, cmp.Or(heard, DefaultTLSPort)}
 	}
 	return fabric.Reach{
 		Carriers: own & said.carriers, TLSPort: said.tlsPort, First: r.worked[worked{id, networkOf(uplinks)}],
@@ -94,7 +96,7 @@ func (m *manager) introduced(i introduced) {
 }
 
 func (m *manager) reachOf(id addr.NodeID) fabric.Reach {
-	return m.kept.reaches.of(m.cfg.Carriers, id, m.kept.uplinks)
+	return m.kept.reaches.of(m.cfg.Carriers, id, m.planner.TLSPort(id), m.kept.uplinks)
 }
 
 // by is for events; nothing where it is UDP, as nearly always.

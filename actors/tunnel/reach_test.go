@@ -18,10 +18,18 @@ func TestADialBeginsWithWhatWorkedFromThisNetwork(t *testing.T) {
 	id, cafe, home := addr.NodeIDFromUint64(5), at("192.0.2.0/24"), at("198.51.100.0/24")
 	r.note(id, cafe, fabric.TLS)
 	r.note(id, home, fabric.UDP)
-	if got := r.of(fabric.AllCarriers, id, cafe); got != (fabric.Reach{Carriers: fabric.AllCarriers, TLSPort: 443, First: fabric.TLS}) {
+	if got := r.of(fabric.AllCarriers, id, 0, cafe); got != (fabric.Reach{Carriers: fabric.AllCarriers, TLSPort: 443, First: fabric.TLS}) {
 		t.Errorf("%+v", got)
 	}
-	if got := r.of(fabric.AllCarriers, id, home); got.First != fabric.UDP {
+	if got := r.of(fabric.AllCarriers, id, 0, home); got.First != fabric.UDP {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestAPeerIsDialledByTLSWhereOthersSayThatItServesIt(t *testing.T) {
+	var r reaches
+	id := addr.NodeIDFromUint64(5)
+	if got := r.of(fabric.AllCarriers, id, 8443, nil); got != (fabric.Reach{Carriers: fabric.AllCarriers, TLSPort: 8443}) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -39,7 +47,7 @@ func TestAPeerIsReachedByWhatBothEndsHave(t *testing.T) {
 		{fabric.AllCarriers, peer.Hello{}, fabric.Reach{Carriers: 1 << fabric.UDP}}, // an older node
 	} {
 		r.hear(id, c.hello)
-		if got := r.of(c.own, id, nil); got != c.want {
+		if got := r.of(c.own, id, 2083, nil); got != c.want {
 			t.Errorf("%+v: %+v, want %+v", c.hello, got, c.want)
 		}
 	}

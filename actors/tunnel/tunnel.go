@@ -482,12 +482,12 @@ func (t *tunnel) heard(e peer.Event) {
 		t.manager.Tell(introduced{t.lease.link, e.Hello})
 		t.manager.Tell(learned{tunnelplan.Direct, []tunnelplan.Peer{{
 			ID: t.lease.peer, Prefix: e.Hello.Prefix, Static: e.Hello.Static, Endpoints: e.Hello.Endpoints, Seen: now,
-			Country: cmp.Or(e.Hello.Country, tunnelplan.NoCountry),
+			TLSPort: e.Hello.TLSPort, Country: cmp.Or(e.Hello.Country, tunnelplan.NoCountry),
 		}}})
 	case peer.Learned:
 		peers := make([]tunnelplan.Peer, len(e.Peers))
 		for i, p := range e.Peers {
-			peers[i] = tunnelplan.Peer{ID: p.ID, Prefix: p.Prefix, Static: p.Static, Endpoints: p.Endpoints, Seen: now.Add(-p.Age)}
+			peers[i] = tunnelplan.Peer{ID: p.ID, Prefix: p.Prefix, Static: p.Static, Endpoints: p.Endpoints, Seen: now.Add(-p.Age), TLSPort: p.TLSPort}
 		}
 		t.manager.Tell(learned{tunnelplan.Gossip, peers})
 	case peer.TunnelHeard:

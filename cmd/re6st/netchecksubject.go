@@ -23,6 +23,7 @@ import (
 	"re6st/protocols/addr"
 	protocol "re6st/protocols/netcheck"
 	wire "re6st/protocols/registry"
+	"re6st/protocols/tunnelplan"
 )
 
 // registryPatience is how long a registry may take to answer.
@@ -197,12 +198,12 @@ func (s *subject) whomToAsk(ctx context.Context, f *nodeFlags, running bool) (al
 	if s.registry != "" { // the folder's nodes are of another network, it may be
 		return all, nil
 	}
+	var remembered []tunnelplan.Peer
+	if d, err := nodedir.Open(f.dir); err == nil { // without a folder nobody is remembered
+		remembered, _ = node.Remembered(d) // a spoilt file is none
+	}
+	defer func() { addTLSPorts(all, remembered) }()
 	if !running {
-		d, err := nodedir.Open(f.dir)
-		if err != nil {
-			return all, nil //nolint:nilerr // no folder: nobody is remembered
-		}
-		remembered, _ := node.Remembered(d) // a spoilt file is none
 		for _, p := range remembered {
 			addNode(add, p.ID, p.Endpoints)
 		}
@@ -229,6 +230,17 @@ func (s *subject) whomToAsk(ctx context.Context, f *nodeFlags, running bool) (al
 func addNode(add func(protocol.Peer), id addr.NodeID, at []netip.AddrPort) {
 	for _, e := range at {
 		add(protocol.Peer{Node: &id, Address: e})
+	}
+}
+
+// addTLSPorts notes where the nodes that are remembered serve TLS.
+func addTLSPorts(all []protocol.Peer, remembered []tunnelplan.Peer) {
+	for i := range all {
+		for _, p := range remembered {
+			if all[i].Node != nil && *all[i].Node == p.ID {
+				all[i].TLSPort = p.TLSPort
+			}
+		}
 	}
 }
 

@@ -72,7 +72,8 @@ type Peer struct {
 	TooBig   int            `json:"too_big,omitempty"` // the least that did not
 	Told     int            `json:"told,omitempty"`    // MTU that a router, or this machine, gives
 	QUIC     bool           `json:"quic"`              // it answers by QUIC, at the same port
-	TLS      bool           `json:"tls"`               // by TLS, at TCP port 443
+	TLS      bool           `json:"tls"`               // by TLS
+	TLSPort  uint16         `json:"tls_port"`          // where it was asked so: TCP
 }
 
 // NAT is what the addresses tell at which peers see this machine.

@@ -11,7 +11,7 @@
 //	0     Ack             the message of this epoch and sequence has arrived
 //	1     Hello           who I am: prefix, static key, endpoints, software, my documents' numbers, carriers
 //	2     ObservedAddress where your packets come from
-//	3     List            other nodes and where to dial them
+//	3     List            other nodes and where to dial them, by UDP and by TLS
 //	4     Offer           I have the signed network parameters of this number
 //	5     Request         send me those, from this offset on
 //	6     Chunk           here is a part of them

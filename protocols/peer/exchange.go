@@ -175,7 +175,7 @@ func digest(p Peer) string {
 	p.Age = 0
 	p.Endpoints = slices.Clone(p.Endpoints)
 	slices.SortFunc(p.Endpoints, netip.AddrPort.Compare)
-	return string(peerValue(p))
+	return string(appendPeer(nil, p))
 }
 
 // HandleDocument notes a signed document that this node now has. signed is not kept.

@@ -42,6 +42,7 @@ type Peer struct {
 	Static    [32]byte // zero: unknown
 	Endpoints []netip.AddrPort
 	Age       time.Duration // since it was last known to be alive; whole seconds on the wire
+	TLSPort   uint16        // where it serves TLS; 0: not known
 }
 
 // Offer is the number of the sender's document.

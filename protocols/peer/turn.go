@@ -82,7 +82,7 @@ func (x *Exchange) next(now time.Time) Message {
 func (x *Exchange) nextNews(now time.Time) Message {
 	room, n := MaxMessage-HeaderLen, 0
 	for _, p := range x.news {
-		size := tlvHeaderLen + len(peerValue(p))
+		size := len(appendPeer(nil, p))
 		if size > room {
 			break
 		}

@@ -54,7 +54,8 @@ const (
 	tlvClaims    = 30
 	tlvTunnel    = 31
 	tlvCountry   = 32 // in a Hello, two letters
-	tlvLast      = tlvCountry
+	tlvPeerTLS   = 33 // in a List, of a peer in it: id 8, port of TLS 2, and what newer nodes add; repeated
+	tlvLast      = tlvPeerTLS
 	tlvHeaderLen = 3
 )
 
@@ -79,7 +80,7 @@ func Append(dst []byte, h Header, m Message) ([]byte, error) {
 		dst = appendTLV(dst, tlvEndpoint, endpointValue(m.Address))
 	case List:
 		for _, p := range m.Peers {
-			dst = appendTLV(dst, tlvPeer, peerValue(p))
+			dst = appendPeer(dst, p)
 		}
 	case Offer:
 		dst = appendTLV(dst, tlvNumber, u64(m.Number))
@@ -156,6 +157,15 @@ func prefixValue(p addr.Bits) []byte {
 		}
 	}
 	return b
+}
+
+// appendPeer appends what is told of a peer. An older node takes only the first TLV.
+func appendPeer(dst []byte, p Peer) []byte {
+	dst = appendTLV(dst, tlvPeer, peerValue(p))
+	if p.TLSPort != 0 {
+		dst = appendTLV(dst, tlvPeerTLS, binary.BigEndian.AppendUint16(p.ID[:], p.TLSPort))
+	}
+	return dst
 }
 
 // peerValue is: id 8, age in seconds 4, static key 32, prefix, and then for each

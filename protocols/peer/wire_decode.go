@@ -40,6 +40,7 @@ type fields struct {
 	number    uint64
 	revoked   uint64
 	peers     []Peer
+	peersTLS  map[addr.NodeID]uint16
 	offset    uint32
 	total     uint32
 	bytes     []byte
@@ -61,7 +62,7 @@ func readFields(b []byte) (f fields, err error) {
 		n := int(binary.BigEndian.Uint16(b[1:]))
 		kind, value := b[0], b[tlvHeaderLen:tlvHeaderLen+n]
 		if int(kind) < len(f.has) {
-			repeats := kind == tlvEndpoint || kind == tlvPeer
+			repeats := kind == tlvEndpoint || kind == tlvPeer || kind == tlvPeerTLS
 			if f.has[kind] && !repeats {
 				return f, fmt.Errorf("%w: a second TLV of type %d at byte %d", ErrMalformed, kind, at)
 			}
@@ -101,6 +102,8 @@ func (f *fields) read(kind byte, v []byte) (ok bool) {
 		p, ok := readPeer(v)
 		f.peers = append(f.peers, p)
 		return ok
+	case tlvPeerTLS:
+		return f.readPeerTLS(v)
 	case tlvCountry:
 		f.country = string(v)
 		return IsCountry(f.country)
@@ -171,6 +174,17 @@ func readEndpoint(v []byte) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(a.Unmap(), binary.BigEndian.Uint16(v[n:])), ok
 }
 
+func (f *fields) readPeerTLS(v []byte) bool {
+	if len(v) < 8+2 {
+		return false
+	}
+	if f.peersTLS == nil {
+		f.peersTLS = make(map[addr.NodeID]uint16)
+	}
+	f.peersTLS[addr.NodeID(v[:8])] = binary.BigEndian.Uint16(v[8:])
+	return true
+}
+
 func readPeer(v []byte) (p Peer, ok bool) {
 	const fixed = 8 + 4 + 32
 	if len(v) < fixed {
@@ -211,6 +225,9 @@ func (f *fields) message(kind byte) (Message, error) {
 			m = ObservedAddress{f.endpoints[0]}
 		}
 	case List{}.kind():
+		for i, p := range f.peers {
+			f.peers[i].TLSPort = f.peersTLS[p.ID]
+		}
 		m = List{f.peers}
 	case Claims{}.kind():
 		m, needs = Claims{f.claims}, []int{tlvClaims}

@@ -50,6 +50,7 @@ func samples(t testing.TB) []peer.Message {
 		peer.List{Peers: []peer.Peer{
 			{ID: addr.NodeIDFromUint64(9), Prefix: bits, Age: 90 * time.Second, Endpoints: []netip.AddrPort{at("198.51.100.1:5"), at("[2001:db8::3]:6")}},
 			{ID: addr.NodeIDFromUint64(10), Prefix: prefix(t, "1/3"), Static: [32]byte{7}},
+			{ID: addr.NodeIDFromUint64(11), Prefix: prefix(t, "1/3"), Static: [32]byte{8}, TLSPort: 8443},
 		}},
 		peer.Offer{Number: 4},
 		peer.Request{Number: 4, Offset: 1024},
@@ -127,6 +128,7 @@ func TestMalformedMessagesAreRefused(t *testing.T) {
 		"endpoint of five bytes":    {strings.Replace(head, "%s", "02", 1) + "0300050102030405", peer.ErrMalformed},
 		"software with an escape":   {strings.Replace(head, "%s", "01", 1) + "0400011b", peer.ErrMalformed},
 		"peer with id zero":         {strings.Replace(head, "%s", "03", 1) + "06002d" + strings.Repeat("00", 45), peer.ErrMalformed},
+		"port of TLS of one byte":   {strings.Replace(head, "%s", "03", 1) + "210009" + strings.Repeat("01", 9), peer.ErrMalformed},
 		"peer with a cut endpoint":  {strings.Replace(head, "%s", "03", 1) + "06002f01" + strings.Repeat("00", 44) + "0401", peer.ErrMalformed},
 		"chunk beyond its total":    {strings.Replace(head, "%s", "06", 1) + "0500080000000000000001" + "07000400000000" + "08000400000001" + "0900020102", peer.ErrMalformed},
 		"chunk of a huge total":     {strings.Replace(head, "%s", "06", 1) + "0500080000000000000001" + "070004ffffffff" + "080004ffffffff" + "0900020102", peer.ErrMalformed},

@@ -93,6 +93,7 @@ type BootstrapRequest struct {
 	// registry sees makes one more endpoint; 0: the node cannot be reached there.
 	Port      uint16           `json:"port"`
 	Endpoints []netip.AddrPort `json:"endpoints,omitempty"`
+	TLSPort   uint16           `json:"tls_port,omitempty"` // where the node serves TLS; 0: nowhere, or it does not say
 	Static    StaticKey        `json:"static"`
 	Binding   []byte           `json:"binding"`
 	BootID    BootID           `json:"boot_id"`
@@ -112,6 +113,7 @@ type Peer struct {
 	ID        addr.NodeID      `json:"id"`
 	Static    StaticKey        `json:"static"`
 	Endpoints []netip.AddrPort `json:"endpoints"`
+	TLSPort   uint16           `json:"tls_port,omitempty"` // where it serves TLS; 0: not known
 }
 
 // ParseJoinRequest reads the body of a join; ErrRequest says what is wrong.

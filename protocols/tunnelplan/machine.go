@@ -409,6 +409,14 @@ func (p *Planner) HandleNetworkChange(now time.Time) {
 	p.plan(now)
 }
 
+// TLSPort is where a peer serves TLS, as was told; 0: not known.
+func (p *Planner) TLSPort(id addr.NodeID) uint16 {
+	if q := p.peers.get(id); q != nil {
+		return q.TLSPort
+	}
+	return 0
+}
+
 // Known is at most n of the known peers that can be dialled, those last seen
 // alive first: what to tell others.
 func (p *Planner) Known(n int) []Peer {

@@ -44,6 +44,7 @@ type Peer struct {
 	Prefix    addr.Bits
 	Endpoints []netip.AddrPort // where to dial it, best first
 	Static    [32]byte         // its X25519 key; zero: unknown
+	TLSPort   uint16           // where it serves TLS; 0: not known
 	Country   string           // as it says, or NoCountry; "": it was not heard
 	Seen      time.Time        // when it was last known to be alive; zero or in the future: now
 	Source    Source           // the most trusted who told of it; set by the planner
@@ -214,6 +215,9 @@ func (q *peer) learn(now time.Time, source Source, in Peer) {
 		if in.Static != [32]byte{} {
 			q.Static = in.Static
 		}
+	}
+	if in.TLSPort != 0 && (q.TLSPort == 0 || source > Gossip && source >= q.Source) {
+		q.TLSPort = in.TLSPort
 	}
 	if in.Country != "" && (source == Direct || q.Country == "") {
 		q.Country = in.Country
