@@ -49,6 +49,7 @@ type Conn struct {
 	quicIn         chan *quicBatch
 	quicWaiting    atomic.Int64 // packets, of all batches
 	quicDone       chan struct{}
+	quicOut        *quicOut
 
 	ctx     context.Context
 	cancel  context.CancelFunc

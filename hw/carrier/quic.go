@@ -45,8 +45,10 @@ func (c *Conn) listenQUIC() error {
 			return ctx, nil
 		},
 	}
+	c.quicOut = socket.out
 	l, err := c.transport.Listen(server, quicConfig(false))
 	if err != nil {
+		c.quicOut.close()
 		return err
 	}
 	c.running.Go(func() {
@@ -78,6 +80,7 @@ func (c *Conn) closeQUIC() {
 	}
 	close(c.quicDone)
 	_ = c.transport.Close()
+	c.quicOut.close()
 }
 
 func (c *Conn) acceptQUIC(conn *quic.Conn) {

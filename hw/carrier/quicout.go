@@ -72,7 +72,7 @@ func (o *quicOut) begin(b []byte, to *endpoint) {
 	*p = sock.Packet{Data: append(p.Data[:0], b...), Addr: to.Remote, Local: to.Local.Addr, Interface: to.Local.Interface}
 }
 
-// run sends until it is closed.
+// run sends until it is closed, and then what waits.
 func (o *quicOut) run(udp sock.Conn) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -80,7 +80,7 @@ func (o *quicOut) run(udp sock.Conn) {
 		for len(o.waiting) == 0 && !o.closed {
 			o.changed.Wait()
 		}
-		if o.closed {
+		if len(o.waiting) == 0 {
 			return
 		}
 		out := o.waiting
@@ -89,12 +89,13 @@ func (o *quicOut) run(udp sock.Conn) {
 		o.mu.Unlock()
 		_, err := udp.WriteBatch(out)
 		o.mu.Lock()
-		o.spare = out
-		o.closed = o.closed || err != nil
+		if o.spare = out; err != nil {
+			o.closed, o.waiting, o.packets = true, o.waiting[:0], 0
+		}
 	}
 }
 
-// close has nothing more be sent.
+// close has nothing more come.
 func (o *quicOut) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

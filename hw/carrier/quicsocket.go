@@ -1,7 +1,6 @@
 package carrier
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -78,7 +77,6 @@ func newQUICSocket(c *Conn) (*quicSocket, error) {
 	}
 	q := &quicSocket{Conn: c, standIn: s, out: newQUICOut(), endpoints: make(map[fabric.Path]*endpoint)}
 	c.running.Go(func() { q.out.run(c.udp) })
-	context.AfterFunc(c.ctx, q.out.close)
 	return q, nil
 }
 
