@@ -8,7 +8,7 @@
 //	            Spec ----> Tunnels.Add ----> link, group TunnelGroup    rtnetlink
 //	                                         mark "re6st tunnel OWNER"  (its alias)
 //	                                         keys, peer | UDP port      generic netlink
-//	                                         rule: iif OWNER-n blackhole
+//	                                         rule: iif OWNER-n blackhole   (but for what is trusted)
 //	                                         fe80:: address, MTU, up
 //	 after a crash ----> Tunnels.Sweep ----> links with the mark that are not kept
 //
