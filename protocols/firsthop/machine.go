@@ -265,7 +265,8 @@ func (p *Plan) choose(l *link, f family) netip.Addr {
 	if n == 0 {
 		return netip.Addr{}
 	}
-	if was := p.past[l.peer]; was != nil && was[f].failed > 0 {
+	// Of a router that is gone nothing follows for the others.
+	if was := p.past[l.peer]; was != nil && was[f].failed > 0 && slices.Contains(p.usable, was[f].via) {
 		if was[f].failed%(n+1) != n {
 			by.via, _ = p.after(slices.Index(p.gateways, was[f].via)+1, f)
 		}

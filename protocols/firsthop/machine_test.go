@@ -187,6 +187,17 @@ func TestAPeerThatDoesNotAnswerIsTriedThroughAllGatewaysAndWithoutOne(t *testing
 	p.HandleEnd(1, false)
 }
 
+func TestAPeerThatFailedByAGatewayThatIsGoneIsTriedThroughThatWhichIsThere(t *testing.T) {
+	p := newPlan(t, one, two)
+	p.open(1, "198.51.100.1")
+	p.HandleUnderlay([]netip.Addr{two}, nil)
+	p.HandleUnderlay([]netip.Addr{one}, nil)
+	p.HandleEnd(1, true)
+	p.HandleUnderlay([]netip.Addr{two}, nil)
+	p.open(1, "198.51.100.1")
+	p.via("198.51.100.1", two)
+}
+
 func TestGatewaysAreBounded(t *testing.T) {
 	var many []netip.Addr
 	for i := range firsthop.MaxGateways + 1 {
