@@ -63,7 +63,7 @@ func newUplinked(t *testing.T, wan, count string, bits int) *uplinked {
 		u.check(g.Sysctl("net/ipv6/conf/all/forwarding", "1"))
 		u.nft(g, "add table inet count", "add chain inet count f { type filter hook forward priority 0; }")
 		for id, at := range u.peers {
-			u.nft(g, fmt.Sprintf("add counter inet count n%d", id), fmt.Sprintf("add rule inet count f %s daddr %s udp dport 7326 counter name n%d", count, at, id))
+			u.nft(g, fmt.Sprintf("add counter inet count n%d", id), fmt.Sprintf("add rule inet count f %s daddr %s meta l4proto { tcp, udp } th dport { 443, 7326 } counter name n%d", count, at, id))
 		}
 	}
 	return u
@@ -125,9 +125,9 @@ func (u *uplinked) carried(router int, peer uint64) int {
 }
 
 // run starts the nodes; those beside n1 dial nobody that they do not know.
-func (u *uplinked) run(gateways ...string) (stop func() error, kill func()) {
+func (u *uplinked) run(carrier string, gateways ...string) (stop func() error, kill func()) {
 	u.t.Helper()
-	const alone = "lan = false\nport_mapping = false\ncarriers = [\"udp\"]\n"
+	alone := fmt.Sprintf("lan = false\nport_mapping = false\ncarriers = [%q]\n", carrier)
 	for id, ns := range map[int]*netns.NS{2: u.n2, 3: u.n3} {
 		dir := u.folder(id, alone)
 		u.runs(ns, dir)
@@ -260,7 +260,7 @@ func TestPeersGoThroughTheRoutersOfALANByTurns(t *testing.T) {
 		u.nft(g, "add table ip nat", "add chain ip nat out { type nat hook postrouting priority 100; }", "add rule ip nat out oifname wan masquerade")
 	}
 	u.ip(u.n1, "route add default via 192.0.2.1")
-	stop, _ := u.run("192.0.2.1", "192.0.2.2")
+	stop, _ := u.run("udp", "192.0.2.1", "192.0.2.2")
 	peers := u.apart("192.0.2.1", "192.0.2.2")
 	u.await("what carries the mesh goes by the second, and what is not ours by the default route", func() bool {
 		far := u.peers[u.split("192.0.2.1", "192.0.2.2")[1]]
@@ -307,6 +307,12 @@ func TestPeersGoThroughTheRoutersOfALANByTurns(t *testing.T) {
 
 // Two uplinks without a default route, and routers that are known by their link-local addresses.
 func TestPeersGoThroughTheRoutersOfTwoUplinksByTurns(t *testing.T) {
+	for _, carrier := range []string{"udp", "tls"} {
+		t.Run(carrier, func(t *testing.T) { twoUplinks(t, carrier) })
+	}
+}
+
+func twoUplinks(t *testing.T, carrier string) {
 	u := newUplinked(t, "2001:db8:9::", "ip6", 64)
 	var gateways []string
 	for i, g := range u.routers {
@@ -320,7 +326,7 @@ func TestPeersGoThroughTheRoutersOfTwoUplinksByTurns(t *testing.T) {
 		}
 		gateways = append(gateways, "fe80::1%"+dev)
 	}
-	stop, _ := u.run(gateways...)
+	stop, _ := u.run(carrier, gateways...)
 	u.apart(gateways...)
 	u.ip(u.routers[1], "link set lan down") // and so n1's end has no carrier
 	u.await("both go through the first", func() bool { return u.both(gateways[0]) })
