@@ -31,5 +31,6 @@
 // Config is the TOML file of `re6st node --config`; what it leaves out is
 // default, or comes from the network's signed parameters. The node's identity
 // and state are files in its folder (hw/nodedir): babel.state holds router id and
-// sequence number, peers.json the peers to start from when the registry is dead.
+// sequence number, peers.json the peers to start from when the registry is dead, carriers.json by
+// which carriers other than UDP they were reached.
 package node

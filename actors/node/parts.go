@@ -14,6 +14,7 @@ import (
 	"re6st/actors/subnet"
 	"re6st/actors/system"
 	"re6st/actors/trace"
+	"re6st/actors/tunnel"
 	"re6st/hw/clock"
 	"re6st/hw/dataplane"
 	"re6st/hw/fault"
@@ -42,6 +43,7 @@ type parts struct {
 	keys        *session.Keys // in the plane, end to end
 	sys         *system.System
 	remembered  []tunnelplan.Peer
+	worked      []tunnel.Worked
 	started     time.Time
 	dial        registry.Dial // of the registry; nil: the usual one
 	unwatched   bool          // no control sockets

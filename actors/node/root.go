@@ -102,10 +102,13 @@ func (r *root) Start(ctx *system.Context[message]) error {
 	return nil
 }
 
-// rememberAgain takes the peers of the run so far.
+// rememberAgain takes the peers of the run so far, and what they were reached by.
 func (r *root) rememberAgain() {
 	if peers, err := loadPeers(r.dir); err == nil && len(peers) > 0 {
 		r.remembered = peers
+	}
+	if worked, err := loadWorked(r.dir, r.ctx.Now()); err == nil {
+		r.worked = worked
 	}
 }
 
@@ -160,7 +163,8 @@ func (r *root) spawnTunnels() error {
 		Documents: []tunnel.Document{paramsDocument(params), revocationsDocument(revoked)}, Revoked: revoked.Nodes(), Pace: pace(params.Params),
 		Plane: r.plane, Babel: r.ports.Deliver, Emit: r.fromTunnels, Claims: r.origins,
 		Kernel: kernel, Wanted: r.settings.get().wantedTunnels(), Gateways: r.host.gateways(r.options.Config),
-		Store: func(peers []tunnelplan.Peer) error { return storePeers(r.dir, peers) },
+		Store:  func(peers []tunnelplan.Peer) error { return storePeers(r.dir, peers) },
+		Worked: r.worked, StoreWorked: func(all []tunnel.Worked) error { return storeWorked(r.dir, all) },
 	})
 	return err
 }

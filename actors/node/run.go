@@ -80,6 +80,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		o.Logger.Warn("remembered peers not read", "error", err)
 	}
+	worked, err := loadWorked(dir, time.Now())
+	if err != nil {
+		o.Logger.Warn("carriers that worked not read", "error", err)
+	}
 	var boot [8]byte
 	if _, err := rand.Read(boot[:]); err != nil {
 		return err
@@ -92,7 +96,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	sys := system.New(system.Config{Logger: o.Logger, Restart: o.restart()})
 	n := &parts{
 		options: o, dir: dir, faults: faults, member: member, wall: wall, credentials: credentials(member, boot), state: state, host: h, sys: sys,
-		remembered: remembered, started: time.Now(), dial: dial(*o.Config.Mark),
+		remembered: remembered, worked: worked, started: time.Now(), dial: dial(*o.Config.Mark),
 		settings: settings{config: config, read: o.ReadConfig, level: o.LogLevel},
 	}
 	n.credentials.Verify = verifyBy(member.Authority, wall)

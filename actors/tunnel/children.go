@@ -88,7 +88,7 @@ func (m *manager) risen(now time.Time, r risen) {
 	}
 	t.snap.Up, t.snap.Since, t.snap.Remote, t.snap.RTT = true, now, r.up.Remote, r.up.RTT
 	t.snap.Carrier = r.up.Carrier
-	m.kept.reaches.note(r.up.Peer.ID, m.kept.uplinks, r.up.Carrier)
+	m.reachedBy(r.up.Peer.ID, r.up.Carrier)
 	t.snap.Peer, t.snap.Prefix, t.snap.Suite = r.up.Peer.ID, r.up.Peer.Prefix, r.suite
 	t.snap.Role = tunnelplan.Accepted
 	if r.up.Initiator {

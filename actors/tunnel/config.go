@@ -51,6 +51,10 @@ type Config struct {
 	// Babel takes a Babel packet of a link; the bytes are the caller's again
 	// when it returns. The packet path calls it.
 	Babel func(id rib.LinkID, at time.Time, body []byte) bool
+	// Worked is by what carriers an earlier run reached peers, and StoreWorked keeps that for
+	// the next; nil: it is forgotten.
+	Worked      []Worked
+	StoreWorked func([]Worked) error
 	// Store keeps the remembered peers for the next run.
 	Store func([]tunnelplan.Peer) error
 	Emit  func(Event)
@@ -89,6 +93,7 @@ func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
 		credentials: cfg.Credentials, limits: cfg.Limits, rules: cfg.Rules, pace: cfg.Pace, revoked: cfg.Revoked, remembered: cfg.Remembered,
 		endpoints: cfg.Endpoints, wanted: cfg.Wanted,
 	}
+	kept.reaches.restore(cfg.Worked)
 	for _, d := range cfg.Documents {
 		kept.documents[d.Kind] = d
 	}

@@ -56,6 +56,7 @@ type manager struct {
 	unopened []addr.NodeID           // of the peers that the planner wants, those for which there is no tunnel
 	refusals map[addr.NodeID]int     // by peers that say that another has this node's certificate
 	store    chan []tunnelplan.Peer  // to the pump; holds the newest
+	worked   chan []Worked           // likewise
 	watch    nat.Watch               // where peers see this node
 	routers  routers
 	meter    meter
@@ -95,6 +96,7 @@ func (m *manager) Start(ctx *system.Context[Message]) error {
 	m.plan, m.accept, m.gossip = ctx.NewTimer(planTick{}), ctx.NewTimer(acceptTick{}), ctx.NewTimer(gossipTick{})
 	ctx.OnChild(func(e system.Event) Message { return childEvent{e} })
 	m.startPumps()
+	m.startWorked()
 	m.startMeetings()
 	m.startMeasuring()
 	m.sweep()
@@ -237,7 +239,7 @@ func (m *manager) fromChild(now time.Time, message Message) {
 			if same {
 				return
 			}
-			m.kept.reaches.note(t.snap.Peer, m.kept.uplinks, msg.way.carrier)
+			m.reachedBy(t.snap.Peer, msg.way.carrier)
 			if before != t.snap.Carrier {
 				m.ctx.Event("carrier", fmt.Sprintf("link %d with %s: %s instead of %s", msg.link, t.snap.Prefix.CN(), t.snap.Carrier, before))
 			}

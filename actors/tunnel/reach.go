@@ -3,6 +3,7 @@ package tunnel
 import (
 	"cmp"
 	"net/netip"
+	"time"
 
 	"re6st/protocols/addr"
 	"re6st/protocols/fabric"
@@ -12,15 +13,14 @@ import (
 const (
 	// DefaultTLSPort is where a peer serves TLS that has not said where.
 	DefaultTLSPort = 443
-	// MaxReaches is of how many peers it is kept in mind what carriers they take, and by
-	// which one they were reached.
+	// MaxReaches is of how many peers it is kept in mind what carriers they take.
 	MaxReaches = 1024
 )
 
 // reaches is what is known of the carriers of peers. It outlives incarnations.
 type reaches struct {
 	said   map[addr.NodeID]peerCarriers
-	worked map[worked]fabric.Carrier
+	worked []Worked // of each peer and network one at most, the oldest first
 }
 
 // peerCarriers is what a peer says that it takes.
@@ -29,21 +29,15 @@ type peerCarriers struct {
 	tlsPort  uint16
 }
 
-// worked is a peer and the network from which it was reached: a firewall is one network's.
-type worked struct {
-	peer    addr.NodeID
-	network netip.Prefix
-}
-
 // of is how to reach a peer: as it said, or by all there may be. heard is where it serves TLS by
 // the word of others; 0: nobody told.
-func (r *reaches) of(own fabric.CarrierSet, id addr.NodeID, heard uint16, uplinks []fabric.Uplink) fabric.Reach {
+func (r *reaches) of(now time.Time, own fabric.CarrierSet, id addr.NodeID, heard uint16, uplinks []fabric.Uplink) fabric.Reach {
 	said, ok := r.said[id]
 	if !ok {
 		said = peerCarriers{fabric.AllCarriers, cmp.Or(heard, DefaultTLSPort)}
 	}
 	return fabric.Reach{
-		Carriers: own & said.carriers, TLSPort: said.tlsPort, First: r.worked[worked{id, networkOf(uplinks)}],
+		Carriers: own & said.carriers, TLSPort: said.tlsPort, First: r.first(now, id, uplinks),
 	}
 }
 
@@ -72,17 +66,6 @@ func (r *reaches) hear(id addr.NodeID, h peer.Hello) {
 	r.said[id] = c
 }
 
-// note keeps in mind by what a peer is reached.
-func (r *reaches) note(id addr.NodeID, uplinks []fabric.Uplink, by fabric.Carrier) {
-	if len(r.worked) >= MaxReaches {
-		r.worked = nil
-	}
-	if r.worked == nil {
-		r.worked = map[worked]fabric.Carrier{}
-	}
-	r.worked[worked{id, networkOf(uplinks)}] = by
-}
-
 // introduced has the link go by what its peer says.
 func (m *manager) introduced(i introduced) {
 	t := m.tunnels[i.link]
@@ -96,7 +79,7 @@ func (m *manager) introduced(i introduced) {
 }
 
 func (m *manager) reachOf(id addr.NodeID) fabric.Reach {
-	return m.kept.reaches.of(m.cfg.Carriers, id, m.planner.TLSPort(id), m.kept.uplinks)
+	return m.kept.reaches.of(m.ctx.Now(), m.cfg.Carriers, id, m.planner.TLSPort(id), m.kept.uplinks)
 }
 
 // by is for events; nothing where it is UDP, as nearly always.
