@@ -32,6 +32,9 @@ func (c Config) carriers() fabric.CarrierSet {
 	return s
 }
 
+// ServesTLS tells whether the node is to listen for links by TLS.
+func (c Config) ServesTLS() bool { return c.carriers().Has(fabric.TLS) && *c.TLSPort != 0 }
+
 // openCarriers has the socket carry links by all carriers of the configuration.
 func (h *host) openCarriers(c Config, udp carrier.Socket) (err error) {
 	h.carriers, err = carrier.Open(carrier.Config{UDP: udp, Carriers: c.carriers(), TLSPort: *c.TLSPort, Mark: *c.Mark})

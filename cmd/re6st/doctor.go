@@ -79,6 +79,9 @@ func diagnose(ctx context.Context, f *nodeFlags, config string) diagnosis {
 	if !running && err == nil && *c.Port != 0 {
 		all = append(all, doctor.Port(*c.Port))
 	}
+	if !running && err == nil && c.ServesTLS() {
+		all = append(all, doctor.TLSPort(*c.TLSPort))
+	}
 	return diagnosis{
 		Header: monitor.Header{Version: monitor.Schema, Now: time.Now().UTC()},
 		Lacks:  doctor.Count(all, doctor.Lack), Notes: doctor.Count(all, doctor.Note), Findings: all,

@@ -158,4 +158,16 @@ func TestAPortThatAnotherHas(t *testing.T) {
 	if f := Port(0); f.Grade != OK {
 		t.Errorf("%+v", f)
 	}
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port = uint16(l.Addr().(*net.TCPAddr).Port)
+	if f := TLSPort(port); f.Grade != Note || f.Found != "another program has it" || !strings.Contains(f.Cure, "tls_port") {
+		t.Errorf("%+v", f)
+	}
+	if f := TLSPort(0); f.Grade != OK {
+		t.Errorf("%+v", f)
+	}
 }
