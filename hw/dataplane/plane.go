@@ -228,8 +228,19 @@ func (p *Plane) readTUN(w *worker) error {
 	}
 }
 
+// roomFor is where packets are read to: the first may be of several datagrams.
+func roomFor(count int) []sock.Packet {
+	room := make([]byte, maxBatch+(count-1)*maxFrame)
+	packets := make([]sock.Packet, count)
+	packets[0].Data, room = room[:0:maxBatch], room[maxBatch:]
+	for i := range packets[1:] {
+		packets[i+1].Data, room = room[:0:maxFrame], room[maxFrame:]
+	}
+	return packets
+}
+
 func (p *Plane) readConn(w *worker) error {
-	packets := []sock.Packet{{Data: make([]byte, maxBatch)}}
+	packets := roomFor(sock.ReadPackets)
 	for t := (trouble{}); ; {
 		n, err := p.conn.ReadBatch(packets)
 		if err == nil {

@@ -17,8 +17,10 @@
 //
 // With Config.Batches, datagrams of one length for the same address, one behind another, go
 // in one call, and are cut by the kernel or the interface (UDP_SEGMENT, Linux 4.18); where it
-// will not, they go one by one. Those that came so are read in one call (UDP_GRO, Linux 5.0).
-// What is counted are datagrams.
+// will not, they go each for itself. Those that came so are read in one call (UDP_GRO, Linux 5.0).
+// What is counted are datagrams. Without that, one call reads up to ReadPackets of them
+// (recvmmsg), and those of a packet that the kernel does not cut are written by one call
+// (sendmmsg).
 //
 // UDP loses packets; so what the kernel refuses for one packet (no buffer, a
 // firewall, no route, an ICMP error of an earlier one) is counted, and neither

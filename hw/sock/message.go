@@ -93,9 +93,9 @@ func (m *message) aim(to netip.AddrPort, six bool, s *scopes) bool {
 }
 
 // from is the address in the header.
-func (m *message) from(z *zones) netip.AddrPort {
+func (m *message) from(z *zones, now time.Time) netip.AddrPort {
 	if m.name.Scope_id != 0 {
-		if from, ok := z.recall(&m.name); ok {
+		if from, ok := z.recall(&m.name, now); ok {
 			return from
 		}
 	}
@@ -105,7 +105,7 @@ func (m *message) from(z *zones) netip.AddrPort {
 	}
 	a := netip.AddrFrom16(m.name.Addr)
 	if m.name.Scope_id != 0 {
-		from := netip.AddrPortFrom(a.WithZone(z.name(int(m.name.Scope_id))), port)
+		from := netip.AddrPortFrom(a.WithZone(z.name(int(m.name.Scope_id), now)), port)
 		z.keep(&m.name, from)
 		return from
 	}
@@ -157,10 +157,10 @@ type zoned struct {
 }
 
 // recall is an address that came lately, while the names are believed.
-func (z *zones) recall(name *unix.RawSockaddrInet6) (netip.AddrPort, bool) {
+func (z *zones) recall(name *unix.RawSockaddrInet6, now time.Time) (netip.AddrPort, bool) {
 	for i := range z.last {
 		if l := &z.last[i]; l.name == *name {
-			return l.from, time.Now().Before(z.until)
+			return l.from, now.Before(z.until)
 		}
 	}
 	return netip.AddrPort{}, false
@@ -178,8 +178,8 @@ func (z *zones) keep(name *unix.RawSockaddrInet6, from netip.AddrPort) {
 	z.next = (z.next + 1) % lastZoned
 }
 
-func (z *zones) name(index int) string {
-	if now := time.Now(); now.After(z.until) {
+func (z *zones) name(index int, now time.Time) string {
+	if now.After(z.until) {
 		z.names, z.until, z.last = map[int]string{}, now.Add(zoneLife), [lastZoned]zoned{}
 	}
 	name, ok := z.names[index]

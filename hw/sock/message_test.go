@@ -149,7 +149,7 @@ func TestAddressesOfSeveralSendersAreRemembered(t *testing.T) {
 		m := &message{name: unix.RawSockaddrInet6{
 			Family: unix.AF_INET6, Port: 9, Addr: [16]byte{0xfe, 0x80, 15: sender}, Scope_id: 7,
 		}}
-		return m.from(z)
+		return m.from(z, time.Now())
 	}
 	for round := range 3 {
 		for sender := range byte(lastZoned + 2) {

@@ -41,24 +41,34 @@ func (u *UDP) writeSegments(p *Packet, oob *[oobLen]byte) error {
 	return err
 }
 
-// writeSingly sends the datagrams of a packet that the kernel would not cut. Each is
-// counted by what becomes of it.
+// writeSingly sends the datagrams of a packet that the kernel would not cut, by one call as
+// far as it takes them. Each is counted by what becomes of it.
 func (u *UDP) writeSingly(p *Packet, oob *[oobLen]byte) (sent int, err error) {
 	u.unbatched.Add(1)
 	one := *p
 	one.Segment = 0
 	defer func() { p.TooBig = one.TooBig }()
-	for rest := p.Data; len(rest) > 0; rest = rest[len(one.Data):] {
-		one.Data = rest[:min(p.Segment, len(rest))]
-		n, err := u.writeOut(&one, oob)
+	for rest := *p; len(rest.Data) > 0; {
+		n, err := u.writeTogether(&rest, oob)
+		sent += n
+		if rest.Data = rest.Data[min(n*p.Segment, len(rest.Data)):]; len(rest.Data) == 0 {
+			return sent, nil
+		}
+		one.Data = rest.Data[:min(p.Segment, len(rest.Data))]
+		if err != nil {
+			n, err = u.settle(&one, err)
+		} else {
+			n, err = u.writeOut(&one, oob)
+		}
 		sent += n
 		if err == nil && one.TooBig { // nor is any other of that length taken
-			u.tooBig.Add(uint64((len(rest) - 1) / p.Segment))
+			u.tooBig.Add(uint64((len(rest.Data) - 1) / p.Segment))
 			return sent, nil
 		}
 		if err != nil {
 			return sent, err
 		}
+		rest.Data = rest.Data[len(one.Data):]
 	}
 	return sent, nil
 }

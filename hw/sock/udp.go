@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"re6st/hw/fault"
-	"re6st/protocols/fabric"
 )
 
 // DefaultBuffer is the size of the kernel's receive and send buffers, in bytes:
@@ -56,10 +55,8 @@ type UDP struct {
 	faults *fault.Table
 
 	// Of the one reader:
-	oob     [oobLen]byte
-	in      message
+	in      inbox
 	receive func(fd uintptr) bool
-	zones   zones
 
 	received, sent, truncated, tooBig, noBuffer, refused, unreachable, other atomic.Uint64
 	receivedBatches, sentBatches, unbatched                                  atomic.Uint64
@@ -67,6 +64,7 @@ type UDP struct {
 
 	scopes     scopes
 	noSegments atomic.Bool // the kernel does not cut what is sent
+	noTogether atomic.Bool // the kernel has no sendmmsg
 }
 
 // Listen opens a socket. The error names the option that the kernel refused.
@@ -104,7 +102,14 @@ func Listen(c Config) (*UDP, error) {
 	u := &UDP{
 		conn: conn, raw: raw, six: network != "udp4", local: netip.AddrPortFrom(local.Addr().Unmap(), local.Port()), faults: c.Faults,
 	}
-	u.receive = func(fd uintptr) bool { return u.in.call(unix.SYS_RECVMSG, fd) }
+	u.receive = u.in.call
+	err = raw.Control(func(fd uintptr) {
+		joins, e := unix.GetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO)
+		u.in.singly = e == nil && joins != 0
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("sock: open %s: %w", c.Addr, err), conn.Close())
+	}
 	u.noSegments.Store(!c.Batches)
 	return u, nil
 }
@@ -154,53 +159,26 @@ func setOptions(fd int, c Config, six bool) error {
 	return nil
 }
 
-// ReadBatch is as in Conn. It makes one system call.
+// ReadBatch is as in Conn. It makes one system call, for ReadPackets at most.
 func (u *UDP) ReadBatch(packets []Packet) (int, error) {
 	if len(packets) == 0 {
 		return 0, nil
 	}
-	p := &packets[0]
 	for failures := 0; ; failures++ {
-		room := p.Data[:cap(p.Data)]
-		n, oobn, flags, from, err := u.read(room)
+		n, err := u.read(packets)
 		switch {
+		case n > 0:
+			return n, nil
 		case errors.Is(err, net.ErrClosed):
 			return 0, net.ErrClosed
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return 0, os.ErrDeadlineExceeded
 		case err != nil && !u.forgive(err):
 			return 0, fmt.Errorf("sock: read: %w", err)
-		case err != nil:
-			if failures >= quickRetries {
-				time.Sleep(slowRetry)
-			}
-			continue
-		case flags&unix.MSG_TRUNC != 0:
-			u.truncated.Add(1)
-			continue
+		case err != nil && failures >= quickRetries:
+			time.Sleep(slowRetry)
 		}
-		p.Data, p.Addr = room[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		p.Segment, p.Local, p.Interface, p.TOS, p.Carrier, p.At = 0, netip.Addr{}, 0, 0, fabric.UDP, time.Now()
-		parseOOB(u.oob[:oobn], p)
-		if u.received.Add(uint64(p.Datagrams())); p.Segment > 0 {
-			u.receivedBatches.Add(1)
-		}
-		return 1, nil
 	}
-}
-
-func (u *UDP) read(room []byte) (n, oobn, flags int, from netip.AddrPort, err error) {
-	if err := u.faults.Check(fault.SockReceive); err != nil {
-		return 0, 0, 0, from, err
-	}
-	m := &u.in
-	m.point(room, u.oob[:])
-	if err := m.result("recvmsg", u.raw.Read(u.receive)); err != nil {
-		return 0, 0, 0, from, err
-	}
-	oobn, flags = int(m.header.Controllen), int(m.header.Flags)
-	m.forget()
-	return m.length, oobn, flags, m.from(&u.zones), nil
 }
 
 // outOOB is memory for the control messages of what is being written.
@@ -245,6 +223,11 @@ func (u *UDP) writeOut(p *Packet, oob *[oobLen]byte) (n int, err error) {
 		// Our address went away; the peer will learn of the new one.
 		err = u.write(&Packet{Data: p.Data, Addr: p.Addr, TOS: p.TOS}, oob)
 	}
+	return u.settle(p, err)
+}
+
+// settle counts what became of one datagram.
+func (u *UDP) settle(p *Packet, err error) (n int, fatal error) {
 	switch {
 	case err == nil:
 		u.sent.Add(1)
