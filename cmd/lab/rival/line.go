@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -19,11 +18,7 @@ import (
 var overlay = netip.MustParsePrefix("fd72:6536:7374:fffd::/64")
 
 // inside is that of node i, counted from 0.
-func inside(i int) netip.Prefix {
-	b := overlay.Addr().As16()
-	b[15] = byte(i + 1)
-	return netip.PrefixFrom(netip.AddrFrom16(b), overlay.Bits())
-}
+func inside(i int) netip.Prefix { return nth(overlay, i, overlay.Bits()) }
 
 // Wire are the addresses of a link's ends: the one nearer to the first namespace, and the other.
 type Wire struct{ Up, Down netip.Addr }
@@ -39,10 +34,9 @@ type LineConfig struct {
 
 // Line is a tunnel along namespaces. Not safe for concurrent use.
 type Line struct {
-	cfg      LineConfig
-	driver   driver
-	spawner  *process.Spawner
-	children [][]*process.Child // of each namespace
+	cfg     LineConfig
+	driver  driver
+	running *programs
 }
 
 // driver knows one tunnel.
@@ -60,7 +54,7 @@ func OpenLine(cfg LineConfig) (*Line, error) {
 	if err := cfg.Tunnel.Check(cfg.Programs, len(cfg.Wires)); err != nil {
 		return nil, err
 	}
-	return &Line{cfg: cfg, driver: recipes[cfg.Tunnel].driver(), spawner: process.NewSpawner()}, nil
+	return &Line{cfg: cfg, driver: recipes[cfg.Tunnel].driver(), running: newPrograms(string(cfg.Tunnel), cfg.Dir)}, nil
 }
 
 func (l *Line) last() int { return len(l.cfg.Spaces) - 1 }
@@ -70,17 +64,13 @@ func (l *Line) program(name string) string { return filepath.Join(l.cfg.Programs
 
 // file writes a file of node i.
 func (l *Line) file(i int, name, text string) (path string, err error) {
-	path = filepath.Join(l.dir(i), name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return "", fmt.Errorf("rival: %w", err)
-	}
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		return "", fmt.Errorf("rival: %w", err)
-	}
-	return path, nil
+	return l.running.file(nodeOf(i), name, text)
 }
 
-func (l *Line) dir(i int) string { return filepath.Join(l.cfg.Dir, fmt.Sprint(i)) }
+func (l *Line) dir(i int) string { return l.running.folder(nodeOf(i)) }
+
+// nodeOf is the name of node i.
+func nodeOf(i int) string { return fmt.Sprint(i + 1) }
 
 // Start returns when an echo has come back from one end to the other.
 func (l *Line) Start(ctx context.Context) error {
@@ -88,7 +78,11 @@ func (l *Line) Start(ctx context.Context) error {
 		if err := ns.Sysctl("net/ipv6/conf/all/forwarding", "1"); err != nil {
 			return err
 		}
-		if err := l.startNode(i, ns); err != nil {
+		specs, err := l.driver.programs(l, i)
+		if err != nil {
+			return err
+		}
+		if err := l.running.start(nodeOf(i), ns, specs...); err != nil {
 			return err
 		}
 	}
@@ -102,59 +96,13 @@ func (l *Line) Start(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if dead := l.dead(); dead != "" {
+		if dead := l.running.dead(); dead != "" {
 			return errors.New("rival: " + dead)
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("rival: %s: no echo from one end to the other: %w; %s", l.cfg.Tunnel, err, l.said(0))
+			return fmt.Errorf("rival: %s: no echo from one end to the other: %w; %s", l.cfg.Tunnel, err, l.running.said(nodeOf(0)))
 		}
 	}
-}
-
-func (l *Line) startNode(i int, ns *netns.NS) error {
-	specs, err := l.driver.programs(l, i)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(l.dir(i), 0o700); err != nil {
-		return fmt.Errorf("rival: %w", err)
-	}
-	log, err := os.Create(filepath.Join(l.dir(i), "log"))
-	if err != nil {
-		return fmt.Errorf("rival: %w", err)
-	}
-	defer log.Close()
-	var children []*process.Child
-	for _, spec := range specs {
-		spec.NS, spec.Stdout, spec.Stderr = ns, log, log
-		child, err := l.spawner.Start(spec)
-		if err != nil {
-			return err
-		}
-		children = append(children, child)
-	}
-	l.children = append(l.children, children)
-	return nil
-}
-
-// dead tells of a program that ended.
-func (l *Line) dead() string {
-	for i, children := range l.children {
-		for _, c := range children {
-			select {
-			case <-c.Done():
-				return fmt.Sprintf("%s of node %d ended: %s", l.cfg.Tunnel, i+1, l.said(i))
-			default:
-			}
-		}
-	}
-	return ""
-}
-
-// said is the end of what the programs of node i wrote.
-func (l *Line) said(i int) string {
-	text, _ := os.ReadFile(filepath.Join(l.dir(i), "log")) // what there is of it
-	return strings.TrimSpace(string(text[max(0, len(text)-500):]))
 }
 
 // run runs a command in the namespace of node i.
@@ -186,7 +134,7 @@ func (l *Line) wait(ctx context.Context, look func() error) error {
 		if err == nil {
 			return nil
 		}
-		if dead := l.dead(); dead != "" {
+		if dead := l.running.dead(); dead != "" {
 			return errors.New(dead)
 		}
 		select {
@@ -202,19 +150,15 @@ func (l *Line) Target() netip.Addr { return l.driver.target(l) }
 
 // Pids are the programs of each namespace, in their order.
 func (l *Line) Pids() (all [][]int) {
-	for _, children := range l.children {
-		var pids []int
-		for _, c := range children {
-			pids = append(pids, c.Pid())
-		}
-		all = append(all, pids)
+	for _, node := range l.running.started {
+		all = append(all, l.running.pids(node))
 	}
 	return all
 }
 
 // Close ends the programs.
 func (l *Line) Close() {
-	l.spawner.Close()
+	l.running.close()
 	if d, ok := l.driver.(interface{ clean() }); ok {
 		d.clean()
 	}

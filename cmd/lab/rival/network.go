@@ -5,25 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"re6st/hw/netns"
-	"re6st/hw/process"
 )
 
 // addresses are of the nodes: a ULA (RFC 4193) whose bits spell re6st.
 var addresses = netip.MustParsePrefix("fd72:6536:7374:ffff::/64")
 
 // address is that of node i, counted from 0.
-func address(i int) netip.Prefix {
-	b := addresses.Addr().As16()
-	b[14], b[15] = byte((i+1)>>8), byte(i+1)
-	return netip.PrefixFrom(netip.AddrFrom16(b), 128)
-}
+func address(i int) netip.Prefix { return nth(addresses, i, 128) }
 
 // Edge joins two nodes, by their names.
 type Edge struct{ A, B string }
@@ -41,7 +34,7 @@ type Config struct {
 type Network struct {
 	cfg     Config
 	group   *netns.Group
-	spawner *process.Spawner
+	running *programs
 	nodes   map[string]*node
 }
 
@@ -49,7 +42,6 @@ type node struct {
 	index int
 	ns    *netns.NS
 	links []string
-	child *process.Child
 }
 
 // Open makes namespaces and links; no daemon runs yet.
@@ -61,7 +53,7 @@ func Open(cfg Config) (n *Network, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n = &Network{cfg: cfg, group: group, spawner: process.NewSpawner(), nodes: map[string]*node{}}
+	n = &Network{cfg: cfg, group: group, running: newPrograms(string(cfg.Daemon), group.Dir()), nodes: map[string]*node{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())
@@ -135,23 +127,13 @@ func (n *Network) nft(name, command string) (string, error) {
 
 // Start runs all daemons.
 func (n *Network) Start() error {
-	for name, node := range n.nodes {
-		dir := filepath.Join(n.group.Dir(), name)
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			return fmt.Errorf("rival: %w", err)
-		}
-		config := filepath.Join(dir, "conf")
-		if err := os.WriteFile(config, []byte(n.cfg.Daemon.config(node.index, node.links, n.cfg.Hello)), 0o600); err != nil {
-			return fmt.Errorf("rival: %w", err)
-		}
-		log, err := os.Create(filepath.Join(dir, "log"))
+	for _, name := range n.cfg.Nodes {
+		node := n.nodes[name]
+		config, err := n.running.file(name, "conf", n.cfg.Daemon.config(node.index, node.links, n.cfg.Hello))
 		if err != nil {
-			return fmt.Errorf("rival: %w", err)
+			return err
 		}
-		spec := n.cfg.Daemon.spec(dir, config, node.links)
-		spec.NS, spec.Stdout, spec.Stderr = node.ns, log, log
-		node.child, err = n.spawner.Start(spec)
-		if err = errors.Join(err, log.Close()); err != nil {
+		if err := n.running.start(name, node.ns, n.cfg.Daemon.spec(n.running.folder(name), config, node.links)); err != nil {
 			return err
 		}
 	}
@@ -165,20 +147,10 @@ func (n *Network) NS(name string) *netns.NS { return n.nodes[name].ns }
 func (n *Network) Address(name string) netip.Addr { return address(n.nodes[name].index).Addr() }
 
 // Pid is the process of a node's daemon.
-func (n *Network) Pid(name string) int { return n.nodes[name].child.Pid() }
+func (n *Network) Pid(name string) int { return n.running.pids(name)[0] }
 
 // Dead names a daemon that ended, with what it said last; "" where all run.
-func (n *Network) Dead() string {
-	for name, node := range n.nodes {
-		select {
-		case <-node.child.Done():
-			said, _ := os.ReadFile(filepath.Join(n.group.Dir(), name, "log")) // what there is of it
-			return fmt.Sprintf("%s of %s ended: %s", n.cfg.Daemon, name, strings.TrimSpace(string(said)))
-		default:
-		}
-	}
-	return ""
-}
+func (n *Network) Dead() string { return n.running.dead() }
 
 // Down takes the link of an edge down at both ends, as a cable that is pulled.
 func (n *Network) Down(e Edge) error {
@@ -229,6 +201,6 @@ func (n *Network) BabelBytes() (total uint64, err error) {
 
 // Close ends the daemons and takes the namespaces away.
 func (n *Network) Close() error {
-	n.spawner.Close()
+	n.running.close()
 	return n.group.Close()
 }
