@@ -20,7 +20,7 @@ PANICS      ?= 1000
 # netlink and TUN need a kernel, the lab needs these two from Debian
 TOOLS    := ip:iproute2 nft:nftables
 # packages with tests that run in a whole Debian kernel
-KERNEL   := ./hw/ktunnel
+KERNEL   := ./hw/ktunnel ./cmd/re6st
 
 .PHONY: help build demo lab chaos panics page test test-kernel race test386 lint fuzz bench cross size tools clean rivals unserved bench-flood bench-routing bench-fabric
 
@@ -63,7 +63,7 @@ test-kernel: tools ## tests that need a whole Debian kernel, in an emulated mach
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/vm ./firmware/vm
 	$(GO) vet -tags kernel ./firmware/vm $(KERNEL)
 	$(GO) test -count 1 -tags kernel -run '^TestKernel' $(TESTFLAGS) ./firmware/vm
-	$(GO) test -count 1 -tags kernel -run '^TestKernel' -exec $(CURDIR)/bin/vm $(TESTFLAGS) $(KERNEL)
+	$(GO) test -count 1 -p 1 -tags kernel -run '^TestKernel' -exec $(CURDIR)/bin/vm $(TESTFLAGS) $(KERNEL)
 
 race: ## all tests under the race detector (needs gcc)
 	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) ./...

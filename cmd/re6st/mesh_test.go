@@ -271,7 +271,7 @@ func TestARelaySeesNothingButCiphertext(t *testing.T) {
 	}
 }
 
-// pinger sends a numbered packet each 10 ms and counts those that come.
+// pinger sends a packet each 10 ms, or so, and counts those that come.
 type pinger struct {
 	what           string
 	sent, received atomic.Int64
@@ -280,6 +280,11 @@ type pinger struct {
 }
 
 func (m *mesh) ping(t *testing.T, from, to int) *pinger {
+	t.Helper()
+	return m.pingEvery(t, 10*time.Millisecond, from, to)
+}
+
+func (m *mesh) pingEvery(t *testing.T, interval time.Duration, from, to int) *pinger {
 	t.Helper()
 	a, b := m.listen(t, from), m.listen(t, to)
 	exchange(t, a, b, []byte("hello")) // from here on there is a session
@@ -300,7 +305,7 @@ func (m *mesh) ping(t *testing.T, from, to int) *pinger {
 		}
 	}()
 	go func() {
-		ticker := time.NewTicker(10 * time.Millisecond)
+		ticker := time.NewTicker(interval)
 		defer ticker.Stop()
 		for {
 			if _, err := a.WriteToUDPAddrPort([]byte("ping"), port(b)); err != nil {

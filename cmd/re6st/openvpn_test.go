@@ -59,12 +59,18 @@ func (m *mesh) allVia(t *testing.T, kind string) bool {
 // taps are the interfaces of OpenVPN at a node, with the bytes that they have sent.
 func (m *mesh) taps(t *testing.T, i int) map[string]uint64 {
 	t.Helper()
+	return m.sent(t, i, "-o")
+}
+
+// sent are the bytes that a node has sent by interfaces with a text in their names.
+func (m *mesh) sent(t *testing.T, i int, part string) map[string]uint64 {
+	t.Helper()
 	sent := map[string]uint64{}
 	m.inside(t, i, func() error {
 		text, err := os.ReadFile("/proc/thread-self/net/dev")
 		for line := range strings.Lines(string(text)) {
 			name, numbers, ok := strings.Cut(line, ":")
-			if fields := strings.Fields(numbers); ok && strings.Contains(name, "-o") {
+			if fields := strings.Fields(numbers); ok && strings.Contains(name, part) {
 				if sent[strings.TrimSpace(name)], err = strconv.ParseUint(fields[8], 10, 64); err != nil {
 					return err
 				}
