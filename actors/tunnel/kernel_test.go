@@ -83,6 +83,13 @@ func (f *fakeKernel) Add(s kernel.Spec) error {
 	return nil
 }
 
+// added is how many tunnels were made.
+func (f *fakeKernel) added() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.index
+}
+
 func (f *fakeKernel) Index(name string) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
