@@ -244,6 +244,22 @@ func TestALinkGoesToABetterInterfaceOnceThatWorks(t *testing.T) {
 	alive(t, a, b, la, lb)
 }
 
+func TestAPeerOnLinkIsReachedByItsOwnNetwork(t *testing.T) {
+	second := endpoint(7)
+	w, a, b, la, lb := busy(t, second)
+	far, near := a.uplink(a.addr), a.uplink(second)
+	far.OnLink = netip.PrefixFrom(a.addr.Addr(), a.addr.Addr().BitLen())
+	near.OnLink, near.Default = netip.PrefixFrom(b.addr.Addr(), b.addr.Addr().BitLen()), false
+	la.SetUplinks(w.now, []fabric.Uplink{far, near})
+	a.drain()
+	w.until(2*fabric.HomeLast, "by the network that b is in", func() bool { return la.path.Local.Addr == second.Addr() && lb.path.Remote == second })
+	w.run(time.Minute)
+	if la.path.Local.Addr != second.Addr() {
+		t.Error("it went back to the default route")
+	}
+	alive(t, a, b, la, lb)
+}
+
 func TestOneLostProbeMovesNothing(t *testing.T) {
 	second := endpoint(7)
 	w, a, b, la, lb := busy(t, second)

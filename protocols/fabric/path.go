@@ -40,6 +40,19 @@ func (u Uplink) reaches(a netip.Addr) bool {
 	return u.Default || u.OnLink.Contains(a)
 }
 
+// toward are the uplinks that may lead to an address: as the kernel would choose, those in
+// whose network it is before those with a default route.
+func (p *paths) toward(a netip.Addr) (all []Uplink) {
+	for _, onLink := range []bool{true, false} {
+		for _, u := range p.uplinks {
+			if u.reaches(a) && u.OnLink.Contains(a) == onLink {
+				all = append(all, u)
+			}
+		}
+	}
+	return all
+}
+
 // MaxPaths is how many paths to a peer a link has in mind, by UDP without a tunnel.
 const MaxPaths = 16
 
@@ -88,14 +101,11 @@ func (p *paths) by(c Carrier) []Path {
 		}
 	}
 	for _, remote := range p.reach.remotes(c, p.known()) {
-		reached := false
-		for _, u := range p.uplinks {
-			if u.reaches(remote.Addr()) {
-				reached = true
-				add(Path{Local: u.Local, Remote: remote, Carrier: c})
-			}
+		toward := p.toward(remote.Addr())
+		for _, u := range toward {
+			add(Path{Local: u.Local, Remote: remote, Carrier: c})
 		}
-		if !reached && len(p.uplinks) == 0 || remote.Addr().Zone() != "" {
+		if len(toward) == 0 && len(p.uplinks) == 0 || remote.Addr().Zone() != "" {
 			add(Path{Remote: remote, Carrier: c})
 		}
 	}
@@ -111,15 +121,10 @@ func (p *paths) toDial(endpoints []netip.AddrPort) []Path {
 		dial = append(dial, Path{Remote: e})
 	}
 	for _, e := range endpoints {
-		best := true
-		for _, u := range p.uplinks {
-			if !u.reaches(e.Addr()) {
-				continue
-			}
-			if !best && len(dial) < 2*MaxEndpoints {
+		for i, u := range p.toward(e.Addr()) {
+			if i > 0 && len(dial) < 2*MaxEndpoints { // the first is the kernel's choice
 				dial = append(dial, Path{Local: u.Local, Remote: e})
 			}
-			best = false
 		}
 	}
 	return p.dialTo(dial, endpoints)
@@ -131,12 +136,12 @@ func (p *paths) better() (best Path, ok bool) {
 	if p.under.Carrier == TLS && p.under.Remote.Port() != p.reach.TLSPort {
 		return Path{}, false // it was the peer that dialled
 	}
-	for _, u := range p.uplinks {
-		if u.reaches(p.under.Remote.Addr()) {
-			return Path{Local: u.Local, Remote: p.under.Remote, Carrier: p.under.Carrier}, p.under.Local != Local{} && u.Interface != p.under.Local.Interface
-		}
+	toward := p.toward(p.under.Remote.Addr())
+	if len(toward) == 0 {
+		return Path{}, false
 	}
-	return Path{}, false
+	u := toward[0]
+	return Path{Local: u.Local, Remote: p.under.Remote, Carrier: p.under.Carrier}, p.under.Local != Local{} && u.Interface != p.under.Local.Interface
 }
 
 // has tells whether the node still has the address at which a path begins.
