@@ -21,6 +21,7 @@ import (
 	"re6st/hw/nodedir"
 	"re6st/hw/sock"
 	"re6st/protocols/addr"
+	"re6st/protocols/fabric"
 	protocol "re6st/protocols/netcheck"
 	wire "re6st/protocols/registry"
 	"re6st/protocols/tunnelplan"
@@ -217,7 +218,7 @@ func (s *subject) whomToAsk(ctx context.Context, f *nodeFlags, running bool) (al
 		return nil, err
 	}
 	for _, t := range links.Tunnels {
-		if t.State != "dialing" {
+		if t.State != "dialing" && t.Carrier != fabric.TLS.String() { // whose port is of TCP, and no UDP is heard there
 			add(protocol.Peer{Node: &t.Node, Address: t.Remote, Linked: true})
 		}
 	}
