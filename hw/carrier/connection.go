@@ -147,15 +147,27 @@ func (n *connection) dial() {
 	}
 	c.mu.Lock()
 	n.mu.Lock()
-	n.link = l
-	if n.path.Local = local; c.all[n] {
-		if k := (key{n.path.Carrier, n.path.Remote, local.Addr}); c.open[k] == nil {
-			c.register(n, k)
-		}
-	}
+	n.link, n.path.Local = l, local
 	n.mu.Unlock()
+	c.findBy(n, local.Addr)
 	c.mu.Unlock()
 	n.serve(l)
+}
+
+// findBy has packets from its local address find a connection that is up, and no other one
+// that is still being dialled: that may take long, if it began while nothing passed. The
+// caller has the lock.
+func (c *Conn) findBy(n *connection, local netip.Addr) {
+	k := key{n.path.Carrier, n.path.Remote, local}
+	other := c.open[k]
+	if !c.all[n] || other == n || other != nil && other.up() {
+		return
+	}
+	if other != nil {
+		c.forget(other)
+		other.cancel()
+	}
+	c.register(n, k)
 }
 
 func (c *Conn) dialBy(ctx context.Context, path fabric.Path) (link, fabric.Local, error) {

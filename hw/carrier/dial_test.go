@@ -1,0 +1,35 @@
+package carrier
+
+import (
+	"net/netip"
+	"testing"
+
+	"re6st/protocols/fabric"
+)
+
+// A dial from a given address that began while nothing passed waits long between its tries; what
+// a link sends meanwhile goes by the connection that brought its handshake.
+func TestAConnectionThatIsUpGoesBeforeOneThatIsBeingDialled(t *testing.T) {
+	for _, by := range []fabric.Carrier{fabric.QUIC, fabric.TLS} {
+		a, b := open(t, fabric.AllCarriers), open(t, fabric.AllCarriers)
+		reader(t, a)
+		atB := reader(t, b)
+		given := at(b, by)
+		given.Local = netip.IPv6Loopback()
+		k := key{by, given.Addr, given.Local}
+		waits := a.newConnection(fabric.Path{Local: fabric.Local{Addr: given.Local}, Remote: given.Addr, Carrier: by}, false)
+		a.mu.Lock()
+		a.register(waits, k)
+		a.mu.Unlock()
+
+		write(t, a, at(b, by), datagram(20, 'a')) // from whatever address the kernel chooses: the same
+		next(t, atB)
+		write(t, a, given, datagram(20, 'b'))
+		if p := next(t, atB); p.Data[1] != 'b' {
+			t.Errorf("%s: %x", by, p.Data)
+		}
+		if waits.ctx.Err() == nil || a.Connections(by) != 1 {
+			t.Errorf("%s: the other one goes on, with %d connections", by, a.Connections(by))
+		}
+	}
+}
