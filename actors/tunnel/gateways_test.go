@@ -157,14 +157,20 @@ func TestPeersAreDialledThroughGatewaysByTurns(t *testing.T) {
 	})
 }
 
+// dialThroughGateways has the first of three nodes dial the others through its gateways.
+func (w *world) dialThroughGateways() (a, b, c *testNode, routes *fakeRoutes) {
+	a, b, c = w.nodes[0], w.nodes[1], w.nodes[2]
+	routes = a.withGateways()
+	b.start(limits(0, 10))
+	c.start(limits(0, 10))
+	a.start(limits(10, 10), b, c)
+	time.Sleep(2 * time.Second)
+	return a, b, c, routes
+}
+
 func TestPeersOfAGatewayThatIsGoneMoveToTheNext(t *testing.T) {
 	inWorld(t, 3, func(w *world) {
-		a, b, c := w.nodes[0], w.nodes[1], w.nodes[2]
-		routes := a.withGateways()
-		b.start(limits(0, 10))
-		c.start(limits(0, 10))
-		a.start(limits(10, 10), b, c)
-		time.Sleep(2 * time.Second)
+		a, b, c, routes := w.dialThroughGateways()
 		routes.lose(gateway1)
 		a.ref.Tell(UnderlaySeen{})
 		synctest.Wait()
@@ -187,12 +193,7 @@ func TestPeersOfAGatewayThatIsGoneMoveToTheNext(t *testing.T) {
 
 func TestAPeerThatFallsSilentIsDialledThroughTheNextGateway(t *testing.T) {
 	inWorld(t, 3, func(w *world) {
-		a, b, c := w.nodes[0], w.nodes[1], w.nodes[2]
-		routes := a.withGateways()
-		b.start(limits(0, 10))
-		c.start(limits(0, 10))
-		a.start(limits(10, 10), b, c)
-		time.Sleep(2 * time.Second)
+		a, b, c, routes := w.dialThroughGateways()
 		if routes.via(b.at.Addr()) != gateway1 { // whose turn it is again
 			b, c = c, b
 		}
