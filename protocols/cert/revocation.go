@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"math/big"
@@ -203,6 +204,17 @@ func NumberOf(l *RevocationList) uint64 {
 		return 0
 	}
 	return l.Number
+}
+
+// revocationsBlock is the PEM type of a revocation list (RFC 7468 section 6).
+const revocationsBlock = "X509 CRL"
+
+// EncodeRevocations writes a list as PEM; nil is nothing.
+func EncodeRevocations(l *RevocationList) []byte {
+	if l == nil {
+		return nil
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: revocationsBlock, Bytes: l.Bytes})
 }
 
 // subjectExtension is a subject alternative name of one URI, re6st:node:ID.

@@ -149,10 +149,10 @@ func TestOpenSSLReadsTheList(t *testing.T) {
 	l := revocations(t, i, 12, cert.Revocation{Serial: big.NewInt(0xabc), Node: nodeB, Time: epoch.Add(time.Hour), Reason: cert.KeyCompromise})
 	dir := t.TempDir()
 	ca, crl := filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.crl")
-	if err := errors.Join(os.WriteFile(ca, cert.EncodeCertificate(i.Certificate.Raw), 0o600), os.WriteFile(crl, l.Bytes, 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(ca, cert.EncodeCertificate(i.Certificate.Raw), 0o600), os.WriteFile(crl, cert.EncodeRevocations(l), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("openssl", "crl", "-inform", "DER", "-in", crl, "-CAfile", ca, "-noout", "-text").CombinedOutput()
+	out, err := exec.Command("openssl", "crl", "-inform", "PEM", "-in", crl, "-CAfile", ca, "-noout", "-text").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
