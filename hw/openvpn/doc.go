@@ -10,7 +10,8 @@
 //
 // One end waits for the other, in the server's role of TLS; the other dials. Both take
 // only the certificate with the common name of the peer, and the waiting end asks Admit
-// about it, with its serial number. Keys are on no disk and in no argument list. The child
+// about it, with its serial number; the one that dials has the CA's revocation list of when
+// it was started. Keys are on no disk and in no argument list. The child
 // runs no program, sets no address and no route, and has AEADs only: AES-256-GCM or
 // ChaCha20-Poly1305.
 //
@@ -26,5 +27,7 @@
 //     stays when the child ends.
 //  2. Call Run again, after a while, when it returned; cancel its context to have the
 //     child end. Nothing is left then: no process, no goroutine, no file.
-//  3. Have something above notice that the peer is silent: pings here take IdleTime.
+//  3. End the child that dials, and run another, when a newer list names the peer; and either
+//     when who is connected is revoked.
+//  4. Have something above notice that the peer is silent: pings here take IdleTime.
 package openvpn

@@ -65,6 +65,8 @@ type run struct {
 	report   func(Event)
 	listener *net.UnixListener
 	output   *os.File     // what the child writes
+	input    *os.File     // what it reads, where text goes
+	text     []byte       // its configuration
 	words    conversation // of the goroutine that converses
 
 	mu   sync.Mutex
@@ -91,40 +93,44 @@ func (r *run) listen(socket string) error {
 	return nil
 }
 
-// start runs the child with its configuration in a pipe, which holds it all.
+// start runs the child, which waits for its configuration.
 func (r *run) start(spawner *process.Spawner, program, socket string) (*process.Child, error) {
-	in, config, err := os.Pipe()
+	in, input, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("openvpn: %w", err)
 	}
 	defer in.Close()
 	output, log, err := os.Pipe()
 	if err != nil {
-		config.Close()
+		input.Close()
 		return nil, fmt.Errorf("openvpn: %w", err)
 	}
 	defer log.Close()
-	text := r.spec.config(socket)
-	defer clear(text)
-	_, err = config.Write(text) // a pipe takes 64 KiB, unread
-	if err = errors.Join(err, config.Close()); err == nil {
-		var child *process.Child
-		child, err = spawner.Start(process.Spec{
-			Path: program, Args: []string{"--config", "stdin"}, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, Dir: "/",
-			NS: r.spec.NS, Stdin: in, Stdout: log, Stderr: log,
-		})
-		if err == nil {
-			r.output = output
-			return child, nil
-		}
+	child, err := spawner.Start(process.Spec{
+		Path: program, Args: []string{"--config", "stdin"}, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, Dir: "/",
+		NS: r.spec.NS, Stdin: in, Stdout: log, Stderr: log,
+	})
+	if err != nil {
+		input.Close()
+		output.Close()
+		return nil, fmt.Errorf("openvpn: %s: %w", r.spec, err)
 	}
-	output.Close()
-	return nil, fmt.Errorf("openvpn: %s: %w", r.spec, err)
+	r.input, r.output, r.text = input, output, r.spec.config(socket)
+	return child, nil
+}
+
+// configure writes the configuration, keys and all. A revocation list can be longer than what
+// a pipe holds; a child that ends without having read it all tells why.
+func (r *run) configure() {
+	_, _ = r.input.Write(r.text)
+	r.input.Close()
+	clear(r.text)
 }
 
 // supervise reads what the child says until it has ended, or is to.
 func (r *run) supervise(stop context.Context, child *process.Child) error {
 	var pumps sync.WaitGroup
+	pumps.Go(r.configure)
 	pumps.Go(r.readLog)
 	lost := make(chan error, 1)
 	pumps.Go(func() { lost <- r.converse() })

@@ -3,8 +3,11 @@ package openvpn
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"net/netip"
 	"os"
@@ -462,6 +465,47 @@ func TestARevokedOneIsKeptOut(t *testing.T) {
 		t.Error(err)
 	}
 	awaits(waits, func(r Refused) bool { return r.Name == name(2) && errors.Is(r.Reason, revoked) })
+}
+
+// revoked is a list of the network's with an end's certificate and so many others.
+func (w *world) revoked(e *end, others int) []byte {
+	w.t.Helper()
+	der, _ := pem.Decode(e.spec.Certificate)
+	own, err := x509.ParseCertificate(der.Bytes)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	entries := []cert.Revocation{{Serial: own.SerialNumber, Node: addr.NodeID{byte(e.number)}, Time: time.Now(), Reason: cert.Superseded}}
+	for i := range others {
+		entries = append(entries, cert.Revocation{Serial: big.NewInt(int64(i) + 1), Node: addr.NodeID{9}, Time: time.Now(), Reason: cert.KeyCompromise})
+	}
+	list, err := w.ca.SignRevocations(rand.Reader, 1, entries, time.Now())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return cert.EncodeRevocations(list)
+}
+
+func TestTheEndThatDialsRefusesARevokedCertificate(t *testing.T) {
+	w := newWorld(t, cert.ECDSA)
+	w.prepare(ktunnel.OpenVPNTCP, false)
+	waits := start(t, w.ends[0].spec)
+	awaits(waits, some[Waiting])
+	s := w.ends[1].spec
+	s.Revocations = w.revoked(w.ends[0], 0)
+	dials := start(t, s)
+	if err := dials.ended(); !errors.Is(err, ErrEnded) || !strings.Contains(err.Error(), "certificate revoked") {
+		t.Error(err)
+	}
+	if events := dials.all(); len(events) > 0 {
+		t.Errorf("%+v", events)
+	}
+
+	s.Revocations = w.revoked(w.ends[1], 2000) // more than a pipe holds
+	if len(s.Revocations) <= 64<<10 {
+		t.Fatalf("a list of %d bytes tries nothing", len(s.Revocations))
+	}
+	awaits(start(t, s), some[Connected])
 }
 
 func TestASilentStrangerKeepsNobodyOut(t *testing.T) {

@@ -25,8 +25,11 @@ type Spec struct {
 	// Peer is the common name of the only certificate that is taken; "": any of the CA.
 	Peer                 string
 	CA, Certificate, Key []byte // PEM
-	MTU                  int    // of the TAP in bytes, the same at both ends
-	Mark                 uint32 // SO_MARK of the outer packets, or 0
+	// Revocations is the CA's list (RFC 5280 section 5), PEM, by which the end that dials refuses
+	// certificates; that which waits asks Admit. Empty: none.
+	Revocations []byte
+	MTU         int    // of the TAP in bytes, the same at both ends
+	Mark        uint32 // SO_MARK of the outer packets, or 0
 	// Folder is where the management socket lies, made if need be; nobody else may write there.
 	Folder string
 	NS     process.Namespace // nil: that of the process
@@ -57,16 +60,27 @@ func (s *Spec) check() error {
 	case s.MTU < ktunnel.MinMTU || s.MTU > ktunnel.OpenVPNMTU:
 		return refuse("an MTU of %d bytes; it is %d to %d", s.MTU, ktunnel.MinMTU, ktunnel.OpenVPNMTU)
 	}
-	for _, part := range []struct {
-		name string
-		text []byte
-	}{{"CA", s.CA}, {"certificate", s.Certificate}, {"key", s.Key}} {
+	for _, part := range s.parts() {
 		// The text goes between tags, so it has to be a block and nothing else.
 		if block, rest := pem.Decode(part.text); block == nil || len(bytes.TrimSpace(rest)) > 0 || !bytes.HasPrefix(part.text, []byte("-----BEGIN ")) {
 			return refuse("its %s is not one block of PEM", part.name)
 		}
 	}
 	return nil
+}
+
+// part is a file of the child's that stands in its configuration.
+type part struct {
+	name, tag string
+	text      []byte
+}
+
+func (s *Spec) parts() []part {
+	parts := []part{{"CA", "ca", s.CA}, {"certificate", "cert", s.Certificate}, {"key", "key", s.Key}}
+	if len(s.Revocations) > 0 && !s.Local.IsValid() {
+		parts = append(parts, part{"revocation list", "crl-verify", s.Revocations})
+	}
+	return parts
 }
 
 // Outer is the address of which the Spec speaks: where it waits, or whom it dials.
@@ -126,10 +140,7 @@ func (s *Spec) config(socket string) []byte {
 	} else {
 		s.dials(line)
 	}
-	for _, part := range []struct {
-		tag  string
-		text []byte
-	}{{"ca", s.CA}, {"cert", s.Certificate}, {"key", s.Key}} {
+	for _, part := range s.parts() {
 		line("<%s>\n%s\n</%s>", part.tag, bytes.TrimSpace(part.text), part.tag)
 	}
 	return b.Bytes()
