@@ -2,9 +2,7 @@ package node
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"math/big"
 	"path/filepath"
 	"slices"
 
@@ -12,13 +10,9 @@ import (
 	"re6st/actors/tunnel"
 	kernel "re6st/hw/ktunnel"
 	"re6st/hw/openvpn"
-	"re6st/protocols/addr"
 	"re6st/protocols/cert"
 	"re6st/protocols/ktunnel"
 )
-
-// errCertificateRevoked is why a peer's certificate is not taken.
-var errCertificateRevoked = errors.New("its certificate is revoked")
 
 // openvpn is what OpenVPN below links is started with.
 func (r *root) openvpn(owner string) *tunnel.OpenVPN {
@@ -31,13 +25,7 @@ func (r *root) openvpn(owner string) *tunnel.OpenVPN {
 			key, err = cert.EncodeKey(m.Key)
 			return cert.EncodeCertificate(m.Authority.Certificate.Raw), cert.EncodeCertificate(m.Certificate), key, err
 		},
-		Admit: func(peer addr.NodeID, serial string) error {
-			number, ok := new(big.Int).SetString(serial, 16)
-			if !ok || r.revocations.Load().RevokesSerial(peer, number) {
-				return errCertificateRevoked
-			}
-			return nil
-		},
+		Revocations: r.revocations.Load,
 	}
 }
 

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/netip"
+	"slices"
 	"time"
 
 	"re6st/actors/system"
 	kernel "re6st/hw/ktunnel"
 	"re6st/hw/openvpn"
 	"re6st/protocols/addr"
+	"re6st/protocols/cert"
 	"re6st/protocols/ktunnel"
 )
 
@@ -22,9 +25,9 @@ type OpenVPN struct {
 	Open    func() (TAPs, error)
 	// Identity is this node's newest, as PEM.
 	Identity func() (ca, certificate, key []byte, err error)
-	// Admit is asked about the serial number of a peer's certificate, in hexadecimal digits.
-	Admit func(peer addr.NodeID, serial string) error
-	Run   func(stop context.Context, s openvpn.Spec, report func(openvpn.Event)) error
+	// Revocations is the newest list; nil: this node has heard of none.
+	Revocations func() *cert.RevocationList
+	Run         func(stop context.Context, s openvpn.Spec, report func(openvpn.Event)) error
 }
 
 // TAPs are those in the kernel: hw/ktunnel's. For one goroutine.
@@ -50,6 +53,7 @@ type (
 	makeChild   struct{ childSpec } // in place of the one before
 	removeChild struct{}
 	renewChild  struct{} // this node has another certificate
+	judgeChild  struct{} // there is a newer revocation list
 	childAgain  struct{}
 	childSaid   struct {
 		number int
@@ -64,6 +68,7 @@ type (
 func (makeChild) childMessage()   {}
 func (removeChild) childMessage() {}
 func (renewChild) childMessage()  {}
+func (judgeChild) childMessage()  {}
 func (childAgain) childMessage()  {}
 func (childSaid) childMessage()   {}
 func (childEnded) childMessage()  {}
@@ -89,11 +94,12 @@ type openvpnTunnel struct {
 
 	ctx     *system.Context[childMessage]
 	taps    TAPs
-	tap     string             // the one that is there; "": none
-	number  int                // of the child that was started last
-	runs    childSpec          // what it runs
-	end     context.CancelFunc // of that child; nil: it has ended
-	there   int                // connections with the peer
+	tap     string               // the one that is there; "": none
+	number  int                  // of the child that was started last
+	runs    childSpec            // what it runs
+	end     context.CancelFunc   // of that child; nil: it has ended
+	there   []openvpn.Client     // connections with the peer
+	list    *cert.RevocationList // that the child was started with
 	again   *system.Timer
 	waiting bool // for again
 	wait    time.Duration
@@ -120,6 +126,8 @@ func (o *openvpnTunnel) Handle(ctx *system.Context[childMessage], message childM
 		if o.end != nil {
 			o.end()
 		}
+	case judgeChild:
+		o.judge()
 	case childAgain:
 		o.waiting = false
 	case childSaid:
@@ -180,17 +188,22 @@ func (o *openvpnTunnel) start(w childSpec) error {
 	if err != nil {
 		return err
 	}
+	list := o.cfg.Revocations()
+	if _, gone := list.Node(o.peer); gone {
+		o.later(errPeerRevoked)
+		return nil
+	}
 	spec := openvpn.Spec{
 		Program: o.cfg.Program, Device: o.tap, Kind: w.kind, Local: w.local, Remote: w.remote, Peer: w.peer,
-		CA: ca, Certificate: certificate, Key: key, MTU: w.mtu, Mark: w.mark, Folder: o.cfg.Folder,
+		CA: ca, Certificate: certificate, Key: key, Revocations: cert.EncodeRevocations(list), MTU: w.mtu, Mark: w.mark, Folder: o.cfg.Folder,
 	}
-	admit, peer, log, run, device := o.cfg.Admit, o.peer, o.ctx.Log(), o.cfg.Run, o.tap
-	spec.Admit = func(c openvpn.Client) error { return admit(peer, c.Serial) }
+	newest, peer, log, run, device := o.cfg.Revocations, o.peer, o.ctx.Log(), o.cfg.Run, o.tap
+	spec.Admit = func(c openvpn.Client) error { return admit(newest(), peer, c) }
 	spec.Log = func(line string) { log.Debug("openvpn", "device", device, "says", line) }
 	life, end := context.WithCancel(context.Background())
 	o.number++
 	number := o.number
-	o.end, o.runs, o.there = end, w, 0
+	o.end, o.runs, o.there, o.list = end, w, nil, list
 	o.ctx.Pump("openvpn", func(stop context.Context, p *system.Pump[childMessage]) error {
 		defer end()
 		defer context.AfterFunc(stop, end)()
@@ -207,7 +220,7 @@ func (o *openvpnTunnel) said(e openvpn.Event) {
 	case openvpn.Waiting:
 	case openvpn.Connected:
 		o.wait = childFirst
-		o.there++
+		o.there = append(o.there, e.Client)
 		index, err := o.taps.Index(o.tap)
 		if err != nil || index == 0 {
 			o.end() // somebody took the TAP away: it is made anew
@@ -218,7 +231,10 @@ func (o *openvpnTunnel) said(e openvpn.Event) {
 	case openvpn.Refused:
 		o.ctx.Event("openvpn", fmt.Sprintf("%v tunnel %s: refused %v: %v", o.runs.kind, o.tap, e.Address, e.Reason))
 	case openvpn.Disconnected:
-		if o.there--; o.there == 0 {
+		if i := slices.Index(o.there, e.Client); i >= 0 {
+			o.there = slices.Delete(o.there, i, i+1)
+		}
+		if len(o.there) == 0 {
 			o.ctx.Event("openvpn", fmt.Sprintf("%v tunnel %s: %v is gone", o.runs.kind, o.tap, e.Address))
 			o.gone()
 		}
@@ -241,13 +257,62 @@ func (o *openvpnTunnel) ended(ctx *system.Context[childMessage], err error) {
 		o.link.Tell(tunnelLacks{o.runs.kind})
 		return
 	}
-	if err == nil { // by renewChild
+	if err == nil { // by renewChild or judgeChild
 		return
 	}
-	ctx.Event("openvpn", err.Error())
+	o.later(err)
+}
+
+// later tells why there is no child, and tries again after a while.
+func (o *openvpnTunnel) later(err error) {
+	o.ctx.Event("openvpn", err.Error())
 	o.waiting = true
-	o.again.Rearm(ctx.Now().Add(o.wait), true)
+	o.again.Rearm(o.ctx.Now().Add(o.wait), true)
 	o.wait = min(2*o.wait, childLast)
+}
+
+var (
+	errPeerRevoked        = errors.New("no tunnel of OpenVPN: the peer is revoked")
+	errCertificateRevoked = errors.New("its certificate is revoked")
+)
+
+// admit tells why the other end of a connection, whose certificate names the peer, is kept out.
+func admit(list *cert.RevocationList, peer addr.NodeID, c openvpn.Client) error {
+	number, ok := new(big.Int).SetString(c.Serial, 16)
+	if !ok || list.RevokesSerial(peer, number) {
+		return errCertificateRevoked
+	}
+	return nil
+}
+
+// judge ends a child that a newer list speaks of: by who is connected with the end that waits;
+// by any certificate of the peer's at the one that dials, whose child alone sees which it is.
+func (o *openvpnTunnel) judge() {
+	if o.end == nil {
+		return
+	}
+	list := o.cfg.Revocations()
+	bad := entries(list, o.peer) != entries(o.list, o.peer)
+	if o.runs.local.IsValid() {
+		bad = slices.ContainsFunc(o.there, func(c openvpn.Client) bool { return admit(list, o.peer, c) != nil })
+	}
+	if _, gone := list.Node(o.peer); gone || bad {
+		o.gone()
+		o.end() // childEnded starts another, if there is to be one
+	}
+}
+
+// entries are how many certificates of a node are on a list.
+func entries(l *cert.RevocationList, node addr.NodeID) (n int) {
+	if l == nil {
+		return 0
+	}
+	for _, e := range l.Entries {
+		if e.Node == node {
+			n++
+		}
+	}
+	return n
 }
 
 // Stop leaves nothing in the kernel. The child has ended by now.

@@ -1,9 +1,11 @@
 package tunnel
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
-	"fmt"
+	"math/big"
 	"net/netip"
 	"slices"
 	"sync"
@@ -16,6 +18,7 @@ import (
 	kernel "re6st/hw/ktunnel"
 	"re6st/hw/openvpn"
 	"re6st/protocols/addr"
+	"re6st/protocols/cert"
 	"re6st/protocols/ktunnel"
 )
 
@@ -32,6 +35,36 @@ type stage struct {
 	mu     sync.Mutex
 	heard  []tunnelMessage
 	serial string // of the node's certificate
+	list   *cert.RevocationList
+}
+
+// stagePeer is the node at the other end.
+var stagePeer = addr.NodeIDFromUint64(7)
+
+// revoke brings a list of serial numbers.
+func (s *stage) revoke(entries ...cert.Revocation) {
+	s.t.Helper()
+	key, err := cert.GenerateKey(rand.Reader, cert.ECDSA)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ca, err := cert.NewAuthority(rand.Reader, key, netip.MustParsePrefix("2001:db8:42::/48"), time.Now())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	list, err := ca.SignRevocations(rand.Reader, 1, entries, time.Now())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.mu.Lock()
+	s.list = list
+	s.mu.Unlock()
+	s.tell(judgeChild{})
+}
+
+// entry is one of such a list.
+func entry(serial int64, node addr.NodeID, why cert.Reason) cert.Revocation {
+	return cert.Revocation{Serial: big.NewInt(serial), Node: node, Time: time.Now(), Reason: why}
 }
 
 // childLife is one run of a child.
@@ -92,11 +125,15 @@ func onStage(t *testing.T, fails error, test func(s *stage)) {
 				defer s.mu.Unlock()
 				return nil, []byte(s.serial), nil, nil
 			},
-			Admit: func(peer addr.NodeID, serial string) error { return fmt.Errorf("%s of %s", serial, peer) },
+			Revocations: func() *cert.RevocationList {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				return s.list
+			},
 		}
 		wanted, made := new(childSpec), &Kernel{Owner: "re206", Made: new(atomic.Uint32)}
 		s.ref, err = system.Spawn(s.sys, "openvpn", system.Spec[childMessage]{Kind: "openvpn", New: func() system.Handler[childMessage] {
-			return &openvpnTunnel{kernel: made, cfg: cfg, peer: addr.NodeIDFromUint64(7), link: link, wanted: wanted}
+			return &openvpnTunnel{kernel: made, cfg: cfg, peer: stagePeer, link: link, wanted: wanted}
 		}})
 		if err != nil {
 			t.Fatal(err)
@@ -155,8 +192,11 @@ func TestAChildThatConnectedGivesItsPath(t *testing.T) {
 		if l == nil || l.spec.Device != "re206-o1" || l.spec.Peer != "5/16" || l.spec.MTU != 1434 || l.spec.Mark != 7 || string(l.spec.Certificate) != "one" {
 			t.Fatalf("%+v", l)
 		}
-		if err := l.spec.Admit(openvpn.Client{Serial: "ab"}); err == nil || err.Error() != "ab of "+addr.NodeIDFromUint64(7).String() {
-			t.Errorf("admitted by %v", err)
+		s.revoke(entry(0xab, stagePeer, cert.Superseded))
+		for serial, want := range map[string]error{"ab": errCertificateRevoked, "ac": nil, "": errCertificateRevoked} {
+			if err := l.spec.Admit(openvpn.Client{Serial: serial}); !errors.Is(err, want) {
+				t.Errorf("serial number %q: %v, want %v", serial, err, want)
+			}
 		}
 		s.hears()
 		l.report(openvpn.Waiting{})
@@ -261,5 +301,77 @@ func TestATAPThatSomebodyRemovedIsMadeAgain(t *testing.T) {
 		}
 		l.report(openvpn.Connected{})
 		s.hears(tunnelGone{ktunnel.OpenVPNTCP}, tunnelMade{"re206-o2", ktunnel.OpenVPNTCP, 2})
+	})
+}
+
+// dialled is a tunnel whose other end waits.
+func dialled(kind ktunnel.Kind) makeChild {
+	m := aChild(kind)
+	m.local, m.remote = netip.AddrPort{}, netip.MustParseAddrPort("192.0.2.2:5000")
+	return m
+}
+
+func TestNeitherEndGoesOnWithARevokedPeer(t *testing.T) {
+	for what, made := range map[string]makeChild{"the end that waits": aChild(ktunnel.OpenVPNTCP), "the end that dials": dialled(ktunnel.OpenVPNTCP)} {
+		onStage(t, nil, func(s *stage) {
+			s.tell(made)
+			l := s.life()
+			l.report(openvpn.Connected{Client: openvpn.Client{Serial: "ab"}})
+			s.hears(tunnelMade{"re206-o1", ktunnel.OpenVPNTCP, 1})
+			s.revoke(entry(1, addr.NodeIDFromUint64(8), cert.KeyCompromise))
+			if l.stop.Err() != nil {
+				t.Errorf("%s ends for another's sake", what)
+			}
+			s.revoke(entry(1, stagePeer, cert.KeyCompromise))
+			if l.stop.Err() == nil {
+				t.Errorf("%s goes on", what)
+			}
+			time.Sleep(time.Hour)
+			if s.life() != nil {
+				t.Errorf("%s begins anew", what)
+			}
+		})
+	}
+}
+
+func TestTheEndThatWaitsLeavesWhoCameByARevokedCertificate(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		s.tell(aChild(ktunnel.OpenVPNUDP))
+		l := s.life()
+		l.report(openvpn.Connected{Client: openvpn.Client{Serial: "ab"}})
+		l.report(openvpn.Connected{Client: openvpn.Client{Serial: "ac"}})
+		l.report(openvpn.Disconnected{Client: openvpn.Client{Serial: "ab"}})
+		s.revoke(entry(0xab, stagePeer, cert.Superseded)) // which is gone
+		if l.stop.Err() != nil {
+			t.Fatal("it leaves who came by another")
+		}
+		s.revoke(entry(0xac, stagePeer, cert.Superseded))
+		if again := s.life(); l.stop.Err() == nil || again == nil {
+			t.Errorf("it goes on, or waits no more: %+v", again)
+		}
+	})
+}
+
+// Only its child sees by which certificate the other end came.
+func TestTheEndThatDialsBeginsAnewWithAListThatNamesThePeer(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		s.tell(dialled(ktunnel.OpenVPNUDP))
+		l := s.life()
+		if l.spec.Revocations != nil {
+			t.Errorf("there is no list, and it has %s", l.spec.Revocations)
+		}
+		s.revoke(entry(1, addr.NodeIDFromUint64(8), cert.KeyCompromise))
+		if l.stop.Err() != nil {
+			t.Fatal("it ends for another's sake")
+		}
+		s.revoke(entry(1, stagePeer, cert.Superseded))
+		again := s.life()
+		if l.stop.Err() == nil || again == nil || !bytes.Equal(again.spec.Revocations, cert.EncodeRevocations(s.list)) {
+			t.Fatalf("it goes on, or is %+v", again)
+		}
+		s.revoke(entry(1, stagePeer, cert.Superseded)) // no news
+		if again.stop.Err() != nil {
+			t.Error("it ends without a reason")
+		}
 	})
 }

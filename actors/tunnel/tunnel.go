@@ -253,6 +253,9 @@ func (t *tunnel) converse(now time.Time, m tunnelMessage) {
 		t.lease.known = m.peers
 	case newDocument:
 		t.lease.documents[m.Kind] = m.Document
+		if m.Kind == peer.Revocations {
+			t.tellChild(judgeChild{})
+		}
 	case newSelf:
 		t.lease.self = m.endpoints
 	default: // it changes nothing that is kept
