@@ -64,22 +64,16 @@ type Conn struct {
 	failed  map[key]time.Time // dials that came to nothing, of late
 	sources sources
 
-	arrived chan *arrival
+	arrived chan *batch
 	woken   atomic.Bool
-	held    *arrival // of the one reader
-	inRow   int      // reads that went by UDP's
+	held    *batch // of the one reader
+	rest    []byte // of held, what is still to be read
+	inRow   int    // reads that went by UDP's
 	blocked atomic.Uint32
 
 	received, sent, dropped, truncated atomic.Uint64
 	stopped                            atomic.Uint64 // by Block, on the way in
 	connections                        [fabric.Carriers]atomic.Int64
-}
-
-// arrival is a datagram that a connection brought.
-type arrival struct {
-	data []byte
-	path fabric.Path
-	at   time.Time
 }
 
 // takesTurn is after how many reads of connections UDP has a turn.
@@ -98,7 +92,7 @@ func Open(c Config) (*Conn, error) {
 	o := &Conn{
 		udp: c.UDP, carriers: c.Carriers, mark: c.Mark, client: clientTLS(), server: serverTLS(certificate),
 		open: make(map[key]*connection), all: make(map[*connection]bool), gone: make(map[key]time.Time), failed: make(map[key]time.Time),
-		arrived: make(chan *arrival, MaxArrived),
+		arrived: make(chan *batch, MaxArrived),
 	}
 	o.ctx, o.cancel = context.WithCancel(context.Background())
 	if c.Carriers.Has(fabric.TLS) && c.TLSPort != 0 {
@@ -238,40 +232,57 @@ func (c *Conn) siftBatch(p *sock.Packet) {
 // take gives the reader what arrived, datagrams of one length by one path together; false
 // where there is no room for it.
 func (c *Conn) take(packets []sock.Packet) bool {
-	first := c.held
-	if c.held = nil; first == nil {
-		first = <-c.arrived
+	if c.held == nil {
+		c.hold(<-c.arrived)
 	}
 	p := &packets[0]
-	room := p.Data[:cap(p.Data)]
+	room, path := p.Data[:0], c.held.path
 	*p = sock.Packet{
-		Addr: first.path.Remote, Local: first.path.Local.Addr, Interface: first.path.Local.Interface,
-		Carrier: first.path.Carrier, At: first.at,
+		Data: room, Addr: path.Remote, Local: path.Local.Addr, Interface: path.Local.Interface, Carrier: path.Carrier, At: c.held.at,
 	}
-	if len(first.data) > len(room) {
-		c.truncated.Add(1)
-		p.Data = room[:0]
-		return false
-	}
-	p.Data = room[:copy(room, first.data)]
-	for count := 1; count < sock.MaxSegments; count++ {
-		var next *arrival
-		select {
-		case next = <-c.arrived:
+	length := 0
+	for count := range sock.MaxSegments {
+		if c.held == nil {
+			select {
+			case b := <-c.arrived:
+				c.hold(b)
+			default:
+				return true
+			}
+			if c.held.path != path {
+				return true
+			}
+		}
+		d, rest := cutFrame(c.rest)
+		switch {
+		case count == 0 && len(d) > cap(room):
+			c.truncated.Add(1)
+			c.read(rest)
+			return false
+		case count == 0:
+			length = len(d)
+		case len(d) > length || len(p.Data)+len(d) > cap(room):
+			return true
 		default:
-			return true
+			p.Segment = length
 		}
-		if next.path != first.path || len(next.data) > len(first.data) || len(p.Data)+len(next.data) > len(room) {
-			c.held = next
+		p.Data = append(p.Data, d...)
+		c.read(rest)
+		if len(d) < length {
 			return true
-		}
-		p.Segment = len(first.data)
-		p.Data = append(p.Data, next.data...)
-		if len(next.data) < len(first.data) {
-			break
 		}
 	}
 	return true
+}
+
+func (c *Conn) hold(b *batch) { c.held, c.rest = b, b.data }
+
+// read notes what is still to be read of what is held.
+func (c *Conn) read(rest []byte) {
+	if c.rest = rest; len(rest) == 0 {
+		c.held.free()
+		c.held = nil
+	}
 }
 
 // WriteBatch is as in sock.Conn. What is for a connection waits in its queue, and counts as
@@ -316,15 +327,8 @@ func (c *Conn) writeBy(p *sock.Packet) (sent int) {
 	if size <= 0 {
 		size = len(p.Data)
 	}
-	for rest := p.Data; len(rest) > 0; {
-		d := rest[:min(size, len(rest))]
-		rest = rest[len(d):]
-		if n.put(d) {
-			sent++
-		} else {
-			c.dropped.Add(1)
-		}
-	}
+	sent = n.put(p.Data, size)
+	c.dropped.Add(uint64(p.Datagrams() - sent))
 	c.sent.Add(uint64(sent))
 	return sent
 }

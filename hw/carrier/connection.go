@@ -20,10 +20,10 @@ type key struct {
 
 // link is what a connection works with once it is up.
 type link interface {
-	// send sends what waits; more gives what has come to wait meanwhile, nil: nothing.
-	send(first []byte, more func() []byte) error
-	// receive waits for a datagram.
-	receive() ([]byte, error)
+	// send sends datagrams; they stay the caller's.
+	send(batches []*batch) error
+	// receive waits for datagrams, and puts them into an empty batch.
+	receive(into *batch) error
 	close()
 }
 
@@ -34,7 +34,7 @@ type connection struct {
 	accepted bool // the peer began it
 	ctx      context.Context
 	cancel   context.CancelFunc
-	queue    chan []byte
+	queue    outbound
 
 	mu   sync.Mutex
 	path fabric.Path
@@ -48,7 +48,7 @@ type connection struct {
 }
 
 func (c *Conn) newConnection(path fabric.Path, accepted bool) *connection {
-	n := &connection{conn: c, path: path, accepted: accepted, queue: make(chan []byte, MaxQueued), began: time.Now()}
+	n := &connection{conn: c, path: path, accepted: accepted, queue: outbound{came: make(chan struct{}, 1)}, began: time.Now()}
 	n.ctx, n.cancel = context.WithCancel(c.ctx)
 	return n
 }
@@ -193,20 +193,16 @@ func (n *connection) serve(l link) {
 }
 
 func (n *connection) write(l link) {
-	more := func() []byte {
-		select {
-		case d := <-n.queue:
-			return d
-		default:
-			return nil
-		}
-	}
+	var out [sentAtOnce]*batch
 	for {
 		select {
 		case <-n.ctx.Done():
 			return
-		case d := <-n.queue:
-			if l.send(d, more) != nil {
+		case <-n.queue.came:
+		}
+		for k := n.queue.take(out[:]); k > 0; k = n.queue.take(out[:]) {
+			err := l.send(out[:k])
+			if n.queue.sent(out[:k]); err != nil {
 				return
 			}
 		}
@@ -215,43 +211,61 @@ func (n *connection) write(l link) {
 
 func (n *connection) read(l link) {
 	c := n.conn
-	carrier := n.path.Carrier
 	for {
-		data, err := l.receive()
-		if err != nil {
+		b := newBatch()
+		if err := l.receive(b); err != nil {
+			b.free()
 			return
 		}
-		if c.blocks(carrier) {
-			c.stopped.Add(1)
+		if c.blocks(n.path.Carrier) {
+			c.stopped.Add(uint64(b.count))
+			b.free()
 			continue
 		}
 		now := n.since()
 		n.heard.Store(now)
 		n.touched.Store(now)
 		n.asked.Store(0)
-		c.received.Add(1)
-		a := &arrival{data, n.path, time.Now()}
-		if carrier == fabric.QUIC {
-			select {
-			case c.arrived <- a:
-			default:
-				c.dropped.Add(1)
-			}
-		} else {
-			select {
-			case c.arrived <- a:
-			case <-n.ctx.Done():
-				return
-			}
+		c.received.Add(uint64(b.count))
+		b.path, b.at = n.path, time.Now()
+		if !n.handOver(b) {
+			return
 		}
-		c.wake()
 	}
 }
 
-// put has a copy of a datagram sent; false: it is dropped.
-func (n *connection) put(datagram []byte) bool {
-	if !n.up() && len(n.queue) >= MaxDialling {
-		return false
+// handOver gives the reader what came; false: the connection has ended meanwhile. Where too much
+// waits for the reader already TLS waits too, and QUIC drops.
+func (n *connection) handOver(b *batch) bool {
+	c := n.conn
+	if n.path.Carrier == fabric.QUIC {
+		select {
+		case c.arrived <- b:
+		default:
+			c.dropped.Add(uint64(b.count))
+			b.free()
+		}
+	} else {
+		select {
+		case c.arrived <- b:
+		case <-n.ctx.Done():
+			return false
+		}
+	}
+	c.wake()
+	return true
+}
+
+// put has copies of datagrams sent, of size bytes each, but for the last; n is how many, the
+// others are dropped.
+func (n *connection) put(data []byte, size int) int {
+	most := MaxQueued
+	if !n.up() {
+		most = MaxDialling
+	}
+	count := n.queue.put(data, size, most)
+	if count == 0 {
+		return 0
 	}
 	if !n.answers.Load() {
 		n.answers.Store(true)
@@ -259,12 +273,7 @@ func (n *connection) put(datagram []byte) bool {
 	now := n.since()
 	n.asked.CompareAndSwap(0, now)
 	n.touched.Store(now)
-	select {
-	case n.queue <- append([]byte(nil), datagram...):
-		return true
-	default:
-		return false
-	}
+	return count
 }
 
 func (n *connection) up() bool {

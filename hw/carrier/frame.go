@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 
 	"re6st/protocols/fabric"
 )
@@ -20,34 +19,34 @@ func appendFrame(dst, datagram []byte) []byte {
 	return append(dst, datagram...)
 }
 
-// readFrame reads one datagram into memory that grow gives for its length.
-func readFrame(r io.Reader, grow func(n int) []byte) ([]byte, error) {
-	var length [lengthLen]byte
-	if _, err := io.ReadFull(r, length[:]); err != nil {
-		return nil, err
+// wholeFrames is how many bytes of b are whole datagrams behind their lengths, how many of them
+// there are, and how long b has to become for one more, as far as that is known.
+func wholeFrames(b []byte) (n, count, need int, err error) {
+	for {
+		rest := b[n:]
+		if len(rest) < lengthLen {
+			return n, count, n + lengthLen, nil
+		}
+		length := int(binary.BigEndian.Uint16(rest))
+		if length == 0 || length > fabric.MaxDatagram {
+			return n, count, 0, fmt.Errorf("%w: its length is %d", errFrame, length)
+		}
+		if len(rest) == lengthLen { // no memory is taken for what a stranger says
+			return n, count, n + lengthLen + 1, nil
+		}
+		if _, err := fabric.TypeOf(rest[lengthLen:]); err != nil {
+			return n, count, 0, fmt.Errorf("%w: %w", errFrame, err)
+		}
+		if len(rest) < lengthLen+length {
+			return n, count, n + lengthLen + length, nil
+		}
+		n += lengthLen + length
+		count++
 	}
-	n := int(binary.BigEndian.Uint16(length[:]))
-	if n == 0 || n > fabric.MaxDatagram {
-		return nil, fmt.Errorf("%w: its length is %d", errFrame, n)
-	}
-	var first [1]byte // before memory is taken for what a stranger says
-	if _, err := io.ReadFull(r, first[:]); err != nil {
-		return nil, unexpected(err)
-	}
-	if _, err := fabric.TypeOf(first[:]); err != nil {
-		return nil, fmt.Errorf("%w: %w", errFrame, err)
-	}
-	b := grow(n)
-	b[0] = first[0]
-	if _, err := io.ReadFull(r, b[1:]); err != nil {
-		return nil, unexpected(err)
-	}
-	return b, nil
 }
 
-func unexpected(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
+// cutFrame is the first datagram of whole ones, and what is behind it.
+func cutFrame(b []byte) (datagram, rest []byte) {
+	n := lengthLen + int(binary.BigEndian.Uint16(b))
+	return b[lengthLen:n], b[n:]
 }

@@ -23,8 +23,9 @@ const (
 	// many while it is dialled.
 	MaxQueued   = 256
 	MaxDialling = 16
-	// MaxArrived is how many wait for the reader.
-	MaxArrived = 1024
+	// MaxArrived is how many batches of datagrams wait for the reader, of 16 KiB at most where
+	// no datagram is longer.
+	MaxArrived = 256
 
 	// DialTimeout is for a connection to come up, FirstWithin for its first datagram that this
 	// node answers where the peer began it. IdleAfter is for any, after which it is closed: probes of an idle link
@@ -51,7 +52,7 @@ func Limits() []limit.Limit {
 		{Name: "sources of connections told apart", Value: maxSources, Unit: "sources", Per: "node", Beyond: "all are forgotten but those with connections", Test: "TestSourcesAreBounded"},
 		{Name: "datagrams that wait for a connection", Value: MaxQueued, Unit: "datagrams", Per: "connection", Beyond: "dropped", Test: "TestAStreamThatDoesNotMoveBlocksNobody"},
 		{Name: "datagrams that wait for a connection to come up", Value: MaxDialling, Unit: "datagrams", Per: "connection", Beyond: "dropped", Test: "TestAFewDatagramsWaitForAConnection"},
-		{Name: "datagrams by quic and tls that wait for the reader", Value: MaxArrived, Unit: "datagrams", Per: "node", Beyond: "tls waits, quic drops", Test: "TestAReaderThatIsBusyIsNotDrowned"},
+		{Name: "batches of datagrams by quic and tls that wait for the reader", Value: MaxArrived, Unit: "batches", Per: "node", Beyond: "tls waits, quic drops", Test: "TestAReaderThatIsBusyIsNotDrowned"},
 		{Name: "packets that wait for QUIC", Value: quicQueue, Unit: "packets", Per: "node", Beyond: "dropped", Test: "TestPacketsThatWaitForQUICAreBounded"},
 		{Name: "connection of which nothing is answered", Value: FirstWithin.Seconds(), Unit: "s", Per: "connection of a stranger", Beyond: "closed", Test: "TestAConnectionOfWhichNothingIsAnsweredIsClosed"},
 		{Name: "paths of QUIC kept in mind", Value: maxEndpoints, Unit: "paths", Per: "node", Beyond: "all made anew", Test: "TestPathsOfQUICKeptInMindAreBounded"},

@@ -1,7 +1,6 @@
 package carrier
 
 import (
-	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -30,9 +29,11 @@ const (
 	// unsent is how many bytes may wait in the kernel: what is beyond waits here, where it
 	// can be dropped (TCP_NOTSENT_LOWAT).
 	unsent = 128 << 10
-	// recordLen is how much is written at once at most: a record of TLS.
-	recordLen = 16 << 10
-	certLife  = 90 * 24 * time.Hour
+	// sentAtOnce is how many records are written by one call at most, and recordMore how many
+	// bytes one has beside its data at most (RFC 8446 section 5.2).
+	sentAtOnce = 4
+	recordMore = 5 + 256
+	certLife   = 90 * 24 * time.Hour
 )
 
 // alpnTLS and alpnQUIC are what browsers say.
@@ -58,12 +59,12 @@ func throwAway() (tls.Certificate, error) {
 }
 
 func serverTLS(c tls.Certificate) *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{c}, NextProtos: alpnTLS}
+	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{c}, NextProtos: alpnTLS, DynamicRecordSizingDisabled: true}
 }
 
 // clientTLS verifies nobody: what is inside does.
 func clientTLS() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, NextProtos: alpnTLS} //nolint:gosec // see doc.go
+	return &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, NextProtos: alpnTLS, DynamicRecordSizingDisabled: true} //nolint:gosec // see doc.go
 }
 
 // options sets the mark and what TCP is to do, before it begins.
@@ -141,12 +142,13 @@ func (c *Conn) acceptTLS(tcp net.Conn) {
 		defer n.end()
 		ctx, cancel := context.WithTimeout(n.ctx, FirstWithin)
 		defer cancel()
-		conn := tls.Server(tcp, c.server)
+		below := &corked{Conn: tcp}
+		conn := tls.Server(below, c.server)
 		if conn.HandshakeContext(ctx) != nil {
 			_ = tcp.Close()
 			return
 		}
-		l := newStream(conn)
+		l := &stream{tls: conn, tcp: below}
 		n.mu.Lock()
 		n.link = l
 		n.mu.Unlock()
@@ -163,12 +165,13 @@ func (c *Conn) dialTLS(ctx context.Context, path fabric.Path) (link, fabric.Loca
 	if err != nil {
 		return nil, fabric.Local{}, err
 	}
-	conn := tls.Client(tcp, c.client)
+	below := &corked{Conn: tcp}
+	conn := tls.Client(below, c.client)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		_ = tcp.Close()
 		return nil, fabric.Local{}, err
 	}
-	return newStream(conn), localOf(tcp.LocalAddr()), nil
+	return &stream{tls: conn, tcp: below}, localOf(tcp.LocalAddr()), nil
 }
 
 // addrPort is a TCP address as packets have it.
@@ -206,45 +209,4 @@ func interfaceOf(addr netip.Addr) int {
 		}
 	}
 	return 0
-}
-
-// stream is a link by TLS.
-type stream struct {
-	conn   net.Conn
-	reader *bufio.Reader
-	out    []byte // of the one writer
-}
-
-func newStream(conn net.Conn) *stream {
-	return &stream{conn: conn, reader: bufio.NewReaderSize(conn, recordLen)}
-}
-
-// send writes a record's worth of datagrams at once.
-func (s *stream) send(first []byte, more func() []byte) error {
-	s.out = appendFrame(s.out[:0], first)
-	for len(s.out) < recordLen {
-		d := more()
-		if d == nil {
-			break
-		}
-		s.out = appendFrame(s.out, d)
-	}
-	if err := s.conn.SetWriteDeadline(time.Now().Add(stuckAfter)); err != nil {
-		return err
-	}
-	_, err := s.conn.Write(s.out)
-	return err
-}
-
-func (s *stream) receive() ([]byte, error) {
-	return readFrame(s.reader, func(n int) []byte { return make([]byte, n) })
-}
-
-// close does not wait for the peer.
-func (s *stream) close() {
-	if t, ok := s.conn.(*tls.Conn); ok {
-		_ = t.NetConn().Close()
-		return
-	}
-	_ = s.conn.Close()
 }
