@@ -11,7 +11,8 @@
 //	    v        v                                 v          |
 //	sock.UDP <- quic.Transport        bit 0x40 of a datagram's first byte: QUIC's
 //
-// In a stream of TLS each datagram stands behind its length:
+// In a stream of TLS each datagram stands behind its length; those that are sent together share
+// a record, to whose end nothing is bound:
 //
 //	| length 2, 1 to 65507, big-endian | datagram ... |
 //
