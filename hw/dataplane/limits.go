@@ -31,7 +31,7 @@ func Limits() []limit.Limit {
 		{Name: "frames that leave by one call", Value: sock.MaxSegments, Unit: "frames", Per: "call", Beyond: "by the next call", Test: "TestFramesOfOneLengthLeaveTogether"},
 		{Name: "bytes of frames that leave by one call", Value: sock.MaxBatch, Unit: "bytes", Per: "call", Beyond: "by the next call", Test: "TestFramesOfOneLengthLeaveTogether"},
 		{Name: "path probes", Value: pathRate, Unit: "probes/s", Per: "peer", Beyond: "not answered", Test: "TestPathProbesAreAnsweredAtABoundedRate"},
-		{Name: "paths narrower than their first link", Value: maxNarrow, Unit: "egress nodes", Per: "node", Beyond: "hints are not looked into", Test: "TestNarrowPathsAreBounded"},
+		{Name: "paths narrower than their first link", Value: maxNarrow, Unit: "paths", Per: "node", Beyond: "hints are not looked into", Test: "TestNarrowPathsAreBounded"},
 		{Name: "long frames kept in mind", Value: maxRecent, Unit: "frames", Per: "node", Beyond: "the oldest of a flow's place goes", Test: "TestLongFramesAreNotedNowAndThen"},
 		{Name: "keys of a rate", Value: maxBuckets, Unit: "keys", Per: "rate", Beyond: "refused", Test: "TestLimiterForgetsWhoRestsAndRefusesTooMany"},
 	}

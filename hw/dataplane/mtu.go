@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"re6st/protocols/addr"
 	"re6st/protocols/fabric"
 	"re6st/protocols/rib"
 )
@@ -59,7 +58,7 @@ const (
 // recent is a long frame that left by a link.
 type recent struct {
 	link    *link // nil: none
-	egress  addr.NodeID
+	to      pathTo
 	relayed bool
 	size    int // of the frame
 	length  int // of head
@@ -90,7 +89,7 @@ func (w *worker) note(l *link, size int, hop *fabric.HopHeader, relayed bool, b 
 		return
 	}
 	r := &w.recent.all[hop.Flow%maxRecent]
-	r.link, r.egress, r.relayed, r.size = l, hop.Egress, relayed, size
+	r.link, r.to, r.relayed, r.size = l, pathTo{hop.Topology, hop.Egress}, relayed, size
 	r.length = copy(r.head[:], b)
 	w.recent.mu.Unlock()
 }
@@ -125,7 +124,7 @@ func (p *Plane) tellRecent(about func(*recent) bool) {
 // tellSender tells where a frame came from that it was too long.
 func (w *worker) tellSender(now time.Time, r *recent) {
 	mtu, tooBig := r.link.tooBig(r.size)
-	if n := w.narrowed(r.egress, r.link); n > 0 && (!tooBig || n < mtu) {
+	if n := w.narrowed(r.to, r.link); n > 0 && (!tooBig || n < mtu) {
 		mtu = n
 	}
 	if !r.relayed {

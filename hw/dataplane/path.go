@@ -36,9 +36,15 @@ const (
 	pathRaiseAfter = 10 * time.Minute
 	// pathAskEvery is how far apart hints about one egress are that are looked into.
 	pathAskEvery = 100 * time.Millisecond
-	// maxNarrow is of how many egress nodes less is known than what the first link carries.
+	// maxNarrow is of how many paths less is known than what the first link carries.
 	maxNarrow = fabric.MaxSessions
 )
+
+// pathTo tells paths apart: those of two topologies may go by other links, or part beyond.
+type pathTo struct {
+	topology uint8
+	egress   addr.NodeID
+}
 
 // narrowPath is a path that carries less than its first link.
 type narrowPath struct {
@@ -57,14 +63,14 @@ type asked struct {
 // endToEnd is what is known of paths beyond their first link.
 type endToEnd struct {
 	mu     sync.Mutex
-	asked  map[addr.NodeID]asked
+	asked  map[pathTo]asked
 	token  uint32
-	narrow atomic.Pointer[map[addr.NodeID]narrowPath] // a snapshot; nil: of none
+	narrow atomic.Pointer[map[pathTo]narrowPath] // a snapshot; nil: of none
 }
 
 // change replaces the snapshot; the lock is held.
-func (e *endToEnd) change(f func(map[addr.NodeID]narrowPath)) {
-	next := map[addr.NodeID]narrowPath{}
+func (e *endToEnd) change(f func(map[pathTo]narrowPath)) {
+	next := map[pathTo]narrowPath{}
 	if old := e.narrow.Load(); old != nil {
 		maps.Copy(next, *old)
 	}
@@ -75,27 +81,27 @@ func (e *endToEnd) change(f func(map[addr.NodeID]narrowPath)) {
 	e.narrow.Store(&next)
 }
 
-// narrowed is the longest inner packet for an egress by a link, where the path beyond carries
+// narrowed is the longest inner packet of a path by a link, where the path beyond carries
 // less than the link; else 0.
-func (p *Plane) narrowed(egress addr.NodeID, by *link) int {
+func (p *Plane) narrowed(to pathTo, by *link) int {
 	all := p.paths.narrow.Load()
 	if all == nil {
 		return 0
 	}
-	if n, ok := (*all)[egress]; ok && n.by == by.id {
+	if n, ok := (*all)[to]; ok && n.by == by.id {
 		return n.mtu
 	}
 	return 0
 }
 
-// whole is the longest inner packet for an egress that a link and what is known of the path
-// beyond carry in one piece.
-func (p *Plane) whole(egress addr.NodeID, by *link) int {
+// whole is the longest inner packet that a link and what is known of the path beyond carry in
+// one piece.
+func (p *Plane) whole(to pathTo, by *link) int {
 	n := p.tun.MTU()
 	if limit := int(by.mtu.Load()); limit > 0 {
 		n = min(n, limit-fabric.Overhead)
 	}
-	if path := p.narrowed(egress, by); path > 0 {
+	if path := p.narrowed(to, by); path > 0 {
 		n = min(n, path)
 	}
 	return n
@@ -103,36 +109,46 @@ func (p *Plane) whole(egress addr.NodeID, by *link) int {
 
 // tooBigFor tells whether a packet that entered the mesh here is too long for its path.
 func (p *Plane) tooBigFor(r *recent) bool {
-	n := p.narrowed(r.egress, r.link)
+	n := p.narrowed(r.to, r.link)
 	return !r.relayed && n > 0 && r.size-fabric.Overhead > n
 }
 
 // hintTooBig looks into what a relay says.
 func (w *worker) hintTooBig(e fabric.RelayError, session *fabric.Session, now time.Time) {
-	l := w.linkTo(e.Topology, e.Egress)
-	if l == nil || !session.HasSent(e.Session) {
+	l, to := w.linkTo(e.Topology, e.Egress), pathTo{e.Topology, e.Egress}
+	if l == nil || !session.HasSent(e.Session) || !w.sendsIn(to) {
 		return
 	}
-	mtu, most := max(ipv6MinMTU, int(e.MTU)), w.whole(e.Egress, l)
+	mtu, most := max(ipv6MinMTU, int(e.MTU)), w.whole(to, l)
 	if mtu >= most {
 		return
 	}
 	p := &w.paths
 	p.mu.Lock()
-	before, again := p.asked[e.Egress]
+	before, again := p.asked[to]
 	if again && now.Sub(before.at) < pathAskEvery || !again && len(p.asked) >= maxNarrow {
 		p.mu.Unlock()
 		return
 	}
 	if p.asked == nil {
-		p.asked = map[addr.NodeID]asked{}
+		p.asked = map[pathTo]asked{}
 	}
 	p.token += 2
 	token := p.token
-	p.asked[e.Egress] = asked{narrowPath{mtu, l.id, now.Add(pathRaiseAfter), token}, now}
+	p.asked[to] = asked{narrowPath{mtu, l.id, now.Add(pathRaiseAfter), token}, now}
 	p.mu.Unlock()
 	w.sendPathProbe(l, session, e.Topology, fabric.PathProbe{Token: token | 1}, most) // first, so that its answer would be
 	w.sendPathProbe(l, session, e.Topology, fabric.PathProbe{Token: token}, mtu)
+}
+
+// sendsIn tells whether packets that start here may go by a path: in topology 0 all may, in
+// another those for which that has a route. Others' words would only fill the room.
+func (w *worker) sendsIn(to pathTo) bool {
+	if to.topology == 0 {
+		return true
+	}
+	_, ok := w.view.Load().Relay(rib.Topology(to.topology), to.egress)
+	return ok
 }
 
 func (w *worker) sendPathProbe(l *link, session *fabric.Session, topology uint8, probe fabric.PathProbe, size int) {
@@ -157,7 +173,7 @@ func (w *worker) sessionMessage(peer addr.NodeID, packet []byte, hop fabric.HopH
 	case err != nil:
 		w.drop(DropMalformed)
 	case probe.Answer:
-		w.pathAnswered(peer, probe.Token)
+		w.pathAnswered(pathTo{hop.Topology, peer}, probe.Token)
 	case !w.pathLimit.allow(now, peer):
 		w.drop(DropTransitRate)
 	default:
@@ -170,27 +186,27 @@ func (w *worker) sessionMessage(peer addr.NodeID, packet []byte, hop fabric.HopH
 }
 
 // pathAnswered believes a hint, or not any more.
-func (p *Plane) pathAnswered(peer addr.NodeID, token uint32) {
+func (p *Plane) pathAnswered(to pathTo, token uint32) {
 	e := &p.paths
 	e.mu.Lock()
-	a, ok := e.asked[peer]
+	a, ok := e.asked[to]
 	switch {
 	case !ok || a.token != token&^1:
 		e.mu.Unlock()
 		return
 	case token&1 == 1: // the long one passed
-		e.change(func(all map[addr.NodeID]narrowPath) {
-			if all[peer].token == a.token {
-				delete(all, peer)
+		e.change(func(all map[pathTo]narrowPath) {
+			if all[to].token == a.token {
+				delete(all, to)
 			}
 		})
-		delete(e.asked, peer)
+		delete(e.asked, to)
 		e.mu.Unlock()
 		return
 	}
-	e.change(func(all map[addr.NodeID]narrowPath) { all[peer] = a.narrowPath })
+	e.change(func(all map[pathTo]narrowPath) { all[to] = a.narrowPath })
 	e.mu.Unlock()
-	p.tellRecent(func(r *recent) bool { return r.egress == peer })
+	p.tellRecent(func(r *recent) bool { return r.to == to })
 }
 
 // forgetPaths ends what was known for long, or of another way.
@@ -198,14 +214,14 @@ func (w *worker) forgetPaths(now time.Time) {
 	e := &w.paths
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	old := func(egress addr.NodeID, n narrowPath) bool {
-		l := w.linkTo(0, egress)
+	old := func(to pathTo, n narrowPath) bool {
+		l := w.linkTo(to.topology, to.egress)
 		return l == nil || l.id != n.by || now.After(n.until)
 	}
-	maps.DeleteFunc(e.asked, func(egress addr.NodeID, a asked) bool { return old(egress, a.narrowPath) })
+	maps.DeleteFunc(e.asked, func(to pathTo, a asked) bool { return old(to, a.narrowPath) })
 	if all := e.narrow.Load(); all != nil {
-		if slices.ContainsFunc(slices.Collect(maps.Keys(*all)), func(id addr.NodeID) bool { return old(id, (*all)[id]) }) {
-			e.change(func(next map[addr.NodeID]narrowPath) { maps.DeleteFunc(next, old) })
+		if slices.ContainsFunc(slices.Collect(maps.Keys(*all)), func(to pathTo) bool { return old(to, (*all)[to]) }) {
+			e.change(func(next map[pathTo]narrowPath) { maps.DeleteFunc(next, old) })
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +21,7 @@ func full() []byte {
 // the link does.
 func knows(t *testing.T, x *node, mtu int) {
 	t.Helper()
-	eventually(t, "the path's MTU", func() bool { return x.narrowed(nodeID(3), x.links.Load().byID[2]) == mtu })
+	eventually(t, "the path's MTU", func() bool { return x.narrowed(pathTo{0, nodeID(3)}, x.links.Load().byID[2]) == mtu })
 }
 
 func TestTheSenderHearsThatALinkBeyondIsNarrow(t *testing.T) {
@@ -126,11 +127,59 @@ func TestWhatAPathCarriesIsForgotten(t *testing.T) {
 	knows(t, a, 1392-fabric.Overhead)
 	join(a, b)
 	route(a, 3, 3) // another link leads there
-	if n := a.narrowed(b.id, a.links.Load().byID[3]); n != 0 {
+	if n := a.narrowed(pathTo{0, b.id}, a.links.Load().byID[3]); n != 0 {
 		t.Errorf("the path by another link is said to carry %d", n)
 	}
 	w.forgetPaths(time.Now())
 	knows(t, a, 0)
+}
+
+// A class may have a topology of its own, which leads by another link.
+func TestEachTopologyHasItsPath(t *testing.T) {
+	const strict = 1
+	net := hwtest.NewNetwork(1)
+	a, _, b := line(t, net)
+	join(a, b)
+	meet(a, b)
+	lead := func(link rib.LinkID) {
+		t.Helper()
+		_, _, err := a.table.Offer(time.Now(), rib.OriginBabel, rib.Route{
+			Topology: strict, Prefix: netip.PrefixFrom(addr.Locator(locators, b.id), 128), Egress: b.id, NextHop: rib.NextHop{Link: link},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.SetView(a.table.View())
+	}
+	lead(3)
+	w, now := a.newWorker(maxFrame), time.Now()
+	session := a.sessions.Load().byEgress[b.id]
+	must(session.Seal(make([]byte, fabric.HopHeaderLen, 200), 0, make([]byte, 20)))
+	hint := func(topology uint8, mtu uint16) {
+		w.hintTooBig(fabric.RelayError{
+			Code: fabric.RelayTooBig, MTU: mtu, Session: fabric.SessionHeader{Index: session.RemoteIndex()}, Topology: topology, Egress: b.id, Ingress: a.id,
+		}, session, now)
+		w.sessionMessage(b.id, fabric.PathProbe{Answer: true, Token: a.paths.token}.Append(nil, 0), fabric.HopHeader{Topology: topology}, now)
+	}
+	known := func(ordinary, other int) {
+		t.Helper()
+		links := a.links.Load().byID
+		if x, y := a.narrowed(pathTo{0, b.id}, links[2]), a.narrowed(pathTo{strict, b.id}, links[3]); x != ordinary || y != other {
+			t.Errorf("%d and %d are known, want %d and %d", x, y, ordinary, other)
+		}
+	}
+	hint(0, 1300)
+	hint(strict, 1320)
+	hint(7, 1290) // of which there is no route
+	if n := len(a.paths.asked); n != 2 {
+		t.Errorf("%d hints are looked into", n)
+	}
+	known(1300, 1320)
+	w.forgetPaths(now)
+	known(1300, 1320)
+	lead(2)
+	w.forgetPaths(now)
+	known(1300, 0)
 }
 
 func TestPathProbesAreAnsweredAtABoundedRate(t *testing.T) {
@@ -147,7 +196,7 @@ func TestPathProbesAreAnsweredAtABoundedRate(t *testing.T) {
 	}
 	w.sessionMessage(a.id, []byte{0, 99}, fabric.HopHeader{}, now)
 	w.sessionMessage(a.id, fabric.PathProbe{Answer: true, Token: 2}.Append(nil, 0), fabric.HopHeader{}, now) // never asked
-	if n := b.drops[DropMalformed].Load(); n != 1 || b.narrowed(a.id, b.links.Load().byID[1]) != 0 {
+	if n := b.drops[DropMalformed].Load(); n != 1 || b.narrowed(pathTo{0, a.id}, b.links.Load().byID[1]) != 0 {
 		t.Errorf("%d malformed", n)
 	}
 }
@@ -158,9 +207,9 @@ func TestNarrowPathsAreBounded(t *testing.T) {
 	meet(a, b)
 	session := a.sessions.Load().byEgress[b.id]
 	must(session.Seal(make([]byte, fabric.HopHeaderLen, 200), 0, make([]byte, 20)))
-	a.paths.asked = map[addr.NodeID]asked{}
+	a.paths.asked = map[pathTo]asked{}
 	for i := range uint64(maxNarrow) {
-		a.paths.asked[nodeID(1000+i)] = asked{narrowPath: narrowPath{by: rib.LinkID(2)}}
+		a.paths.asked[pathTo{0, nodeID(1000 + i)}] = asked{narrowPath: narrowPath{by: rib.LinkID(2)}}
 	}
 	w := a.newWorker(maxFrame)
 	e := fabric.RelayError{Code: fabric.RelayTooBig, MTU: 1300, Session: fabric.SessionHeader{Index: session.RemoteIndex()}, Egress: b.id, Ingress: a.id}

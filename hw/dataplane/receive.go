@@ -290,7 +290,7 @@ func (w *worker) toTUN(session *fabric.Session, packet []byte, hop fabric.HopHea
 	}
 	if synAt(packet) > 0 { // what this end is told to send goes the way back
 		if l := w.linkTo(hop.Topology, hop.Ingress); l != nil {
-			clampMSS(packet, w.whole(hop.Ingress, l))
+			clampMSS(packet, w.whole(pathTo{hop.Topology, hop.Ingress}, l))
 		}
 	}
 	w.joiner.Add(packet)

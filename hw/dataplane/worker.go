@@ -128,12 +128,13 @@ func (w *worker) toEgress(packet []byte, h inner, c class.Class, egress addr.Nod
 		w.refuse(packet, icmpUnreachable, codeNoRoute, 0)
 		return
 	}
+	to := pathTo{uint8(topology), egress}
 	w.way = way{session, l, fabric.HopHeader{
 		Class: uint8(c.ID), Topology: uint8(topology), HopLimit: fabric.InitialHopLimit, ECN: h.ecn,
 		Flow: flowOf(w.seed, packet), Egress: egress, Ingress: w.self,
-	}, h.mayFragment, w.narrowed(egress, l)}
+	}, h.mayFragment, w.narrowed(to, l)}
 	if synAt(packet) > 0 {
-		clampMSS(packet, w.whole(egress, l))
+		clampMSS(packet, w.whole(to, l))
 	}
 	w.seal(packet)
 }
