@@ -37,14 +37,25 @@ func openTAP(name string) (*os.File, error) {
 
 // datagram is an Ethernet frame with a UDP datagram for 02:00:00:00:00:01.
 func datagram(from, to, text string) []byte {
+	udp := append([]byte{0x10, 0, 0x10, 0, 0, byte(8 + len(text)), 0, 0}, text...)
+	return frame([6]byte{2, 0, 0, 0, 0, 1}, from, to, unix.IPPROTO_UDP, 64, udp, 6)
+}
+
+// advertisement is one of a default router (RFC 4861 section 4.2).
+func advertisement(from string) []byte {
+	const lifetime = 1800 // seconds
+	body := []byte{134, 0, 0, 0, 64, 0, lifetime >> 8, lifetime & 0xff, 0, 0, 0, 0, 0, 0, 0, 0}
+	return frame([6]byte{0x33, 0x33, 0, 0, 0, 1}, from, "ff02::1", unix.IPPROTO_ICMPV6, 255, body, 2)
+}
+
+// frame is an Ethernet frame with a packet of IPv6, in whose body the checksum goes to a place.
+func frame(mac [6]byte, from, to string, protocol, hopLimit byte, body []byte, at int) []byte {
 	source, destination := netip.MustParseAddr(from).As16(), netip.MustParseAddr(to).As16()
-	size := byte(8 + len(text))
-	udp := append([]byte{0x10, 0, 0x10, 0, 0, size, 0, 0}, text...)
 	addresses := append(source[:], destination[:]...)
-	sum := checksum.Of(uint64(size)+17, append(bytes.Clone(addresses), udp...))
-	udp[6], udp[7] = byte(sum>>8), byte(sum)
-	frame := append([]byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9}, 0x86, 0xdd, 0x60, 0, 0, 0, 0, size, 17, 64)
-	return append(append(frame, addresses...), udp...)
+	sum := checksum.Of(uint64(len(body))+uint64(protocol), append(bytes.Clone(addresses), body...))
+	body[at], body[at+1] = byte(sum>>8), byte(sum)
+	frame := append(mac[:], 2, 0, 0, 0, 0, 9, 0x86, 0xdd, 0x60, 0, 0, 0, 0, byte(len(body)), protocol, hopLimit)
+	return append(append(frame, addresses...), body...)
 }
 
 // ip runs iproute2 in the namespace of the thread.
@@ -143,6 +154,52 @@ func TestRulesOfTunnelsThatAreGoneAreSwept(t *testing.T) {
 			if err != nil || strings.Contains(rules, "iif n-1 ") || !strings.Contains(rules, "iif n-2 ") || !strings.Contains(rules, "iif nn-1 ") {
 				t.Errorf("%v: %s", err, rules)
 			}
+		}
+	})
+}
+
+// A host whose interfaces believe router advertisements though it forwards has new ones do so too.
+func TestNobodyBecomesADefaultRouterByATunnel(t *testing.T) {
+	tapHost(t, func(tunnels *ktunnel.Tunnels, conn *netlink.Conn) {
+		for key, value := range map[string]string{"all/forwarding": "1", "default/accept_ra": "2"} {
+			if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+key, []byte(value), 0); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := tunnels.AddTAP(ktunnel.TAP{Name: "n-o1", LinkLocal: netip.MustParseAddr("fe80::7"), MTU: 1434}); err != nil {
+			t.Error(err)
+			return
+		}
+		for _, name := range []string{"n-o1", "lan"} { // the second shows that the kernel takes such
+			tap, err := openTAP(name)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer tap.Close()
+			if _, err := ip("link", "set", name, "up"); err != nil {
+				t.Error(err)
+			}
+			if name == "lan" {
+				_, err = ip("address", "add", "fe80::8/64", "dev", "lan", "nodad")
+			}
+			if err == nil {
+				_, err = tap.Write(advertisement("fe80::9"))
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		routes := ""
+		for deadline := time.Now().Add(20 * time.Second); !strings.Contains(routes, "dev lan") && time.Now().Before(deadline); {
+			var err error
+			if routes, err = ip("-6", "route", "show", "default"); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+		if !strings.Contains(routes, "dev lan") || strings.Contains(routes, "n-o1") {
+			t.Errorf("default routes: %q", routes)
 		}
 	})
 }

@@ -72,11 +72,5 @@ func (t *Tunnels) configureTAP(tap TAP) error {
 	if err := t.conn.SetMTU(tap.Name, tap.MTU); err != nil {
 		return err
 	}
-	if err := t.conn.SetAddrGenMode(tap.Name, netlink.AddrGenNone); err != nil {
-		return err
-	}
-	if err := t.conn.SetAddress(tap.Name, netip.PrefixFrom(tap.LinkLocal, 64), false); err != nil {
-		return err
-	}
-	return t.conn.SetUp(tap.Name, true)
+	return t.setUp(tap.Name, tap.LinkLocal)
 }

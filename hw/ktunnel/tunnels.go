@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -22,6 +24,7 @@ const markText = "re6st tunnel "
 // Tunnels are those of one owner in one network namespace. Not for concurrent use.
 type Tunnels struct {
 	owner   string
+	at      netns.NsHandle // none: the process's own
 	conn    *netlink.Conn
 	handle  *vnl.Handle
 	sockets map[int]*nl.SocketHandle
@@ -48,7 +51,7 @@ func OpenAt(fd int, owner string) (*Tunnels, error) {
 }
 
 func open(ns netns.NsHandle, conn *netlink.Conn, owner string) (*Tunnels, error) {
-	t := &Tunnels{owner: owner, conn: conn, sockets: map[int]*nl.SocketHandle{}, led: map[string]int{}}
+	t := &Tunnels{owner: owner, at: ns, conn: conn, sockets: map[int]*nl.SocketHandle{}, led: map[string]int{}}
 	var err error
 	if t.handle, err = vnl.NewHandleAt(ns, unix.NETLINK_ROUTE, unix.NETLINK_GENERIC); err != nil {
 		t.Close()
@@ -135,13 +138,49 @@ func (t *Tunnels) configure(s *Spec) error {
 	if err := t.handle.LinkSetMulticastOn(link); err != nil { // Babel's Hellos
 		return fmt.Errorf("multicast on: %w", err)
 	}
-	if err := t.conn.SetAddrGenMode(s.Name, netlink.AddrGenNone); err != nil {
+	return t.setUp(s.Name, s.LinkLocal)
+}
+
+// setUp is the last that a link needs: its address, and that it is up.
+func (t *Tunnels) setUp(name string, inside netip.Addr) error {
+	if err := t.conn.SetAddrGenMode(name, netlink.AddrGenNone); err != nil {
 		return err
 	}
-	if err := t.conn.SetAddress(s.Name, netip.PrefixFrom(s.LinkLocal, 64), false); err != nil {
+	if err := t.ignoreRouters(name); err != nil {
 		return err
 	}
-	return t.conn.SetUp(s.Name, true)
+	if err := t.conn.SetAddress(name, netip.PrefixFrom(inside, 64), false); err != nil {
+		return err
+	}
+	return t.conn.SetUp(name, true)
+}
+
+// ignoreRouters has the kernel believe no router advertisement that comes by a link, as it would
+// by a new one of a host that does by its others (netlink.Forward): else whoever sends into a
+// tunnel could make himself the default router of this host.
+func (t *Tunnels) ignoreRouters(name string) error {
+	write := func() error {
+		return os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/accept_ra", []byte("0"), 0)
+	}
+	err := error(nil)
+	if t.at.IsOpen() {
+		done := make(chan error)
+		go func() {
+			runtime.LockOSThread() // for ever: the thread ends with its goroutine
+			err := netns.Set(t.at)
+			if err == nil {
+				err = write()
+			}
+			done <- err
+		}()
+		err = <-done
+	} else {
+		err = write()
+	}
+	if err != nil {
+		return fmt.Errorf("%w: it would believe router advertisements that come by the tunnel: %w", ErrUnsupported, err)
+	}
+	return nil
 }
 
 // shut has nothing that comes by a link passed on: the link's own datagrams end here, and
