@@ -109,6 +109,9 @@ func (c *Conn) forget(n *connection) {
 		if c.open[k] == n {
 			delete(c.open, k)
 			if n.accepted && k.carrier == fabric.TLS {
+				if len(c.gone) >= maxGone {
+					clear(c.gone)
+				}
 				c.gone[k] = time.Now()
 			}
 		}

@@ -19,6 +19,8 @@ const (
 	SourceRate  = 5
 	SourceBurst = 20
 	maxSources  = 1024
+	// maxGone is of how many paths it is kept in mind that who dialled by them is gone.
+	maxGone = 2048
 	// MaxQueued is how many datagrams wait to be sent by a connection, and MaxDialling how
 	// many while it is dialled.
 	MaxQueued   = 256
@@ -50,6 +52,7 @@ func Limits() []limit.Limit {
 		{Name: "connections by quic and tls, of one source", Value: MaxSourceConnections, Unit: "connections", Per: "IPv4 address or IPv6 /64", Beyond: "refused", Test: "TestConnectionsOfASourceAreBounded"},
 		{Name: "connections begun by one source", Value: SourceRate, Unit: "connections/s", Per: "IPv4 address or IPv6 /64", Beyond: "refused", Test: "TestConnectionsOfASourceAreBounded"},
 		{Name: "sources of connections told apart", Value: maxSources, Unit: "sources", Per: "node", Beyond: "all are forgotten but those with connections", Test: "TestSourcesAreBounded"},
+		{Name: "paths by which nobody is dialled, as who dialled is gone", Value: maxGone, Unit: "paths", Per: "node", Beyond: "all are forgotten", Test: "TestPathsOfThoseWhoAreGoneAreBounded"},
 		{Name: "datagrams that wait for a connection", Value: MaxQueued, Unit: "datagrams", Per: "connection", Beyond: "dropped", Test: "TestAStreamThatDoesNotMoveBlocksNobody"},
 		{Name: "datagrams that wait for a connection to come up", Value: MaxDialling, Unit: "datagrams", Per: "connection", Beyond: "dropped", Test: "TestAFewDatagramsWaitForAConnection"},
 		{Name: "batches of datagrams by quic and tls that wait for the reader", Value: MaxArrived, Unit: "batches", Per: "node", Beyond: "tls waits, quic drops", Test: "TestAReaderThatIsBusyIsNotDrowned"},

@@ -111,6 +111,29 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 }
 
+// Whoever connects and goes again, as often as he likes, costs no memory.
+func TestPathsOfThoseWhoAreGoneAreBounded(t *testing.T) {
+	c := open(t, fabric.AllCarriers)
+	kept := 0
+	for i := range 2 * maxGone {
+		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 1)
+		if !c.sources.take(time.Now(), from.Addr()) {
+			t.Fatal("refused")
+		}
+		n := c.newConnection(fabric.Path{Remote: from, Carrier: fabric.TLS}, true)
+		if !c.accept(n) {
+			t.Fatal("one too many")
+		}
+		n.end()
+		c.mu.Lock()
+		kept = max(kept, len(c.gone))
+		c.mu.Unlock()
+	}
+	if kept != maxGone {
+		t.Errorf("%d paths are kept in mind", kept)
+	}
+}
+
 // family counts the contexts that were made of it and have not ended.
 type family struct {
 	context.Context
