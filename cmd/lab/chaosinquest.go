@@ -41,7 +41,7 @@ func (c *chaos) inquire(ctx context.Context) {
 			last[pair] = now
 			asking.Go(func() {
 				defer func() { <-slots }()
-				text := c.trace(ctx, pair)
+				text := c.lab.trace(ctx, pair)
 				c.mu.Lock()
 				defer c.mu.Unlock()
 				c.findings = append(c.findings, moment{now, text})
@@ -66,11 +66,11 @@ func (c *chaos) silent(now time.Duration) (pairs []Pair) {
 }
 
 // trace asks one end of a pair for the way to the other.
-func (c *chaos) trace(ctx context.Context, p Pair) string {
+func (l *Lab) trace(ctx context.Context, p Pair) string {
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
 	names, dest := map[addr.NodeID]string{}, ""
-	for _, s := range c.lab.snapshot() {
+	for _, s := range l.snapshot() {
 		names[s.who.id] = s.name
 		if s.name == p.To {
 			dest = s.who.addresses[generalClass].String()
@@ -78,9 +78,9 @@ func (c *chaos) trace(ctx context.Context, p Pair) string {
 	}
 	words := []string{"trace " + p.String() + ":"}
 	q := monitor.TraceRequest{Dest: dest, Probes: 1, Timeout: inquestTimeout.Milliseconds()}
-	socket := c.lab.program.socket(c.lab.members[p.From].dir)
-	err := monitor.Lines(ctx, monitor.NewClient(socket), http.MethodPost, "trace", q, func(l monitor.TraceLine) error {
-		words = append(words, traceWords(l, names)...)
+	socket := l.program.socket(l.members[p.From].dir)
+	err := monitor.Lines(ctx, monitor.NewClient(socket), http.MethodPost, "trace", q, func(line monitor.TraceLine) error {
+		words = append(words, traceWords(line, names)...)
 		return nil
 	})
 	if err != nil {

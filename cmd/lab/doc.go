@@ -100,6 +100,7 @@
 //
 // After an `expect whole` each pair's longest outage is reported, counted from the
 // action to the next one. Outages are as fine as the echoes: 20 to 50 ms.
+// The first pairs that did not answer in time are traced.
 //
 // Where a scenario acts on disks, or with --disks, each folder is a tmpfs of its own.
 //

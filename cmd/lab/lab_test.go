@@ -401,7 +401,8 @@ func TestAScenarioThatFailsIsStatusOne(t *testing.T) {
 	for text, want := range map[string]string{
 		"ping n1 n2 every 10ms\ncut n1 n2\nat 500ms expect ping n1 n2 lost < 2": "FAILED: ",
 		"loss n1 n2 50\nexpect whole for 500ms":                                 "FAILED; longest outages ",
-		"start n1":                                                              "FAILED: " + ErrState.Error() + ": n1 runs already",
+		"loss n1 n2 100\nexpect whole within 300ms":                             "line 2: trace n1 -> n2: ",
+		"start n1": "FAILED: " + ErrState.Error() + ": n1 runs already",
 		"ping n1 n2 every 10ms\ncut n1 n2\nat 500ms expect ping n1 n2 outage < 50ms": "FAILED: ",
 	} {
 		o := lab(t, "run", "--nodes", "2", "--scenario", file(t, text), "--", "true")

@@ -169,9 +169,9 @@ func (r *rehearsal) expectWhole(ctx context.Context, within time.Duration, repor
 		trains = append(trains, r.trains[p])
 	}
 	deadline := r.actionBegan + within
-	ctx, cancel := context.WithTimeout(ctx, deadline-r.prober.now())
+	limited, cancel := context.WithTimeout(ctx, deadline-r.prober.now())
 	defer cancel()
-	last, missing := r.prober.await(ctx, trains, r.actionDone)
+	last, missing := r.prober.await(limited, trains, r.actionDone)
 	for _, p := range missing {
 		report.Missing = append(report.Missing, p.String())
 	}
@@ -180,7 +180,15 @@ func (r *rehearsal) expectWhole(ctx context.Context, within time.Duration, repor
 		report.WholeS = &took
 	}
 	report.OK = len(missing) == 0 && last <= deadline
+	r.inquire(ctx, missing, report)
 	r.windows = append(r.windows, &window{step: len(r.report.Steps), pairs: pairs, from: r.actionBegan, atLeast: deadline})
+}
+
+// inquire asks the ends of pairs without an answer for the way, at the very time.
+func (r *rehearsal) inquire(ctx context.Context, missing []Pair, report *StepReport) {
+	for _, p := range missing[:min(maxInquests, len(missing))] {
+		report.Why = append(report.Why, r.lab.trace(ctx, p))
+	}
 }
 
 // expectWholeFor waits, and sees that no pair that can reach each other lost an

@@ -140,6 +140,7 @@ type StepReport struct {
 	Error   string       `json:"error,omitempty"`
 	WholeS  *float64     `json:"whole_s,omitempty"` // expect whole: since the action
 	Missing []string     `json:"missing,omitempty"` // expect whole: pairs that did not answer
+	Why     []string     `json:"why,omitempty"`     // expect whole: traces of the first of these
 	Outages []PairOutage `json:"outages,omitempty"` // expect whole: up to the next action, longest first
 	Saw     string       `json:"saw,omitempty"`     // expect status, join, revoked, params
 	Lost    *int         `json:"lost,omitempty"`    // expect ping
@@ -176,6 +177,11 @@ func (r ScenarioReport) write(w io.Writer) {
 		fmt.Fprintf(t, "%.3f s\t%d\t%s\t%s\n", s.At, s.Line, s.Text, s.result())
 	}
 	t.Flush()
+	for _, s := range r.Steps {
+		for _, why := range s.Why {
+			fmt.Fprintf(w, "line %d: %s\n", s.Line, why)
+		}
+	}
 	for _, p := range r.Pings {
 		fmt.Fprintf(w, "ping %s %s every %v: %d sent, %.1f a second, %d late, by %.3f s at most; %d lost, longest outage %.3f s\n",
 			p.From, p.To, time.Duration(p.EveryS*float64(time.Second)), p.Sent, p.Rate, p.Late, p.Latest, p.Lost, p.Outage)
