@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"re6st/actors/system"
@@ -18,9 +19,11 @@ func (diskChanged) rootMessage() {}
 
 // startDisk starts what looks after the node's folder.
 func (r *root) startDisk() {
-	dir := r.dir
+	dir, state := r.dir, r.state
 	r.ctx.Pump("disk", func(stop context.Context, p *system.Pump[message]) error {
-		retry := func() error { return p.Work("a write", dir.Retry) }
+		retry := func() error {
+			return p.Work("a write", func() error { return errors.Join(dir.Retry(), state.Retry()) })
+		}
 		return watchDisk(stop, dir, retry, diskCheck, func(problem error) { p.Offer(diskChanged{problem}) })
 	}, system.WithTurn())
 }

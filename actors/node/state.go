@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,9 @@ type babelState struct {
 	dir      nodedir.Dir
 	RouterID babel.RouterID
 	seqno    atomic.Uint32
+
+	writing sync.Mutex // guards failed, and that files are written in the order of their numbers
+	failed  bool       // the newest number is not on the disk
 }
 
 type babelJSON struct {
@@ -65,12 +69,29 @@ func (s *babelState) Seqno() uint16 { return uint16(s.seqno.Load()) }
 
 // Persist stores the sequence number up to which the router may go.
 func (s *babelState) Persist(seqno uint16) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	s.seqno.Store(uint32(seqno))
-	raw, err := json.Marshal(babelJSON{stateVersion, s.RouterID.String(), seqno})
-	if err != nil {
-		return err
+	return s.write()
+}
+
+// Retry stores the number that the disk did not take.
+func (s *babelState) Retry() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if !s.failed {
+		return nil
 	}
-	return s.dir.Write(babelFile, append(raw, '\n'), nodedir.Public)
+	return s.write()
+}
+
+func (s *babelState) write() error {
+	raw, err := json.Marshal(babelJSON{stateVersion, s.RouterID.String(), s.Seqno()})
+	if err == nil {
+		err = s.dir.Write(babelFile, append(raw, '\n'), nodedir.Public)
+	}
+	s.failed = err != nil
+	return err
 }
 
 type peersJSON struct {

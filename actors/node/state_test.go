@@ -1,7 +1,9 @@
 package node
 
 import (
+	"errors"
 	"net/netip"
+	"os"
 	"reflect"
 	"testing"
 	"time"
@@ -32,6 +34,38 @@ func TestARouterKeepsItsIdAndItsSequenceNumber(t *testing.T) {
 	second, err := loadBabel(d)
 	if err != nil || second.RouterID != first.RouterID || second.Seqno() != 65535 {
 		t.Errorf("%s at %d, %v; want %s at 65535", second.RouterID, second.Seqno(), err, first.RouterID)
+	}
+}
+
+// The disk is well again as soon as it is looked at, whenever the router tries next.
+func TestASequenceNumberThatTheDiskDidNotTakeIsStoredLater(t *testing.T) {
+	d := folder(t)
+	s, err := loadBabel(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Persist(7), s.Retry()); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(d.Remove(babelFile), os.Mkdir(d.Path(babelFile), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for _, seqno := range []uint16{8, 9} {
+		if err := s.Persist(seqno); err == nil {
+			t.Fatal("written over a folder")
+		}
+	}
+	if s.Retry() == nil || d.Problem() == nil {
+		t.Error("no problem told")
+	}
+	if err := os.Remove(d.Path(babelFile)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Retry(), d.Problem()); err != nil {
+		t.Errorf("there is place again, and still: %v", err)
+	}
+	if after, err := loadBabel(d); err != nil || after.RouterID != s.RouterID || after.Seqno() != 9 {
+		t.Errorf("%s at %d, %v; want %s at 9", after.RouterID, after.Seqno(), err, s.RouterID)
 	}
 }
 
