@@ -63,6 +63,10 @@ type station struct {
 	done chan struct{}
 }
 
+// stationBuffer is how many bytes of answers wait for a station, with the kernel's own for
+// each: some seconds of a ping a millisecond.
+const stationBuffer = 4 << 20
+
 // openStation opens the socket in the node's namespace and reads it until close.
 // addr need not be there yet.
 func openStation(ns *netns.NS, addr netip.Addr, heard func(echo, time.Time)) (*station, error) {
@@ -88,6 +92,10 @@ func listenEcho(addr netip.Addr) (*net.IPConn, error) {
 	}
 	filter.Data[echoReply/32] &^= 1 << (echoReply % 32)
 	if err := unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, unix.ICMPV6_FILTER, &filter); err != nil {
+		return nil, err
+	}
+	// This process may get no processor for a while: an answer that came is no loss.
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, stationBuffer); err != nil {
 		return nil, err
 	}
 	// The address goes with the TUN when its node is killed, and comes back with it.

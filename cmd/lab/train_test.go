@@ -1,6 +1,8 @@
 package lab
 
 import (
+	"net/netip"
+	"os"
 	"testing"
 	"time"
 )
@@ -96,6 +98,37 @@ func TestEchoSurvivesTheWire(t *testing.T) {
 	want := echo{kind: echoReply, train: 70_000, number: 1 << 31}
 	if got, ok := decodeEcho(encodeEcho(want)); !ok || got != want {
 		t.Errorf("%+v came back as %+v, %v", want, got, ok)
+	}
+}
+
+// The kernel's default holds 256.
+func TestAnswersWaitForAProberThatIsLate(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("raw sockets need root")
+	}
+	const sent = 400
+	here := netip.IPv6Loopback()
+	conn, err := listenEcho(here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	s := &station{addr: here, conn: conn}
+	for n := range uint32(sent) {
+		s.send(here, echo{kind: echoRequest, train: 1, number: n})
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	buffer := make([]byte, 256)
+	for heard := 0; heard < sent; {
+		n, err := conn.Read(buffer)
+		if err != nil {
+			t.Fatalf("%d of %d answers are there: %v", heard, sent, err)
+		}
+		if e, ok := decodeEcho(buffer[:n]); ok && e.kind == echoReply { // others may ping this address too
+			heard++
+		}
 	}
 }
 
