@@ -65,8 +65,8 @@
 // intervals or ten minutes. What their absence would leave undone is done by itself: who
 // lost what it had heard asks for all, what is refused takes back what was announced
 // before, small changes of a metric are told after 16 s, and better routes that are not
-// feasible are asked for when the selected one becomes worse, and for as long as there
-// is none.
+// feasible are asked for when the selected one becomes worse or comes with a newer sequence
+// number, and for as long as there is none.
 //
 // # Who may speak
 //

@@ -169,6 +169,15 @@ func (r *Router) seekBetter(now time.Time) {
 	}
 }
 
+// seekLagging has better routes asked for that are not feasible any more, as the selected one
+// has a newer seqno: who announced them may never hear of it else.
+func (r *Router) seekLagging(now time.Time, d *destination) {
+	selected := d.chosen()
+	if selected != nil && slices.ContainsFunc(d.routes, func(rt route) bool { return r.misses(d, &rt, selected) }) {
+		r.worse.add(d.id, now.Add(seekDelay+r.soon(seekDelay)))
+	}
+}
+
 // misses tells whether a route would be selected were it feasible.
 func (r *Router) misses(d *destination, rt, selected *route) bool {
 	return rt.metric != Infinity && rt.standing != Barred && (selected == nil || better(rt, selected)) && !d.selectable(rt)

@@ -106,6 +106,7 @@ func (r *Router) record(now time.Time, d *destination, id RouterID, egress addr.
 	}
 	if seqnoLess(s.seqno, seqno) {
 		s.seqno, s.metric = seqno, metric
+		r.seekLagging(now, d)
 	} else if s.seqno == seqno {
 		s.metric = min(s.metric, metric)
 	}
