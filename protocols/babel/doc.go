@@ -66,7 +66,7 @@
 // lost what it had heard asks for all, what is refused takes back what was announced
 // before, small changes of a metric are told after 16 s, and better routes that are not
 // feasible are asked for when the selected one becomes worse or comes with a newer sequence
-// number, and for as long as there is none.
+// number, when the links to them become better, and for as long as there is none.
 //
 // # Who may speak
 //

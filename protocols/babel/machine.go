@@ -365,6 +365,7 @@ func (r *Router) setCost(now time.Time, n *neighbor, cost, rxcost uint16) {
 		if rt := d.routeBy(n.slot); rt != nil {
 			r.setMetric(at, rt)
 			r.reselect(now, d)
+			r.seekLagging(now, d, significant) // less than that would have each wavering round trip ask
 			left--
 		}
 	}

@@ -395,35 +395,3 @@ func TestWhatWasLostIsRepairedBeforeTheNextFullUpdate(t *testing.T) {
 		return has && (!ok || r.Unreachable)
 	})
 }
-
-// A link is asked to be left, as the tunnels ask it: both of its ends pretend that it takes a
-// second. It must not wait for the next full update, which is minutes away.
-//
-//	0 ---- 1
-//	|      |
-//	x      |
-//	|      |
-//	3 ---- 2
-func TestADrainedLinkIsLeftByBothEnds(t *testing.T) {
-	rtt := func(n *network) time.Duration { return time.Duration(n.rnd.Intn(10)) * time.Millisecond }
-	for seed := range int64(200) {
-		n := newNetwork(t, seed, 4)
-		for i := range 3 {
-			n.connect(i, i+1, rtt(n))
-		}
-		n.run(20 * time.Second)
-		l := n.connect(0, 3, rtt(n))
-		n.run(20 * time.Second)
-		for _, i := range l.ends {
-			n.nodes[i].neighbors[l.id].HandleLink(n.now, true, time.Second)
-			n.settle(i)
-			n.run(n.delay)
-		}
-		n.run(20 * time.Second)
-		for _, i := range l.ends {
-			if path, _ := n.walk(i, 0, l.peer(i)); len(path) != 4 {
-				t.Errorf("seed %d: node %d still goes by %v", seed, i, path)
-			}
-		}
-	}
-}

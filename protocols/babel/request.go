@@ -169,11 +169,13 @@ func (r *Router) seekBetter(now time.Time) {
 	}
 }
 
-// seekLagging has better routes asked for that are not feasible any more, as the selected one
-// has a newer seqno: who announced them may never hear of it else.
-func (r *Router) seekLagging(now time.Time, d *destination) {
+// seekLagging has routes asked for that are better than the selected one by so much, and not
+// feasible: their neighbors have no reason to announce them again.
+func (r *Router) seekLagging(now time.Time, d *destination, by uint16) {
 	selected := d.chosen()
-	if selected != nil && slices.ContainsFunc(d.routes, func(rt route) bool { return r.misses(d, &rt, selected) }) {
+	if selected != nil && slices.ContainsFunc(d.routes, func(rt route) bool {
+		return r.misses(d, &rt, selected) && (rt.standing < selected.standing || selected.metric-rt.metric >= by)
+	}) {
 		r.worse.add(d.id, now.Add(seekDelay+r.soon(seekDelay)))
 	}
 }

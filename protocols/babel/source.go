@@ -106,7 +106,7 @@ func (r *Router) record(now time.Time, d *destination, id RouterID, egress addr.
 	}
 	if seqnoLess(s.seqno, seqno) {
 		s.seqno, s.metric = seqno, metric
-		r.seekLagging(now, d)
+		r.seekLagging(now, d, 1)
 	} else if s.seqno == seqno {
 		s.metric = min(s.metric, metric)
 	}
