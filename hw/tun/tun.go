@@ -3,6 +3,7 @@ package tun
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -20,7 +21,10 @@ const MinMTU = 1280
 // ErrMTU is what Open returns, wrapped, for an MTU that IPv6 cannot use.
 var ErrMTU = errors.New("bad MTU")
 
-// Device is a TUN, or a test's stand-in for it.
+// ErrQueues is what OpenQueues returns, wrapped, for a number of queues that is not to be had.
+var ErrQueues = errors.New("bad number of queues")
+
+// Device is a TUN, or one of its queues, or a test's stand-in for it.
 type Device interface {
 	// Read takes a packet of the kernel, of MTU bytes at most, or a super-packet of SuperRoom
 	// bytes at most, which a Cutter cuts. It waits for one, or fails with ErrNothing. It
@@ -61,43 +65,118 @@ const devicePath = "/dev/net/tun"
 // addrGenModeNone is IN6_ADDR_GEN_MODE_NONE of linux/if_link.h.
 const addrGenModeNone = 1
 
-// Open makes a device, up, without addresses. It fails with ErrMTU or with what
+// Open makes a device of one queue, up, without addresses. It fails with ErrMTU or with what
 // the kernel said.
 func Open(c Config) (Device, error) {
+	all, err := OpenQueues(c, 1)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// OpenQueues is Open for a device of so many queues, 1 to MaxQueues: see Spread. Of a
+// persistent one that somebody made before it is given one queue. It fails with ErrQueues too.
+func OpenQueues(c Config, count int) ([]Device, error) {
 	if c.MTU == 0 {
 		c.MTU = DefaultMTU
 	}
 	if c.MTU < MinMTU || c.MTU > 65535 {
 		return nil, fmt.Errorf("tun: %s: %w %d: want %d to 65535", c.Name, ErrMTU, c.MTU, MinMTU)
 	}
-	request, err := unix.NewIfreq(c.Name)
-	if err != nil {
-		return nil, fmt.Errorf("tun: name %q of more than %d bytes: %w", c.Name, unix.IFNAMSIZ-1, err)
+	if count < 1 || count > MaxQueues {
+		return nil, fmt.Errorf("tun: %s: %w: %d; want 1 to %d", c.Name, ErrQueues, count, MaxQueues)
 	}
-	request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
-	fd, err := unix.Open(devicePath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, fmt.Errorf("tun: open %s: %w", devicePath, err)
+	queues, err := attachAll(c, count)
+	if err == nil {
+		err = queues[0].setUp(c.Segments, len(queues))
 	}
-	// Before os.NewFile: polling the file without a device behind it gives an error.
-	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
-		if errors.Is(err, unix.EBUSY) {
-			err = fmt.Errorf("%w: another program has it; take another name", err)
-		}
-		return nil, errors.Join(fmt.Errorf("tun: make %s: %w", c.Name, err), unix.Close(fd))
+	if err != nil {
+		return nil, errors.Join(err, closeAll(queues))
+	}
+	all := make([]Device, len(queues))
+	for i, d := range queues {
+		all[i] = WithFaults(d, c.Faults)
+	}
+	return Spread(all), nil
+}
+
+// attachAll makes a device and attaches to all of its queues; what it returns is to be closed.
+func attachAll(c Config, count int) (queues []*device, err error) {
+	const one = unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR
+	flags := uint16(one)
+	if count > 1 {
+		flags |= unix.IFF_MULTI_QUEUE
+	}
+	only := flags
+	if count > 1 {
+		only |= unix.IFF_TUN_EXCL // else it would share the device of another program
+	}
+	fd, name, err := attach(c.Name, only)
+	if count > 1 && errors.Is(err, unix.EBUSY) {
+		count = 1
+		fd, name, err = attach(c.Name, one)
+	}
+	if err != nil {
+		return nil, err
 	}
 	var support Support
 	if !c.Plain {
 		support = askSupport(fd)
 	}
-	d, err := newDevice(fd, request.Name(), c.MTU, support)
+	first, err := newDevice(fd, name, c.MTU, support)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.setUp(c.Segments); err != nil {
-		return nil, errors.Join(err, d.file.Close())
+	queues = append(queues, first)
+	if count > 1 {
+		// Without an owner any user of the machine may attach to a queue.
+		if err := unix.IoctlSetInt(fd, unix.TUNSETOWNER, os.Geteuid()); err != nil {
+			return queues, fmt.Errorf("tun: own %s: %w", name, err)
+		}
 	}
-	return WithFaults(d, c.Faults), nil
+	for len(queues) < count {
+		if fd, _, err = attach(name, flags); err != nil {
+			return queues, fmt.Errorf("%w; this was for one of %d queues", err, count)
+		}
+		d, err := newDevice(fd, name, c.MTU, support)
+		if err != nil {
+			return queues, err
+		}
+		queues = append(queues, d)
+	}
+	return queues, nil
+}
+
+func closeAll(queues []*device) (err error) {
+	for _, d := range queues {
+		err = errors.Join(err, d.Close())
+	}
+	return err
+}
+
+// attach has the kernel make a device, or one more queue of it.
+func attach(name string, flags uint16) (fd int, given string, err error) {
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		return 0, "", fmt.Errorf("tun: name %q of more than %d bytes: %w", name, unix.IFNAMSIZ-1, err)
+	}
+	request.SetUint16(flags)
+	fd, err = unix.Open(devicePath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return 0, "", fmt.Errorf("tun: open %s: %w", devicePath, err)
+	}
+	// Before os.NewFile: polling the file without a device behind it gives an error.
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
+		switch {
+		case errors.Is(err, unix.EBUSY):
+			err = fmt.Errorf("%w: another program has it; take another name", err)
+		case errors.Is(err, unix.EINVAL):
+			err = fmt.Errorf("%w: another program has it with another number of queues, or it is no TUN; take another name", err)
+		}
+		return 0, "", errors.Join(fmt.Errorf("tun: make %s: %w", name, err), unix.Close(fd))
+	}
+	return fd, request.Name(), nil
 }
 
 // askSupport has the kernel leave to us what it can, and tells what that is.
@@ -112,10 +191,14 @@ func askSupport(fd int) Support {
 	return Support{}
 }
 
-func (d *device) setUp(segments int) error {
+func (d *device) setUp(segments, queues int) error {
 	link, err := netlink.LinkByName(d.name)
 	if err != nil {
 		return fmt.Errorf("tun: find %s: %w", d.name, err)
+	}
+	// Older kernels tell none.
+	if t, ok := link.(*netlink.Tuntap); ok && queues > 1 && t.Queues > 0 && t.Queues+t.DisabledQueues != queues {
+		return fmt.Errorf("tun: %s: %w: it has %d, and %d were made: another program was quicker than its owner was set", d.name, ErrQueues, t.Queues+t.DisabledQueues, queues)
 	}
 	if err := netlink.LinkSetMTU(link, d.mtu); err != nil {
 		return fmt.Errorf("tun: set the MTU of %s to %d: %w", d.name, d.mtu, err)

@@ -232,6 +232,11 @@ func TestBadConfigurationsAreNamed(t *testing.T) {
 			t.Errorf("MTU %d: %v", mtu, err)
 		}
 	}
+	for _, count := range []int{-1, 0, MaxQueues + 1} {
+		if _, err := OpenQueues(Config{Name: "mesh"}, count); !errors.Is(err, ErrQueues) {
+			t.Errorf("%d queues: %v", count, err)
+		}
+	}
 	if _, err := Open(Config{Name: strings.Repeat("x", 16)}); err == nil {
 		t.Error("a name of 16 bytes")
 	}
