@@ -22,6 +22,14 @@
 // (recvmmsg), and those of a packet that the kernel does not cut are written by one call
 // (sendmmsg).
 //
+// Several sockets may share the port (ListenShared, SO_REUSEPORT): the kernel hands what comes
+// from one address and port to always the same of them, by a hash of both ends, so that each
+// has a reader of its own and what a peer sends by one path stays in order. Whichever sends, it
+// is from the same port. It does not go by what is in the datagrams: those that UDP_GRO has
+// joined may be of several flows of the mesh. The first socket is bound as one that shares
+// with nobody, so a port that any other program has, this one too, is refused as ever; from then
+// on the kernel lets in sockets of the same effective user that ask to share, and no others.
+//
 // UDP loses packets; so what the kernel refuses for one packet (no buffer, a
 // firewall, no route, an ICMP error of an earlier one) is counted, and neither
 // call fails for it. They fail when the socket is gone.
@@ -30,6 +38,6 @@
 //
 //  1. Give ReadBatch packets whose Data has the capacity for a datagram, or for ReadRoom
 //     bytes with Config.Batches: longer ones are dropped and counted.
-//  2. Have one goroutine read. Any number may write.
+//  2. Have one goroutine read each socket. Any number may write.
 //  3. Close: it unblocks the reader, which gets net.ErrClosed.
 package sock

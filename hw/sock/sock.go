@@ -1,6 +1,7 @@
 package sock
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -68,4 +69,21 @@ type Stats struct {
 	// OtherErrors are the rest; LastError names the latest.
 	OtherErrors uint64
 	LastError   string
+}
+
+// Plus is the sum of two sockets'.
+func (s Stats) Plus(o Stats) Stats {
+	s.Received += o.Received
+	s.Sent += o.Sent
+	s.ReceivedBatches += o.ReceivedBatches
+	s.SentBatches += o.SentBatches
+	s.Unbatched += o.Unbatched
+	s.Truncated += o.Truncated
+	s.TooBig += o.TooBig
+	s.NoBuffer += o.NoBuffer
+	s.Refused += o.Refused
+	s.Unreachable += o.Unreachable
+	s.OtherErrors += o.OtherErrors
+	s.LastError = cmp.Or(s.LastError, o.LastError)
+	return s
 }

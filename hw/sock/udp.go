@@ -44,6 +44,8 @@ type Config struct {
 	Batches bool
 	// Faults are calls that fail on purpose; nil: none.
 	Faults *fault.Table
+
+	shared bool // the port is another socket's of ours
 }
 
 // UDP is the real Conn.
@@ -138,6 +140,9 @@ func setOptions(fd int, c Config, six bool) error {
 	}
 	if c.Mark != 0 {
 		options = append(options, option{"SO_MARK", unix.SOL_SOCKET, unix.SO_MARK, int(c.Mark)})
+	}
+	if c.shared {
+		options = append(options, option{"SO_REUSEPORT", unix.SOL_SOCKET, unix.SO_REUSEPORT, 1})
 	}
 	for _, o := range options {
 		if err := unix.SetsockoptInt(fd, o.level, o.opt, o.value); err != nil {
