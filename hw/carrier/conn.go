@@ -28,6 +28,8 @@ type Socket interface {
 type Config struct {
 	// UDP is the Conn's own from then on.
 	UDP Socket
+	// More are further sockets of UDP's port, the Conn's own too: see Lanes.
+	More []sock.Conn
 	// Carriers are those to use.
 	Carriers fabric.CarrierSet
 	// TLSPort is the TCP port to listen on; 0 is none: then TLS is for dialling.
@@ -39,6 +41,7 @@ type Config struct {
 // Conn is a sock.Conn by several carriers.
 type Conn struct {
 	udp      Socket
+	more     []sock.Conn
 	carriers fabric.CarrierSet
 	mark     uint32
 	port     uint16 // of TLS that is served; 0: none
@@ -90,7 +93,7 @@ func Open(c Config) (*Conn, error) {
 		return nil, fmt.Errorf("carrier: %w", err)
 	}
 	o := &Conn{
-		udp: c.UDP, carriers: c.Carriers, mark: c.Mark, client: clientTLS(), server: serverTLS(certificate),
+		udp: c.UDP, more: c.More, carriers: c.Carriers, mark: c.Mark, client: clientTLS(), server: serverTLS(certificate),
 		open: make(map[key]*connection), all: make(map[*connection]bool), gone: make(map[key]time.Time), failed: make(map[key]time.Time),
 		arrived: make(chan *batch, MaxArrived),
 	}
@@ -287,23 +290,26 @@ func (c *Conn) read(rest []byte) {
 
 // WriteBatch is as in sock.Conn. What is for a connection waits in its queue, and counts as
 // handed over.
-func (c *Conn) WriteBatch(packets []sock.Packet) (int, error) {
+func (c *Conn) WriteBatch(packets []sock.Packet) (int, error) { return c.writeVia(c.udp, packets) }
+
+// writeVia is WriteBatch by one of the sockets of UDP.
+func (c *Conn) writeVia(udp sock.Conn, packets []sock.Packet) (int, error) {
 	for i := range packets {
 		if packets[i].Carrier != fabric.UDP || c.blocked.Load() != 0 {
-			return c.writeMixed(packets)
+			return c.writeMixed(udp, packets)
 		}
 	}
-	return c.udp.WriteBatch(packets)
+	return udp.WriteBatch(packets)
 }
 
-func (c *Conn) writeMixed(packets []sock.Packet) (sent int, err error) {
+func (c *Conn) writeMixed(udp sock.Conn, packets []sock.Packet) (sent int, err error) {
 	for i := range packets {
 		p := &packets[i]
 		switch {
 		case c.blocks(p.Carrier):
 			sent += p.Datagrams() // a firewall says nothing either
 		case p.Carrier == fabric.UDP:
-			n, err := c.udp.WriteBatch(packets[i : i+1])
+			n, err := udp.WriteBatch(packets[i : i+1])
 			if sent += n; err != nil {
 				return sent, err
 			}
@@ -336,7 +342,7 @@ func (c *Conn) writeBy(p *sock.Packet) (sent int) {
 // LocalAddr is UDP's.
 func (c *Conn) LocalAddr() netip.AddrPort { return c.udp.LocalAddr() }
 
-// Stats is as in sock.Conn, of all carriers. NoBuffer has what a queue dropped.
+// Stats is as in sock.Conn, of all carriers, but for what is its lanes'. NoBuffer has what a queue dropped.
 func (c *Conn) Stats() sock.Stats {
 	s := c.udp.Stats()
 	s.Received += c.received.Load()
@@ -365,6 +371,9 @@ func (c *Conn) close() error {
 	}
 	c.closeQUIC()
 	err := c.udp.Close()
+	for _, udp := range c.more {
+		err = errors.Join(err, udp.Close())
+	}
 	c.running.Wait()
 	return err
 }

@@ -27,7 +27,8 @@
 //
 // The driver's duties:
 //
-//  1. Use a Conn as it would a sock.Conn, with one reader.
+//  1. Use a Conn as it would a sock.Conn, with one reader, and so each of its Lanes: where
+//     UDP's port has several sockets, what comes by QUIC may come by any of them.
 //  2. Send something that is answered by every path that it means to keep: a connection that
 //     brings nothing for StallAfter after something was sent is taken for dead, and dialled anew.
 package carrier
