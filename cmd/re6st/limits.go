@@ -22,6 +22,7 @@ import (
 	"re6st/hw/ktunnel"
 	"re6st/hw/nodedir"
 	"re6st/hw/openvpn"
+	"re6st/hw/sock"
 	"re6st/hw/throttle"
 	"re6st/hw/tun"
 	"re6st/protocols/babel"
@@ -69,6 +70,7 @@ func allLimits() []limitsOf {
 		{"protocols/registry", protocol.Caps()},
 		{"hw/dataplane", dataplane.Limits()},
 		{"hw/carrier", carrier.Limits()},
+		{"hw/sock", sock.Limits()},
 		{"hw/tun", tun.Limits()},
 		{"hw/ktunnel", ktunnel.Limits()},
 		{"hw/nodedir", nodedir.Limits()},
