@@ -19,8 +19,9 @@ const (
 	wholeRate    = 4000
 	wholeFastest = 20 * time.Millisecond
 	wholeSlowest = 50 * time.Millisecond
-	// catchUp is how many echoes that are late go out at once.
-	catchUp = 16
+	// catchUp is how many echoes go out at once after some were late, at most one such burst
+	// in an interval: what had no processor shall not fill the queues of what has one.
+	catchUp = 4
 	// echoGrace is how long a reply may take before its echo counts as lost.
 	echoGrace = 500 * time.Millisecond
 )
@@ -171,7 +172,7 @@ func (p *prober) steady(ctx context.Context, every time.Duration, t *train) {
 				p.mu.Unlock()
 				p.send(t, nil)
 			}
-			if sleep(ctx, max(tempo.due()-p.now(), every/4)) != nil {
+			if sleep(ctx, tempo.pause(p.now())) != nil {
 				return
 			}
 		}

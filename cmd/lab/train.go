@@ -35,6 +35,14 @@ func (t tempo) due() time.Duration { return t.start + time.Duration(t.sent)*t.ev
 // owed is how many are due at now and were not sent.
 func (t tempo) owed(now time.Duration) int { return int((now-t.start)/t.every) + 1 - t.sent }
 
+// pause is how long to wait after sending: for the next one, or while some are late.
+func (t tempo) pause(now time.Duration) time.Duration {
+	if wait := t.due() - now; wait > 0 {
+		return max(wait, t.every/4)
+	}
+	return t.every
+}
+
 // keep counts an echo that is sent at now, and by how much it is late.
 func (t *train) keep(tempo *tempo, now time.Duration) {
 	late := now - tempo.due()

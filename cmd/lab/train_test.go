@@ -25,23 +25,33 @@ func trainOf(pattern string) *train {
 
 func TestASenderThatWakesLateKeepsTheRate(t *testing.T) {
 	tr, tempo := &train{}, tempo{start: 5 * ms, every: ms}
-	// It sleeps through 40 ms, and then has a queue of 16 at a time.
-	for _, at := range []time.Duration{5, 6, 8, 48, 49, 50, 51, 105} {
-		for range min(tempo.owed(at*ms), catchUp) {
-			tr.keep(&tempo, at*ms)
-			tr.next(at * ms)
+	wake := func(at time.Duration) {
+		for range min(tempo.owed(at), catchUp) {
+			tr.keep(&tempo, at)
+			tr.next(at)
 		}
 	}
-	for tempo.owed(105*ms) > 0 {
-		tr.keep(&tempo, 105*ms)
-		tr.next(105 * ms)
+	at := 5 * ms
+	for ; at < 9*ms; at += tempo.pause(at) {
+		wake(at)
+	}
+	// It sleeps through 40 ms, and then is never faster than some an interval.
+	bursts := 0
+	for at += 40 * ms; at <= 105*ms; at += tempo.pause(at) {
+		if tempo.owed(at) > 1 {
+			bursts++
+		}
+		wake(at)
 	}
 	if len(tr.echoes) != 101 || tr.rate() != 1000 {
 		t.Errorf("%d echoes in 100 ms, %v a second", len(tr.echoes), tr.rate())
 	}
-	// Due at 9 to 48 ms, sent at 48, 49 and 50; due at 52 to 103 ms, sent at 105.
-	if want := 40 + 52; tr.late != want || tr.latest != 53*ms {
-		t.Errorf("%d late, by %v, want %d, by 53ms", tr.late, tr.latest, want)
+	if want := 40/(catchUp-1) + 1; bursts != want || tr.latest != 40*ms {
+		t.Errorf("%d bursts, by %v late, want %d, by 40ms", bursts, tr.latest, want)
+	}
+	// Due from 9 to 59 ms, sent from 49 to 61 ms.
+	if want := 51; tr.late != want {
+		t.Errorf("%d late, want %d", tr.late, want)
 	}
 }
 
