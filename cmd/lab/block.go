@@ -132,7 +132,7 @@ func (l *Lab) carrier(ctx context.Context, of, with string) string {
 		return err.Error()
 	}
 	for _, t := range answer.Tunnels {
-		if t.Node == l.members[with].who.id && t.State == "up" {
+		if t.Node == l.identity(with).id && t.State == "up" {
 			return t.Carrier
 		}
 	}

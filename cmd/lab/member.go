@@ -235,6 +235,13 @@ func (m *member) state() memberState {
 	return s
 }
 
+// identity is what a node said of itself last.
+func (l *Lab) identity(name string) identity {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.members[name].who
+}
+
 // nodes are the members that are nodes, in their order.
 func (l *Lab) nodes() []*member {
 	var nodes []*member

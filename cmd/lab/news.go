@@ -88,9 +88,7 @@ func (l *Lab) revoke(ctx context.Context, name string) error {
 	if name == registryName {
 		return fmt.Errorf("%w: the registry is no node", ErrState)
 	}
-	l.mu.Lock()
-	prefix := l.members[name].who.prefix
-	l.mu.Unlock()
+	prefix := l.identity(name).prefix
 	m := l.members[registryName]
 	if err := l.runToEnd(ctx, m, l.program.registryRevoke(m.dir, prefix)); err != nil {
 		return err
@@ -189,9 +187,7 @@ func (l *Lab) unheard(ctx context.Context, revoked string) (late string, nodes i
 
 // wayTo is by what a node reaches another one; empty: it does not.
 func (l *Lab) wayTo(ctx context.Context, client *monitor.Client, name string) string {
-	l.mu.Lock()
-	id := l.members[name].who.id
-	l.mu.Unlock()
+	id := l.identity(name).id
 	var tunnels monitor.Tunnels
 	if err := client.Get(ctx, "tunnels", &tunnels); err != nil {
 		return err.Error() + " on the way"

@@ -43,9 +43,7 @@ func (e *PeerExpect) String() string {
 
 func (e *PeerExpect) meet(ctx context.Context, r *rehearsal, report *StepReport) error {
 	l := r.lab
-	l.mu.Lock()
-	id := l.members[e.Pair.To].who.id
-	l.mu.Unlock()
+	id := l.identity(e.Pair.To).id
 	return r.within(ctx, e.Within, report, func(ctx context.Context) (string, bool) {
 		var answer monitor.Peers
 		if err := monitor.NewClient(l.program.socket(l.members[e.Pair.From].dir)).Get(ctx, "peers", &answer); err != nil {

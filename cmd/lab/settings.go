@@ -105,9 +105,7 @@ func (l *Lab) tell(ctx context.Context, text string) (string, error) {
 		if m == nil {
 			return "", l.check(Action{A: name})
 		}
-		l.mu.Lock()
-		who := m.who
-		l.mu.Unlock()
+		who := l.identity(name)
 		switch what {
 		case "id":
 			return who.id.String(), nil
@@ -140,7 +138,7 @@ func (l *Lab) ownClaim(ctx context.Context, m *member) (monitor.Claim, error) {
 		return monitor.Claim{}, fmt.Errorf("lab: claims of %s: %w", m.name, err)
 	}
 	for _, c := range answer.Claims {
-		if c.State == "own" || c.Node == m.who.id {
+		if c.State == "own" || c.Node == l.identity(m.name).id {
 			return c, nil
 		}
 	}
@@ -246,9 +244,7 @@ func (l *Lab) right(ctx context.Context, name, right string) error {
 	if err != nil {
 		return err
 	}
-	l.mu.Lock()
-	prefix := l.members[name].who.prefix
-	l.mu.Unlock()
+	prefix := l.identity(name).prefix
 	words := strings.Fields(right)
 	flags := []string{"--" + words[0]}
 	if words[0] == "import" {

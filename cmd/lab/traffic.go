@@ -36,9 +36,7 @@ func openTraffic(l *Lab, size int) (*traffic, error) {
 	var err error
 	open := func(name string, port uint16) (conn *net.UDPConn) {
 		m := l.members[name]
-		l.mu.Lock()
-		at := netip.AddrPortFrom(m.who.addresses[generalClass], port)
-		l.mu.Unlock()
+		at := netip.AddrPortFrom(l.identity(name).addresses[generalClass], port)
 		err = errors.Join(err, m.ns.Do(func() (e error) {
 			conn, e = net.ListenUDP("udp6", net.UDPAddrFromAddrPort(at))
 			return e
