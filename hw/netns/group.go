@@ -103,8 +103,21 @@ func (g *Group) Close() error {
 		errs = append(errs, ns.Close())
 	}
 	// The folder goes last and under the lock: as long as it is there a Sweep finds the rest.
-	errs = append(errs, takeDown(g.dir, g.id), g.owner.Close())
-	return errors.Join(errs...)
+	err := removeSpaces(g.id)
+	if err == nil {
+		err = g.removeFolder()
+	}
+	return errors.Join(append(errs, err, g.owner.Close())...)
+}
+
+// removeFolder keeps sweeps away meanwhile: a folder whose lock is gone already looks dead.
+func (g *Group) removeFolder() error {
+	unlock, err := lockParent(filepath.Dir(g.dir))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return removeFolder(g.dir)
 }
 
 // Sweep takes down the groups of dir whose owner is dead, and returns their ids.
@@ -177,9 +190,17 @@ func Owner(dir string) (pid int, alive bool, err error) {
 	return pid, alive, err
 }
 
-// takeDown removes the namespaces with the group's id in their name, with the
-// processes inside, and then the folder.
+// takeDown removes the namespaces of a group and then its folder.
 func takeDown(dir, id string) error {
+	if err := removeSpaces(id); err != nil {
+		return err // with the folder left, the next sweep tries again
+	}
+	return removeFolder(dir)
+}
+
+// removeSpaces removes the namespaces with the group's id in their name, with the
+// processes inside.
+func removeSpaces(id string) error {
 	entries, err := os.ReadDir(Dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("netns: take down %s: %w", id, err)
@@ -194,9 +215,10 @@ func takeDown(dir, id string) error {
 	for _, name := range names {
 		errs = append(errs, Delete(name))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return err // with the folder left, the next sweep tries again
-	}
+	return errors.Join(errs...)
+}
+
+func removeFolder(dir string) error {
 	if err := unmountIn(dir); err != nil {
 		return err
 	}

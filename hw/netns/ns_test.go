@@ -273,6 +273,42 @@ func TestSweepTakesDownTheDeadAndNothingElse(t *testing.T) {
 	}
 }
 
+// Between its lock and its folder a group that goes looks dead.
+func TestASweepLeavesAGroupAloneThatIsBeingClosed(t *testing.T) {
+	needRoot(t)
+	parent := t.TempDir()
+	done := make(chan error)
+	go func() {
+		var errs []error
+		for range 100 {
+			g, err := NewGroup(parent)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			for i := range 20 {
+				errs = append(errs, os.Mkdir(filepath.Join(g.Dir(), fmt.Sprint("n", i)), 0o700))
+			}
+			errs = append(errs, g.Close())
+		}
+		done <- errors.Join(errs...)
+	}()
+	for {
+		swept, err := Sweep(parent)
+		if len(swept) > 0 || err != nil {
+			t.Errorf("swept %v, %v", swept, err)
+		}
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		default:
+		}
+	}
+}
+
 func TestOwnerTellsTheLivingFromTheDead(t *testing.T) {
 	parent := t.TempDir()
 	living := newGroup(t, parent)
