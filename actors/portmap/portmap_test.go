@@ -151,7 +151,7 @@ func (g *gateway) run(ns *netns.NS, name string, args ...string) (text string) {
 	return text
 }
 
-// start runs miniupnpd.
+// start runs miniupnpd, and waits until it listens: who asks before takes it for one that does not speak PCP.
 func (g *gateway) start() {
 	g.t.Helper()
 	config := filepath.Join(g.dir, "miniupnpd.conf")
@@ -160,6 +160,15 @@ func (g *gateway) start() {
 		Path: "miniupnpd", Args: []string{"-d", "-f", config, "-P", filepath.Join(g.dir, "pid")}, NS: g.router,
 	})
 	g.check(err)
+	port := ":5351" // of PCP and NAT-PMP, which it binds after that of UPnP
+	if !strings.Contains(g.config, "enable_natpmp=yes") {
+		port = ":1900"
+	}
+	for deadline := time.Now().Add(patience); g.run(g.router, "ss", "-Hlun", "sport = "+port) == ""; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			g.t.Fatalf("miniupnpd does not listen at port %s", port[1:])
+		}
+	}
 }
 
 // mappings are those that miniupnpd has made.
