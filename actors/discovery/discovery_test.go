@@ -17,7 +17,7 @@ import (
 	wire "re6st/protocols/discovery"
 )
 
-const patience = 10 * time.Second
+const patience = 60 * time.Second
 
 func check(t *testing.T, err error) {
 	t.Helper()

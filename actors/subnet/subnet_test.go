@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	protocol = 206
-	patience = 10 * time.Second
+	patience = 60 * time.Second
 )
 
 func check(t *testing.T, err error) {
