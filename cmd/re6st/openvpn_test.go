@@ -19,10 +19,6 @@ import (
 // fullPacket is the network's MTU, and so what a TUN takes, in bytes.
 const fullPacket = 1380
 
-// openvpnPatience is longer than patience, for an end of OpenVPN takes its time to notice that
-// the other is gone.
-const openvpnPatience = 3 * patience
-
 // openvpnLine is a line of nodes whose links go by a kind of tunnel.
 func openvpnLine(t *testing.T, nodes int, kind string) *mesh {
 	t.Helper()
@@ -34,7 +30,7 @@ func openvpnLine(t *testing.T, nodes int, kind string) *mesh {
 		t.Fatal(err)
 	}
 	m := meshUp(t, "--nodes", strconv.Itoa(nodes), "--topology", "line", "--config", config)
-	awaitFor(t, openvpnPatience, "all links go by "+kind, func() bool { return m.allVia(t, kind) })
+	await(t, "all links go by "+kind, func() bool { return m.allVia(t, kind) })
 	return m
 }
 
@@ -129,7 +125,7 @@ func TestFullPacketsGoByOpenVPN(t *testing.T) {
 			// Over each link of the second node go packets of two pairs at least, each way. Where
 			// the machine stands still for a moment a link may leave its tunnel for a while.
 			const rounds = 5
-			awaitFor(t, openvpnPatience, "full packets of all pairs go by the TAPs", func() bool {
+			await(t, "full packets of all pairs go by the TAPs", func() bool {
 				for range rounds {
 					m.sendFullAll(t)
 				}
@@ -163,7 +159,7 @@ func TestALinkOutlivesItsOpenVPN(t *testing.T) {
 			for range 3 { // a link may end where the machine stands still
 				links := m.tunnels(t, 1)
 				m.killChildren(t, 1)
-				awaitFor(t, openvpnPatience, "the links go by new tunnels", func() bool { return m.allVia(t, kind) })
+				await(t, "the links go by new tunnels", func() bool { return m.allVia(t, kind) })
 				m.sendFull(t, 0, 2)
 				lived := true
 				for node, l := range m.tunnels(t, 1) {
@@ -191,7 +187,7 @@ func (m *mesh) killChildren(t *testing.T, i int) {
 		}
 	}
 	m.sendFull(t, i-1, i+1)
-	awaitFor(t, openvpnPatience, "there are other children", func() bool {
+	await(t, "there are other children", func() bool {
 		now := m.children(t, i)
 		return len(now) == 2 && !slices.Contains(now, killed[0]) && !slices.Contains(now, killed[1])
 	})
@@ -202,16 +198,16 @@ func TestAKilledNodeSweepsItsTAPs(t *testing.T) {
 	m := openvpnLine(t, 2, "openvpn-udp")
 	before := m.indices(t, 0)
 	m.lab(t, "kill", "n1")
-	awaitFor(t, openvpnPatience, "no child outlives its node", func() bool { return len(m.children(t, 0)) == 0 })
+	await(t, "no child outlives its node", func() bool { return len(m.children(t, 0)) == 0 })
 	if left := m.indices(t, 0); !slices.Equal(left, before) {
 		t.Fatalf("TAPs %v are left, of %v: this tries nothing", left, before)
 	}
 	m.lab(t, "start", "n1")
-	awaitFor(t, openvpnPatience, "another TAP is there, and the old one is not", func() bool {
+	await(t, "another TAP is there, and the old one is not", func() bool {
 		now := m.indices(t, 0)
 		return len(now) == 1 && now[0] != before[0]
 	})
-	awaitFor(t, openvpnPatience, "the link goes by it", func() bool { return m.allVia(t, "openvpn-udp") })
+	await(t, "the link goes by it", func() bool { return m.allVia(t, "openvpn-udp") })
 }
 
 // indices are those of a node's TAPs.
