@@ -50,7 +50,7 @@ func TestHowLinksAreJudgedChangesLive(t *testing.T) {
 		if len(answer.Changes) != 1 || answer.Changes[0].Key != "babel_interface" || !answer.Changes[0].Applied {
 			t.Errorf("%s: reload says %+v", c.says, answer)
 		}
-		deadline := time.Now().Add(30 * time.Second)
+		deadline := time.Now().Add(patience)
 		for !c.is(neighbor()) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s: %+v", c.says, neighbor())

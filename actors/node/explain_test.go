@@ -14,7 +14,7 @@ import (
 func (l *lan) explained(dir, dest string, ok func(monitor.Destination) bool) {
 	l.t.Helper()
 	var answer monitor.Explanation
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 		err := monitor.NewClient(monitor.SocketIn(dir)).Post(l.t.Context(), "explain", monitor.ExplainRequest{Dest: dest}, &answer)
 		if err == nil && len(answer.Destinations) > 0 && ok(answer.Destinations[0]) {
 			return

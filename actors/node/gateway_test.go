@@ -52,10 +52,15 @@ func newFarLAN(t *testing.T) *farLAN {
 func (l *lan) ping(ns *netns.NS, args ...string) {
 	l.t.Helper()
 	args = append([]string{"netns", "exec", ns.Name(), "ping", "-n"}, args...)
-	out, err := exec.Command("ip", args...).CombinedOutput()
-	l.t.Logf("# ip %s\n%s", strings.Join(args, " "), out)
-	if err != nil {
-		l.t.Errorf("%v", err)
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		out, err := exec.Command("ip", args...).CombinedOutput()
+		if late := time.Now().After(deadline); err == nil || late {
+			l.t.Logf("# ip %s\n%s", strings.Join(args, " "), out)
+			if err != nil {
+				l.t.Errorf("%v", err)
+			}
+			return
+		}
 	}
 }
 
@@ -125,7 +130,7 @@ func TestABabeldLANReachesTheOutsideThroughOurGateway(t *testing.T) {
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
-		l.within(10*time.Second, l.n1, "default")
+		l.until(l.n1, "default")
 	})
 }
 

@@ -117,7 +117,7 @@ func (l *lan) transfer(from, to *netns.NS, address string) {
 	}()
 	var client net.Conn
 	l.check(from.Do(func() (err error) {
-		client, err = net.DialTimeout("tcp4", server.Addr().String(), 10*time.Second)
+		client, err = net.DialTimeout("tcp4", server.Addr().String(), patience)
 		return err
 	}))
 	l.check(client.SetDeadline(time.Now().Add(time.Minute)))

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"re6st/actors/monitor"
 	"re6st/hw/netns"
@@ -73,7 +72,7 @@ var errSaid = errors.New("it is said")
 // saysWhy waits for an event with that text.
 func (l *lan) saysWhy(dir, text string) {
 	l.t.Helper()
-	ctx, cancel := context.WithTimeout(l.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(l.t.Context(), patience)
 	defer cancel()
 	client := monitor.NewClient(monitor.SocketIn(dir))
 	err := monitor.Lines(ctx, client, http.MethodGet, "events?follow=1", nil, func(e monitor.Event) error {

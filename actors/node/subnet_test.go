@@ -79,7 +79,7 @@ func (l *lan) setting(ns *netns.NS, key string) string {
 
 func (l *lan) eventually(what string, ok func() bool) {
 	l.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			l.t.Fatalf("never: %s", what)
 		}
