@@ -42,7 +42,7 @@ func TestKernelLineOfNodesGoesByEachKindOfTunnel(t *testing.T) {
 		}
 	}
 	want(kinds[0])
-	m := meshUp(t, "--nodes", "4", "--topology", "line", "--config", config, "--timeout", "3m")
+	m := meshUp(t, "--nodes", "4", "--topology", "line", "--config", config)
 	m.calm(t)
 	for i, kind := range kinds {
 		traffic := m.pingEvery(t, trafficEvery, 0, len(m.Nodes)-1)

@@ -36,7 +36,7 @@ func TestKernelNodesThatTrustEachOtherSendUnsealed(t *testing.T) {
 		}
 	}
 	reload("")
-	m = meshUp(t, "--nodes", "3", "--topology", "line", "--config", config, "--timeout", "3m")
+	m = meshUp(t, "--nodes", "3", "--topology", "line", "--config", config)
 	m.calm(t)
 	m.awaitVia(t, kind)
 	const trusting = "trusted_underlay = [\"0.0.0.0/0\", \"::/0\"]\n"

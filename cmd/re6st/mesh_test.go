@@ -61,7 +61,7 @@ func meshUp(t *testing.T, args ...string) *mesh {
 		t.Fatal(err)
 	}
 	logs := t.TempDir()
-	cmd := exec.Command(path, append([]string{"lab", "up", "--logs", logs}, args...)...)
+	cmd := exec.Command(path, append([]string{"lab", "up", "--logs", logs, "--timeout", "3m"}, args...)...)
 	said, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
