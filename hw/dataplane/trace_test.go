@@ -14,7 +14,7 @@ func probe(t testing.TB, x *node) Probed {
 	select {
 	case p := <-x.probes:
 		return p
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("no probe came to node %d; %+v", x.n, x.Stats())
 		return Probed{}
 	}
@@ -25,7 +25,7 @@ func answer(t testing.TB, x *node) Traced {
 	select {
 	case a := <-x.answers:
 		return a
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("no answer came to node %d; %+v", x.n, x.Stats())
 		return Traced{}
 	}

@@ -201,16 +201,32 @@ func out(t testing.TB, x *node) []byte {
 	select {
 	case p := <-x.tun.Out():
 		return p
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("node %d gave its kernel nothing; %+v", x.n, x.Stats())
 		return nil
 	}
 }
 
+// comes sends a packet until it comes out at another node: one that is cut to pieces is lost
+// where the machine stands still for as long as a reassembly may take.
+func comes(t testing.TB, from, to *node, p []byte) []byte {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+		from.tun.Inject(p)
+		select {
+		case got := <-to.tun.Out():
+			return got
+		case <-time.After(2 * fabric.ReassemblyTimeout):
+		}
+	}
+	t.Fatalf("node %d gave its kernel nothing; %+v", to.n, to.Stats())
+	return nil
+}
+
 // eventually waits for a counter, which moves after what can be seen outside.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("never: %s", what)
 		}
