@@ -279,7 +279,7 @@ func TestDownTakesARunningLabDown(t *testing.T) {
 func TestCommandsActOnTheRunningLab(t *testing.T) {
 	p := waiting(t)
 	ping := []string{"exec", "n1", "--", "ping", "-c1", "-W1", stubAddress(2).String()}
-	other := []string{"exec", "n1", "--", "ping", "-c1", "-W1", stubAddress(1).String()}
+	other := []string{"exec", "n1", "--", "ping", "-c1", "-W20", stubAddress(1).String()}
 	for _, step := range []struct {
 		args   []string
 		status int

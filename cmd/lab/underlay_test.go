@@ -29,7 +29,7 @@ func needRoot(t *testing.T) {
 }
 
 // patience bounds waiting for what is certain to come if the code is right.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // ground is an underlay without processes, with a prober on its own addresses.
 type ground struct {

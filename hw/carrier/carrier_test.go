@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // open opens a Conn on the loopback, with TLS on a free port.
 func open(t testing.TB, carriers fabric.CarrierSet) *Conn {

@@ -31,7 +31,7 @@ func TestUplinksAreWatched(t *testing.T) {
 	var last []netlink.Uplink
 	until := func(what string, ok func() bool) {
 		t.Helper()
-		for timeout := time.After(5 * time.Second); !ok(); {
+		for timeout := time.After(time.Minute); !ok(); {
 			select {
 			case last = <-seen:
 			case <-timeout:

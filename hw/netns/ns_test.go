@@ -194,7 +194,7 @@ func TestVethCarriesPackets(t *testing.T) {
 		t.Fatal(err)
 	}
 	buffer := make([]byte, 16)
-	if err := packets.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := packets.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	n, _, err := packets.ReadFrom(buffer)

@@ -106,7 +106,7 @@ func TestSignalReachesTheWholeGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The grandchild has the pipe too: its end of file is the grandchild's end.
-	if err := r.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := r.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
@@ -207,7 +207,7 @@ func TestChildrenDieWithAKilledParent(t *testing.T) {
 	}
 	_ = parent.Wait()
 	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} // readable: it ended
-	if n, err := unix.Poll(poll, 10_000); n != 1 {
+	if n, err := unix.Poll(poll, 60_000); n != 1 {
 		t.Errorf("the child outlived its parent: %d %v", n, err)
 	}
 }

@@ -134,7 +134,7 @@ func TestAnInterfaceThatIsMadeAgainIsFound(t *testing.T) {
 	}
 	runIP(t, "-n", spaces[0].Name(), "link", "del", links[0])
 	join(t, spaces, links, addresses) // of the same names, with other indices
-	for deadline := time.Now().Add(10 * time.Second); send() != 1; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); send() != 1; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not sent: %+v", ends[0].Stats())
 		}
