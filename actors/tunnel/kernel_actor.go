@@ -154,14 +154,10 @@ func (k *kernelTunnel) remove() error {
 // lead has packets go by the tunnel unsealed, or not, as it is wanted.
 func (k *kernelTunnel) lead(ctx *system.Context[kernelMessage]) error {
 	if !k.wanted.leads {
-		if !k.leads {
-			return nil
-		}
 		if err := k.tunnels.Unlead(k.wanted.Spec); err != nil {
 			return err // which removes the tunnel: nothing goes where nobody may be
 		}
-		k.leads = false
-		k.link.Tell(tunnelLeads{false})
+		k.tellLeads(false)
 		return nil
 	}
 	if err := k.tunnels.Lead(k.wanted.Spec, k.wanted.via); err != nil {
@@ -169,17 +165,24 @@ func (k *kernelTunnel) lead(ctx *system.Context[kernelMessage]) error {
 			k.refusal = text
 			ctx.Event("kernel tunnel", "packets stay sealed: "+text)
 		}
+		k.tellLeads(false)
 		return nil // the next tick tries again
 	}
-	if !k.leads {
-		k.leads, k.refusal = true, ""
-		k.link.Tell(tunnelLeads{true})
-	}
+	k.refusal = ""
+	k.tellLeads(true)
 	packets, bytes, err := k.tunnels.Carried(k.wanted.Name)
 	if err == nil {
 		k.link.Tell(tunnelCarried{dataplane.Count{Packets: packets, Bytes: bytes}})
 	}
 	return err
+}
+
+// tellLeads tells the link whether packets go by the tunnel unsealed, where that is news.
+func (k *kernelTunnel) tellLeads(now bool) {
+	if k.leads != now {
+		k.leads = now
+		k.link.Tell(tunnelLeads{now})
+	}
 }
 
 // Stop leaves nothing in the kernel.

@@ -219,6 +219,9 @@ func TestATrustedTunnelThatIsSilentLeadsNothing(t *testing.T) {
 		if !sealed(a, b) || a.link().Tunnel != "" {
 			t.Errorf("%+v leads to %v, %+v to %v", a.link(), a.kernel.leads(), b.link(), b.kernel.leads())
 		}
+		if a.says(", by , trusted") || b.says(", by , trusted") {
+			t.Error("an event tells of a link that goes by no tunnel as trusted")
+		}
 		b.kernel.set(func(f *fakeKernel) { f.mute = false })
 		time.Sleep(2 * time.Minute)
 		if !direct(a, b) {
@@ -264,10 +267,12 @@ func TestARouteThatIsRefusedIsTriedAgain(t *testing.T) {
 		if len(a.kernel.leads()) != 0 || a.link().Trusted || !b.link().Trusted || !a.says("packets stay sealed: no room") {
 			t.Errorf("%+v leads to %v", a.link(), a.kernel.leads())
 		}
-		a.kernel.set(func(f *fakeKernel) { f.fails = nil })
-		time.Sleep(2 * kernelCheck)
-		if !direct(a, b) {
-			t.Errorf("%+v leads to %v", a.link(), a.kernel.leads())
+		for _, fails := range []error{nil, errors.New("no way"), nil} {
+			a.kernel.set(func(f *fakeKernel) { f.fails = fails })
+			time.Sleep(2 * kernelCheck)
+			if a.link().Trusted != (fails == nil) || fails == nil && !direct(a, b) {
+				t.Errorf("refused: %v; %+v leads to %v", fails, a.link(), a.kernel.leads())
+			}
 		}
 	})
 }

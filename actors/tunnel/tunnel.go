@@ -399,7 +399,8 @@ func (t *tunnel) use(e fabric.Use) {
 func (t *tunnel) tellWay() {
 	l := t.lease
 	t.lead()
-	if now := (way{l.path.Remote, l.path.Carrier, t.inTunnel(), l.path.Local.Interface, t.below.led}); now != l.way {
+	tunnel := t.inTunnel() // a link may have left it before packets do
+	if now := (way{l.path.Remote, l.path.Carrier, tunnel, l.path.Local.Interface, tunnel != "" && t.below.led}); now != l.way {
 		l.way = now
 		if l.told {
 			t.manager.Tell(moved{l.link, now})
