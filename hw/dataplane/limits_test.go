@@ -222,9 +222,7 @@ func TestStrictTopologyIsTakenWhileItReaches(t *testing.T) {
 }
 
 func TestRekeyLosesNothing(t *testing.T) {
-	net := hwtest.NewNetwork(1)
-	a, relay, b := line(t, net)
-	meet(a, b)
+	a, relay, b := metLine(t)
 	run(t, a, relay, b)
 	expect := func(x, y *node, payload string) {
 		t.Helper()

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"testing"
 
-	"re6st/hw/hwtest"
 	"re6st/protocols/checksum"
 	"re6st/protocols/fabric"
 )
@@ -73,9 +72,7 @@ func TestTheMSSOfASYNIsClamped(t *testing.T) {
 }
 
 func TestTheMSSIsClampedToThePathInBothDirections(t *testing.T) {
-	net := hwtest.NewNetwork(1)
-	a, relay, b := line(t, net)
-	meet(a, b)
+	a, relay, b := metLine(t)
 	a.SetLinkMTU(2, 1252)
 	b.SetLinkMTU(2, 1232) // the way back is narrower
 	run(t, a, relay, b)

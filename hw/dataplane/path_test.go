@@ -25,9 +25,7 @@ func knows(t *testing.T, x *node, mtu int) {
 }
 
 func TestTheSenderHearsThatALinkBeyondIsNarrow(t *testing.T) {
-	net := hwtest.NewNetwork(1)
-	a, relay, b := line(t, net)
-	meet(a, b)
+	a, relay, b := metLine(t)
 	relay.SetLinkMTU(3, 1392)
 	run(t, a, relay, b)
 	p := full()
@@ -49,9 +47,7 @@ func TestTheSenderHearsThatALinkBeyondIsNarrow(t *testing.T) {
 
 // Also without a packet more: a TCP would send that by its timer only.
 func TestTheSenderHearsThatALinkBeyondGotNarrower(t *testing.T) {
-	net := hwtest.NewNetwork(1)
-	a, relay, b := line(t, net)
-	meet(a, b)
+	a, relay, b := metLine(t)
 	run(t, a, relay, b)
 	p := full()
 	a.tun.Inject(p)
@@ -77,9 +73,7 @@ func claimTooBig(a, relay *node, mtu uint16) {
 }
 
 func TestALieAboutAPathIsFoundOut(t *testing.T) {
-	net := hwtest.NewNetwork(1)
-	a, relay, b := line(t, net)
-	meet(a, b)
+	a, relay, b := metLine(t)
 	run(t, a, relay, b)
 	claimTooBig(a, relay, 1290)
 	eventually(t, "asked, and answered", func() bool { s, _ := a.LinkStats(2); return a.Stats().RelayErrors == 1 && s.Received.Packets >= 3 })
@@ -88,9 +82,7 @@ func TestALieAboutAPathIsFoundOut(t *testing.T) {
 }
 
 func TestNoHintNamesLessThanIPv6Has(t *testing.T) {
-	net := hwtest.NewNetwork(1)
-	a, relay, b := line(t, net)
-	meet(a, b)
+	a, relay, b := metLine(t)
 	relay.SetLinkMTU(3, ipv6MinMTU+fabric.Overhead) // what the relay itself says of the probe may come late, and is no less then
 	run(t, a, relay, b)
 	claimTooBig(a, relay, 500)
@@ -98,9 +90,7 @@ func TestNoHintNamesLessThanIPv6Has(t *testing.T) {
 }
 
 func TestHintsOfFramesThatWereNeverSentAreNone(t *testing.T) {
-	net := hwtest.NewNetwork(1)
-	a, _, b := line(t, net)
-	meet(a, b)
+	a, _, b := metLine(t)
 	session := a.sessions.Load().byEgress[b.id]
 	w := a.newWorker(maxFrame)
 	e := fabric.RelayError{Code: fabric.RelayTooBig, MTU: 1300, Session: fabric.SessionHeader{Index: session.RemoteIndex(), Counter: 5}, Egress: b.id, Ingress: a.id}
@@ -111,9 +101,7 @@ func TestHintsOfFramesThatWereNeverSentAreNone(t *testing.T) {
 }
 
 func TestWhatAPathCarriesIsForgotten(t *testing.T) {
-	net := hwtest.NewNetwork(1)
-	a, relay, b := line(t, net)
-	meet(a, b)
+	a, relay, b := metLine(t)
 	relay.SetLinkMTU(3, 1392)
 	run(t, a, relay, b)
 	a.tun.Inject(full())
@@ -202,9 +190,7 @@ func TestPathProbesAreAnsweredAtABoundedRate(t *testing.T) {
 }
 
 func TestNarrowPathsAreBounded(t *testing.T) {
-	net := hwtest.NewNetwork(1)
-	a, _, b := line(t, net)
-	meet(a, b)
+	a, _, b := metLine(t)
 	session := a.sessions.Load().byEgress[b.id]
 	must(session.Seal(make([]byte, fabric.HopHeaderLen, 200), 0, make([]byte, 20)))
 	a.paths.asked = map[pathTo]asked{}

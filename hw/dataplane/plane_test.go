@@ -70,9 +70,7 @@ func TestPacketsOfTheEndsCrossARelayThatNeverSeesThem(t *testing.T) {
 }
 
 func TestLinkStatsTellLifeAndUse(t *testing.T) {
-	net := hwtest.NewNetwork(1)
-	a, relay, b := line(t, net)
-	meet(a, b)
+	a, relay, b := metLine(t)
 	run(t, a, relay, b)
 	if err := a.SendControl(2, fabric.ControlProbe, []byte("probe")); err != nil {
 		t.Fatal(err)
@@ -394,9 +392,7 @@ func TestUnknownSessionIsToldToTheIngressOnce(t *testing.T) {
 }
 
 func TestForgedHintsAreIgnored(t *testing.T) {
-	net := hwtest.NewNetwork(1)
-	a, relay, b := line(t, net)
-	meet(a, b)
+	a, relay, b := metLine(t)
 	run(t, a, relay, b)
 	index := a.sessions.Load().byEgress[b.id].RemoteIndex()
 	good := fabric.RelayError{
@@ -427,9 +423,7 @@ func TestForgedHintsAreIgnored(t *testing.T) {
 }
 
 func TestRelaysTellWhyAFrameWentNoFurther(t *testing.T) {
-	net := hwtest.NewNetwork(1)
-	a, relay, b := line(t, net)
-	meet(a, b)
+	a, relay, b := metLine(t)
 	relay.table.WithdrawAll(rib.OriginBabel)
 	route(relay, 1, 1)
 	route(relay, 3, 1) // a loop: back where it came from

@@ -61,9 +61,7 @@ func together(frames [][]byte) sock.Packet {
 // TestFramesOfOneLengthLeaveTogether is what a relay and an ingress do with packets of one
 // length, a shorter one, one of another class, more than go at once, and a longer one.
 func TestFramesOfOneLengthLeaveTogether(t *testing.T) {
-	net := hwtest.NewNetwork(1)
-	a, relay, b := line(t, net)
-	meet(a, b)
+	a, relay, b := metLine(t)
 	entered, passed := catch(a), catch(relay)
 	w := a.newWorker(maxBatch)
 	var inners [][]byte
@@ -136,9 +134,7 @@ func TestFramesOfOneLengthLeaveTogether(t *testing.T) {
 
 // TestABadFrameLeavesTheOthersOfItsBatchAlone spoils some frames of a batch.
 func TestABadFrameLeavesTheOthersOfItsBatchAlone(t *testing.T) {
-	net := hwtest.NewNetwork(1)
-	a, relay, b := line(t, net)
-	meet(a, b)
+	a, relay, b := metLine(t)
 	entered, passed := catch(a), catch(relay)
 	w := a.newWorker(maxBatch)
 	for i := range 10 {
@@ -182,9 +178,7 @@ func TestABadFrameLeavesTheOthersOfItsBatchAlone(t *testing.T) {
 // TestABatchOfManyShortFramesPassesWhole has more of them come at once than leave by one call,
 // with one of another link, and one that is none, between them.
 func TestABatchOfManyShortFramesPassesWhole(t *testing.T) {
-	net := hwtest.NewNetwork(1)
-	a, relay, b := line(t, net)
-	meet(a, b)
+	a, relay, b := metLine(t)
 	entered, passed := catch(a), catch(relay)
 	w := a.newWorker(maxBatch)
 	const count = 3 * sock.MaxSegments
@@ -221,9 +215,7 @@ func TestABatchOfManyShortFramesPassesWhole(t *testing.T) {
 // TestFramesWhoseKeysEndBeforeTheyLeaveAreCountedEach retires keys under frames that are about
 // to leave.
 func TestFramesWhoseKeysEndBeforeTheyLeaveAreCountedEach(t *testing.T) {
-	net := hwtest.NewNetwork(1)
-	a, _, b := line(t, net)
-	meet(a, b)
+	a, _, _ := metLine(t)
 	entered := catch(a)
 	w := a.newWorker(maxBatch)
 	for range 10 {
@@ -241,10 +233,7 @@ func TestFramesWhoseKeysEndBeforeTheyLeaveAreCountedEach(t *testing.T) {
 
 // TestFramesThatTheKernelDoesNotTakeAreCountedEach has it take all but two of a batch.
 func TestFramesThatTheKernelDoesNotTakeAreCountedEach(t *testing.T) {
-	net := hwtest.NewNetwork(1)
-	a, relay, b := line(t, net)
-	meet(a, b)
-	_ = relay
+	a, _, _ := metLine(t)
 	entered := catch(a)
 	entered.refuse = 2
 	w := a.newWorker(maxBatch)

@@ -184,6 +184,14 @@ func line(t testing.TB, net *hwtest.Network) (a, relay, b *node) {
 	return a, relay, b
 }
 
+// metLine is a line of nodes of which the first and the last have a session.
+func metLine(t testing.TB) (a, relay, b *node) {
+	t.Helper()
+	a, relay, b = line(t, hwtest.NewNetwork(1))
+	meet(a, b)
+	return a, relay, b
+}
+
 // packet is an inner packet with a payload, which may be anything.
 func packet(src, dst netip.Addr, payload string) []byte {
 	b := make([]byte, ipv6HeaderLen, ipv6HeaderLen+len(payload))
