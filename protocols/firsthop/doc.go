@@ -17,7 +17,8 @@
 //
 //  1. tell of each link that this end opens, before its first packet, and again when the
 //     addresses at which its peer may be have changed: HandleLink; of its end: HandleEnd;
-//  2. tell which routers can be used, at the start and after each change: HandleUnderlay;
+//  2. tell which routers can be used, at the start and after each change: HandleUnderlay, behind
+//     HandleGateways where other routers are configured;
 //  3. Drain after each, and carry out the events in their order; after a change of the underlay
 //     make the kernel hold exactly Routes, as it drops routes by itself.
 package firsthop

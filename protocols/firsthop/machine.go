@@ -86,6 +86,14 @@ func New(gateways []netip.Addr) *Plan {
 	}
 }
 
+// HandleGateways puts other routers, that Check finds well, in the place of those that there
+// are. Links go on as they do until HandleUnderlay, which is to follow; what failed is forgotten.
+func (p *Plan) HandleGateways(gateways []netip.Addr) {
+	clear(p.past)
+	p.gateways, p.next = slices.Clone(gateways), [families]int{}
+	p.usable = slices.DeleteFunc(p.usable, func(g netip.Addr) bool { return !slices.Contains(gateways, g) })
+}
+
 // HandleUnderlay tells which routers can be used, and what lies on this machine's links.
 func (p *Plan) HandleUnderlay(usable []netip.Addr, near []netip.Prefix) {
 	p.usable = p.usable[:0]

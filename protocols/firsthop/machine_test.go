@@ -158,6 +158,27 @@ func TestALinkMovesToTheNextGatewayWhereItsOwnIsGone(t *testing.T) {
 	p.via("198.51.100.1", two) // it stays where it is
 }
 
+func TestOtherGatewaysTakeThePlaceOfThoseThatThereWere(t *testing.T) {
+	p := newPlan(t)
+	for i := 1; i <= 2; i++ {
+		p.open(i, fmt.Sprintf("198.51.100.%d", i))
+	}
+	for _, c := range []struct{ gateways, want []netip.Addr }{
+		{nil, []netip.Addr{{}, {}}},
+		{[]netip.Addr{one, two}, []netip.Addr{one, two}},
+		{[]netip.Addr{three, two}, []netip.Addr{three, two}}, // who has one that stays keeps it
+		{[]netip.Addr{one}, []netip.Addr{one, one}},
+		{nil, []netip.Addr{{}, {}}},
+		{[]netip.Addr{two, three}, []netip.Addr{two, three}},
+	} {
+		p.HandleGateways(c.gateways)
+		p.HandleUnderlay(c.gateways, nil)
+		for i, want := range c.want {
+			p.via(fmt.Sprintf("198.51.100.%d", i+1), want)
+		}
+	}
+}
+
 func TestWhatLiesOnALinkOfThisMachineNeedsNoGateway(t *testing.T) {
 	p := newPlan(t, one, two)
 	p.HandleUnderlay([]netip.Addr{one, two}, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")})
