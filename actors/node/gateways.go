@@ -21,17 +21,21 @@ func (c Config) checkGateways() error {
 	return nil
 }
 
-// openGateways makes ready for routes through the routers of a configuration that was checked.
-// One that is not there now may come later; this machine itself will not be its own router.
+// openGateways makes ready for routes through routers, which a reload may bring. One that is not
+// there now may come later; this machine itself will not be its own router.
 func (h *host) openGateways(c Config, faults *fault.Table) (err error) {
-	if len(c.RemoteGateways) == 0 {
+	if h.bypass == nil {
 		return nil
 	}
 	if h.routers, err = netlink.Open(); err != nil {
 		return err
 	}
 	h.routers.SetFaults(faults)
-	if h.hosts, err = netlink.NewHostRoutes(h.routers, *c.Mark, uint8(c.RouteProtocol)); err != nil {
+	h.hosts, err = netlink.NewHostRoutes(h.routers, *c.Mark, uint8(c.RouteProtocol))
+	if len(c.RemoteGateways) == 0 {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("%w: remote_gateways: %w", ErrConfig, err)
 	}
 	_, unfit, err := h.hosts.Routers(c.RemoteGateways)
@@ -43,10 +47,26 @@ func (h *host) openGateways(c Config, faults *fault.Table) (err error) {
 	return err
 }
 
-// gateways are those of the tunnels; nil: none.
+// gateways are those of the tunnels; nil: there can be none.
 func (h *host) gateways(c Config) *tunnel.Gateways {
 	if h.hosts == nil {
 		return nil
 	}
 	return &tunnel.Gateways{Addrs: c.RemoteGateways, Routes: h.hosts}
+}
+
+// followGateways has peers go through the routers in force.
+func (r *root) followGateways() {
+	gateways := r.settings.get().RemoteGateways
+	if r.host.hosts == nil {
+		if len(gateways) > 0 {
+			r.ctx.Event("gateway", "remote_gateways takes a restart here, with the mark")
+		}
+		return
+	}
+	r.host.bypass.UseHostRoutes(len(gateways) > 0)
+	if err := r.host.bypass.Sync(); err != nil {
+		r.ctx.Event("gateway", err.Error())
+	}
+	r.tunnels.Tell(tunnel.GatewaysWanted{Addrs: gateways})
 }

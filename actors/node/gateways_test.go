@@ -151,6 +151,24 @@ func (u *uplinked) again() (stop func() error, kill func()) {
 	return u.startKillable(u.n1, nodeEnv+"="+u.dir, os.Args[0])
 }
 
+// reload has n1 take its configuration, where remote_gateways is another.
+func (u *uplinked) reload(old, next string) {
+	u.t.Helper()
+	config := u.dir + "/node.toml"
+	text, err := os.ReadFile(config)
+	u.check(err)
+	changed := strings.ReplaceAll(string(text), "remote_gateways = "+old, "remote_gateways = "+next)
+	if changed == string(text) {
+		u.t.Fatalf("no %s in %s", old, text)
+	}
+	u.check(os.WriteFile(config, []byte(changed), 0o600))
+	var answer monitor.Reloaded
+	u.check(monitor.NewClient(monitor.SocketIn(u.dir)).Post(u.t.Context(), "reload", nil, &answer))
+	if len(answer.Changes) != 1 || !answer.Changes[0].Applied {
+		u.t.Errorf("the reload has taken %+v", answer.Changes)
+	}
+}
+
 // gateways are those of n1's links that are up, by peer.
 func (u *uplinked) gateways() map[uint64]string {
 	var answer monitor.Tunnels
@@ -276,6 +294,22 @@ func TestPeersGoThroughTheRoutersOfALANByTurns(t *testing.T) {
 		}
 		u.ping(peers[1])
 		u.ip(u.routers[1], "link set lan up")
+	})
+	t.Run("a reload takes other routers", func(t *testing.T) {
+		for _, c := range []struct{ old, new, want string }{
+			{`["192.0.2.1", "192.0.2.2"]`, `["192.0.2.2"]`, "192.0.2.2"},
+			{`["192.0.2.2"]`, `[]`, ""},
+			{`[]`, `["192.0.2.1"]`, "192.0.2.1"},
+		} {
+			u.reload(c.old, c.new)
+			u.await("both go through "+c.want, func() bool { return u.both(c.want) && len(u.gateways()) == 2 && u.routed() == (c.want != "") })
+			if rules := u.ip(u.n1, "rule show table 838861006"); (rules == "") != (c.want == "") {
+				t.Errorf("with %s there are the rules %q", c.new, rules)
+			}
+			u.ping(2)
+			u.ping(3)
+		}
+		u.reload(`["192.0.2.1"]`, `["192.0.2.1", "192.0.2.2"]`)
 	})
 	t.Run("nothing is left at the end", func(t *testing.T) {
 		u.await("there are routes while it runs", u.routed)

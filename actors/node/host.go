@@ -126,9 +126,7 @@ func (h *host) setMark(c Config) (err error) {
 	if h.bypass, err = netlink.NewBypass(h.kernel, *c.Mark, uint8(c.RouteProtocol)); err != nil {
 		return err
 	}
-	if len(c.RemoteGateways) > 0 {
-		h.bypass.UseHostRoutes()
-	}
+	h.bypass.UseHostRoutes(len(c.RemoteGateways) > 0)
 	return h.bypass.Sync()
 }
 

@@ -26,7 +26,7 @@ var ErrNoReload = errors.New("this node has no configuration to read again")
 var live = map[string]bool{
 	"log": true, "client_count": true, "max_clients": true, "inbound": true, "inbound_list": true, "trusted": true, "babel_interface": true,
 	"origins": true, "neighbours": true, "shortcuts": true, "shortcut_kbit": true, "shortcut_idle": true,
-	"tunnels": true, "tunnel_peer": true, "trusted_underlay": true,
+	"tunnels": true, "tunnel_peer": true, "trusted_underlay": true, "remote_gateways": true,
 }
 
 // reconfigured says that the configuration in force has other limits.
@@ -68,6 +68,7 @@ func (s *settings) reload() ([]monitor.Change, error) {
 	s.config.Inbound, s.config.InboundList, s.config.Origins = next.Inbound, next.InboundList, next.Origins
 	s.config.Trusted, s.config.BabelInterfaces = next.Trusted, next.BabelInterfaces
 	s.config.Tunnels, s.config.TunnelPeers, s.config.TrustedUnderlay = next.Tunnels, next.TunnelPeers, next.TrustedUnderlay
+	s.config.RemoteGateways = next.RemoteGateways
 	if s.level != nil {
 		s.level.Set(next.Log)
 	}
@@ -168,6 +169,7 @@ func (r *root) reconfigured() {
 	r.origins.setParams(p.Params, r.settings.get().Origins)
 	r.router.Tell(neighbor.OriginsChanged{})
 	r.syncDirect()
+	r.followGateways()
 	r.tunnels.Tell(tunnel.TunnelsWanted{Wanted: r.settings.get().wantedTunnels()})
 	r.tunnels.Tell(tunnel.ParamsChanged{Params: paramsDocument(p), Limits: r.limits(), Rules: r.peerRules(), Pace: pace(p.Params)})
 }

@@ -67,7 +67,7 @@ func TestEveryLiveKeyIsAKey(t *testing.T) {
 	text := "port = 1\ninterface = \"x\"\nmtu = 1300\nclient_count = 2\nmax_clients = 2\nroute_protocol = 7\nlog = \"warn\"\n" +
 		"inbound = \"list\"\ninbound_list = [\"::/0 icmp\"]\norigins = \"off\"\ntrusted = [\"x\"]\n" +
 		"babel_interface = [{ name = \"y\", key = [{ id = \"k\", type = \"blake2s128\", value = \"00\" }] }]\n" +
-		"neighbours = [\"5/16\"]\nshortcuts = 1\nshortcut_kbit = 100\nshortcut_idle = \"7m\"\ntunnels = [\"fou\"]\ntunnel_peer = [{ prefix = \"5/16\", tunnels = [\"gre\"] }]"
+		"neighbours = [\"5/16\"]\nshortcuts = 1\nshortcut_kbit = 100\nshortcut_idle = \"7m\"\ntunnels = [\"fou\"]\ntunnel_peer = [{ prefix = \"5/16\", tunnels = [\"gre\"] }]\nremote_gateways = [\"192.0.2.1\"]"
 	var keys []string
 	const apart = "trusted_underlay = [\"192.0.2.0/24\"]" // from inbound
 	for _, c := range slices.Concat(changed(parse(t, ""), parse(t, text)), changed(parse(t, ""), parse(t, apart))) {

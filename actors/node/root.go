@@ -162,7 +162,7 @@ func (r *root) spawnTunnels() error {
 		Endpoints: at, Networks: append(r.networks(), r.ipv4.Load().ranges()...), Remembered: r.remembered,
 		Documents: []tunnel.Document{paramsDocument(params), revocationsDocument(revoked)}, Revoked: revoked.Nodes(), Pace: pace(params.Params),
 		Plane: r.plane, Babel: r.ports.Deliver, Emit: r.fromTunnels, Claims: r.origins,
-		Kernel: kernel, Wanted: r.settings.get().wantedTunnels(), Gateways: r.host.gateways(r.options.Config),
+		Kernel: kernel, Wanted: r.settings.get().wantedTunnels(), Gateways: r.host.gateways(r.settings.get()),
 		Store:  func(peers []tunnelplan.Peer) error { return storePeers(r.dir, peers) },
 		Worked: r.worked, StoreWorked: func(all []tunnel.Worked) error { return storeWorked(r.dir, all) },
 	})

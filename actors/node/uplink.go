@@ -80,7 +80,7 @@ func (r *root) uplinksSeen(seen []netlink.Uplink) {
 		return
 	}
 	if r.uplinks != nil && slices.Equal(seen, r.uplinks) && slices.Equal(at, r.endpoints) {
-		if r.host.hosts != nil {
+		if len(r.settings.get().RemoteGateways) > 0 {
 			r.tunnels.Tell(tunnel.UnderlaySeen{})
 		}
 		return

@@ -93,6 +93,9 @@ func Spawn(parent system.Parent, cfg Config) (system.Ref[Message], error) {
 		credentials: cfg.Credentials, limits: cfg.Limits, rules: cfg.Rules, pace: cfg.Pace, revoked: cfg.Revoked, remembered: cfg.Remembered,
 		endpoints: cfg.Endpoints, wanted: cfg.Wanted,
 	}
+	if cfg.Gateways != nil {
+		kept.gateways = cfg.Gateways.Addrs
+	}
 	kept.reaches.restore(cfg.Worked)
 	for _, d := range cfg.Documents {
 		kept.documents[d.Kind] = d

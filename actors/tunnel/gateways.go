@@ -16,7 +16,7 @@ import (
 // dials, by turns. Links that peers open stay as the kernel has them: they are to answer by
 // where the peer came.
 type Gateways struct {
-	Addrs  []netip.Addr // that firsthop.Check finds well
+	Addrs  []netip.Addr // that firsthop.Check finds well, until GatewaysWanted; there may be none
 	Routes HostRoutes   // the manager's alone
 }
 
@@ -31,11 +31,16 @@ type HostRoutes interface {
 // Gateways have may be gone with them.
 type UnderlaySeen struct{}
 
-func (UnderlaySeen) managerMessage() {}
+// GatewaysWanted brings other routers, that firsthop.Check finds well. Without Config.Gateways
+// nothing comes of it.
+type GatewaysWanted struct{ Addrs []netip.Addr }
+
+func (UnderlaySeen) managerMessage()   {}
+func (GatewaysWanted) managerMessage() {}
 
 // routers is what the manager knows of its Gateways.
 type routers struct {
-	plan   *firsthop.Plan // nil: there are none
+	plan   *firsthop.Plan // nil: there can be none
 	links  map[netip.Addr]int
 	faults map[netip.Addr]string // as was told
 }
@@ -45,17 +50,29 @@ func (m *manager) startGateways() {
 	if m.cfg.Gateways == nil {
 		return
 	}
-	m.routers = routers{plan: firsthop.New(m.cfg.Gateways.Addrs), faults: map[netip.Addr]string{}}
+	m.routers = routers{plan: firsthop.New(m.kept.gateways), faults: map[netip.Addr]string{}}
 	m.lookAtGateways()
+}
+
+// gatewaysWanted has the links go through other routers from now on.
+func (m *manager) gatewaysWanted(addrs []netip.Addr) {
+	if m.routers.plan == nil || slices.Equal(addrs, m.kept.gateways) {
+		return
+	}
+	m.kept.gateways = slices.Clone(addrs)
+	maps.DeleteFunc(m.routers.faults, func(g netip.Addr, _ string) bool { return !slices.Contains(addrs, g) })
+	m.routers.plan.HandleGateways(addrs)
+	m.lookAtGateways()
+	m.tellUplinks()
 }
 
 // lookAtGateways finds which can be used, and has the kernel hold the routes that follow.
 func (m *manager) lookAtGateways() {
 	r := &m.routers
-	if r.plan == nil {
+	if r.plan == nil || len(m.kept.gateways)+len(r.links) == 0 {
 		return
 	}
-	links, faults, err := m.cfg.Gateways.Routes.Routers(m.cfg.Gateways.Addrs)
+	links, faults, err := m.cfg.Gateways.Routes.Routers(m.kept.gateways)
 	if err != nil {
 		m.ctx.Event("gateway", "not looked for: "+err.Error())
 		return
@@ -63,7 +80,7 @@ func (m *manager) lookAtGateways() {
 	m.tellOfGateways(faults)
 	r.links = links
 	var usable []netip.Addr
-	for _, g := range m.cfg.Gateways.Addrs {
+	for _, g := range m.kept.gateways {
 		if _, ok := links[g]; ok {
 			usable = append(usable, g)
 		}
@@ -90,7 +107,7 @@ func (m *manager) hostRoute(r firsthop.Route) netlink.HostRoute {
 // tellOfGateways tells which can no longer be used, or can be again.
 func (m *manager) tellOfGateways(faults map[netip.Addr]error) {
 	told := m.routers.faults
-	for _, g := range m.cfg.Gateways.Addrs {
+	for _, g := range m.kept.gateways {
 		fault := ""
 		if err := faults[g]; err != nil {
 			fault = err.Error()

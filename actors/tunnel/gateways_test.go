@@ -191,6 +191,38 @@ func TestPeersOfAGatewayThatIsGoneMoveToTheNext(t *testing.T) {
 	})
 }
 
+func TestOtherGatewaysAreTakenWhileLinksLive(t *testing.T) {
+	inWorld(t, 3, func(w *world) {
+		a, b, c, routes := w.dialThroughGateways()
+		before := a.links()
+		by := func(first, second netip.Addr) {
+			t.Helper()
+			synctest.Wait()
+			got := []netip.Addr{routes.via(b.at.Addr()), routes.via(c.at.Addr())}
+			shown := []netip.Addr{a.shown(b), a.shown(c)}
+			for _, l := range [][]netip.Addr{got, shown} {
+				if slices.SortFunc(l, netip.Addr.Compare); !slices.Equal(l, []netip.Addr{first, second}) {
+					t.Errorf("the peers go through %v, want %v, %v", l, first, second)
+				}
+			}
+		}
+		a.ref.Tell(GatewaysWanted{[]netip.Addr{gateway2}})
+		by(gateway2, gateway2)
+		a.ref.Tell(GatewaysWanted{})
+		by(netip.Addr{}, netip.Addr{})
+		a.ref.Tell(GatewaysWanted{[]netip.Addr{gateway2, gateway1}})
+		by(gateway1, gateway2)
+		if after := a.links(); len(after) != 2 || after[0].ID != before[0].ID || after[1].ID != before[1].ID {
+			t.Errorf("links %+v, before %+v", after, before)
+		}
+		a.ref.Tell(GatewaysWanted{[]netip.Addr{gateway1}})
+		by(gateway1, gateway1)
+		w.check(a.sys.Inject("tunnel", system.InjectPanic)) // whose next life knows of it
+		time.Sleep(10 * time.Second)
+		by(gateway1, gateway1)
+	})
+}
+
 func TestAPeerThatFallsSilentIsDialledThroughTheNextGateway(t *testing.T) {
 	inWorld(t, 3, func(w *world) {
 		a, b, c, routes := w.dialThroughGateways()

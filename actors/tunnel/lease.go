@@ -28,6 +28,7 @@ type memory struct {
 	uplinks     []fabric.Uplink  // addresses of this node, best first
 	reaches     reaches
 	wanted      Wanted // kinds of tunnels
+	gateways    []netip.Addr
 }
 
 // lease is what outlives an incarnation of a tunnel: what it has in the packet

@@ -189,6 +189,8 @@ func (m *manager) Handle(ctx *system.Context[Message], message Message) error {
 	case UnderlaySeen:
 		m.lookAtGateways()
 		m.tellUplinks()
+	case GatewaysWanted:
+		m.gatewaysWanted(msg.Addrs)
 	case Claimed:
 		m.tellAll(claimAdded(msg))
 	default:

@@ -55,8 +55,9 @@ func NewBypass(conn *Conn, mark uint32, protocol uint8) (*Bypass, error) {
 	return &Bypass{conn: conn, mark: mark, table: table, hosts: hostTable(mark), protocol: protocol}, nil
 }
 
-// UseHostRoutes has the next Sync make the rules for HostRoutes of the same mark.
-func (b *Bypass) UseHostRoutes() { b.used = true }
+// UseHostRoutes has the next Sync make the rules for HostRoutes of the same mark, or take them
+// away.
+func (b *Bypass) UseHostRoutes(on bool) { b.used = on }
 
 // Sync makes the rules, and follows the default routes of the main table.
 func (b *Bypass) Sync() error {

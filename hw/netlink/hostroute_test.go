@@ -19,7 +19,7 @@ func hosted(t *testing.T) (*lab, *netlink.Bypass, *netlink.HostRoutes) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.UseHostRoutes()
+	b.UseHostRoutes(true)
 	if err := b.Sync(); err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestHostRoutesOfACrashedRunAreSweptAndThoseOfThisOneTakenAway(t *testing.T)
 	if l.ip("route", "show", "table", "all", "198.51.100.9") != "" {
 		t.Error("a route of the run before is left")
 	}
-	next.UseHostRoutes()
+	next.UseHostRoutes(true)
 	if h, err = netlink.NewHostRoutes(l.conn, testMark, protocol); err != nil {
 		t.Fatal(err)
 	}
