@@ -21,10 +21,11 @@
 // are for packets that are sealed already, as those of a fabric.Link are. Nothing else goes
 // through: the interface has a link-local address, and no route; and what comes by it goes no
 // further than this host (netlink.Conn.Shut), or whoever sends into it would send into the
-// mesh, in the node's name; nor are router advertisements believed that come by it.
+// mesh, in the node's name; nor are router advertisements believed that come by it. Of what is
+// for this host itself a Spec's Port lets in the link's own datagrams alone, by filters (tc-u32(8)).
 //
 // A tunnel with a Trust takes other packets too, from the other node's prefix for this one's,
-// by filters (tc-u32(8)) or cryptokey routing, and Lead sends such packets into it:
+// by filters or cryptokey routing, and Lead sends such packets into it:
 //
 //	rules of netlink.Direct --> DirectTable: PEER via fe80::PEER dev OWNER-n  <-- Lead
 //

@@ -10,6 +10,6 @@ var (
 	ErrForeign = errors.New("ktunnel: the name belongs to a link that is not ours")
 	// ErrUnsupported: the kernel has no such tunnels.
 	ErrUnsupported = errors.New("ktunnel: not in this kernel")
-	// ErrUnfiltered: the kernel cannot keep what nobody trusts out of a tunnel that is to be trusted.
-	ErrUnfiltered = errors.New("ktunnel: this kernel cannot filter what comes by a trusted tunnel")
+	// ErrUnfiltered: the kernel cannot keep out of a tunnel what it is not for.
+	ErrUnfiltered = errors.New("ktunnel: this kernel cannot filter what comes by a tunnel")
 )

@@ -81,9 +81,13 @@ func (p ports) message(command uint8) []byte {
 
 // allowed are the sources of what the peer may send, and the destinations of what it is sent:
 // all, or where it is trusted the prefix that it is trusted with.
+// Without groups among them what the kernel itself sends begins no handshake.
 func (s *Spec) allowed() []netip.Prefix {
-	if s.Trust != (Trust{}) {
+	switch {
+	case s.Trust != (Trust{}):
 		return []netip.Prefix{linkLocals, s.Trust.Peer}
+	case s.Port != 0:
+		return []netip.Prefix{linkLocals}
 	}
 	return []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
 }

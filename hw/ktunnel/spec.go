@@ -53,6 +53,12 @@ type Spec struct {
 	MTU       int        // bytes inside; the same at both ends
 	Mark      uint32     // SO_MARK of the outer packets, or 0
 
+	// Port is the UDP port of this host to which the tunnel leads: datagrams for it, between
+	// link-local addresses, are taken, and nothing else but what is trusted. 0: all is taken. Where
+	// the kernel has no filters Add fails with ErrUnfiltered, unless Unfiltered takes the rest too.
+	Port       uint16
+	Unfiltered bool
+
 	// Trust is what the tunnel takes besides the link's own datagrams, of whatever kind; the zero
 	// one leaves that to who uses it.
 	Trust Trust

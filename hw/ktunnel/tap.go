@@ -15,6 +15,9 @@ type TAP struct {
 	Name      string     // begins with the owner and a dash
 	LinkLocal netip.Addr // this end's address: fe80::/64
 	MTU       int        // bytes
+	// Port and Unfiltered are those of a Spec.
+	Port       uint16
+	Unfiltered bool
 }
 
 // cloneDevice is where TAPs come from.
@@ -65,6 +68,11 @@ func (t *Tunnels) configureTAP(tap TAP) error {
 	}
 	if err := t.shut(tap.Name, Trust{}); err != nil {
 		return err
+	}
+	if tap.Port != 0 && !tap.Unfiltered {
+		if err := t.admit(link.Attrs().Index, append(neighbors(), datagrams(tap.Port))); err != nil {
+			return err
+		}
 	}
 	if err := t.conn.SetGroup(tap.Name, netlink.TunnelGroup); err != nil {
 		return err

@@ -1,7 +1,6 @@
 package ktunnel
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -21,19 +20,6 @@ type Trust struct {
 	Protocol  uint8        // of the routes, and by it their table: netlink.DirectTable
 }
 
-// Offsets in the header of IPv6 (RFC 8200 section 3), in bytes.
-const (
-	sourceOffset      = 8
-	destinationOffset = 24
-)
-
-// Priorities of the filters: a packet is for the first that fits.
-const (
-	admitInside = 1 + iota // the link's own datagrams
-	admitPeer
-	admitNothing
-)
-
 // linkLocals are the addresses inside tunnels.
 var linkLocals = netip.MustParsePrefix("fe80::/10")
 
@@ -51,53 +37,6 @@ func (x Trust) check() error {
 		return fmt.Errorf("its trust: the source %v is not one of %v", x.Source, x.Own)
 	}
 	return nil
-}
-
-// admit has the kernel take nothing from a tunnel but the link's own datagrams, and what is
-// from the peer's prefix for ours. WireGuard does that itself, by cryptokey routing.
-func (t *Tunnels) admit(link vnl.Link, x Trust) error {
-	index := link.Attrs().Index
-	err := t.handle.QdiscAdd(&vnl.Clsact{QdiscAttrs: vnl.QdiscAttrs{
-		LinkIndex: index, Parent: vnl.HANDLE_CLSACT, Handle: vnl.MakeHandle(vnl.HANDLE_CLSACT>>16, 0),
-	}})
-	for _, f := range []struct {
-		priority, protocol uint16
-		keys               []vnl.TcU32Key
-		action             vnl.TcAct
-	}{
-		{admitInside, unix.ETH_P_IPV6, within(linkLocals, sourceOffset), vnl.TC_ACT_OK},
-		{admitPeer, unix.ETH_P_IPV6, append(within(x.Peer, sourceOffset), within(x.Own, destinationOffset)...), vnl.TC_ACT_OK},
-		{admitNothing, unix.ETH_P_ALL, []vnl.TcU32Key{{}}, vnl.TC_ACT_SHOT},
-	} {
-		if err != nil {
-			break
-		}
-		err = t.handle.FilterAdd(&vnl.U32{
-			FilterAttrs: vnl.FilterAttrs{LinkIndex: index, Parent: vnl.HANDLE_MIN_INGRESS, Priority: f.priority, Protocol: f.protocol},
-			Sel:         &vnl.TcU32Sel{Flags: vnl.TC_U32_TERMINAL, Keys: f.keys},
-			Actions:     []vnl.Action{&vnl.GenericAction{ActionAttrs: vnl.ActionAttrs{Action: f.action}}},
-		})
-	}
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
-		return fmt.Errorf("%w: %w; it takes the modules sch_ingress, cls_u32 and act_gact", ErrUnfiltered, err)
-	}
-	if err != nil {
-		return fmt.Errorf("filter: %w", err)
-	}
-	return nil
-}
-
-// within matches packets whose address at an offset lies in a prefix.
-func within(p netip.Prefix, offset int32) (keys []vnl.TcU32Key) {
-	address := p.Addr().As16()
-	for at := 0; at < p.Bits(); at += 32 {
-		mask := ^uint32(0)
-		if rest := p.Bits() - at; rest < 32 {
-			mask <<= 32 - rest
-		}
-		keys = append(keys, vnl.TcU32Key{Mask: mask, Val: binary.BigEndian.Uint32(address[at/8:]) & mask, Off: offset + int32(at/8)})
-	}
-	return keys
 }
 
 // Lead has what this host and what lies behind it in its prefix send to the peer's prefix go

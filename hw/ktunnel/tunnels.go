@@ -129,8 +129,8 @@ func (t *Tunnels) configure(s *Spec) error {
 	if err == nil {
 		err = t.shut(s.Name, s.Trust)
 	}
-	if err == nil && s.Trust != (Trust{}) && s.Kind != WireGuard {
-		err = t.admit(link, s.Trust)
+	if err == nil && s.filtered() {
+		err = t.admit(link.Attrs().Index, s.admitted())
 	}
 	if err != nil {
 		return fmt.Errorf("configure: %w", err)
