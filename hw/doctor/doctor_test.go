@@ -12,6 +12,8 @@ import (
 
 	vnl "github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"re6st/hw/ktunnel"
 )
 
 func find(t *testing.T, all []Finding, name string) Finding {
@@ -36,6 +38,23 @@ func TestEveryLackHasACure(t *testing.T) {
 			t.Errorf("a cure for what is well: %+v", f)
 		}
 		t.Logf("%-8s %-9s %-18s %s", f.Grade, f.Area, f.Name, f.Found)
+	}
+}
+
+func TestWhatATunnelLacksIsToldWithItsModules(t *testing.T) {
+	all := Examine(Patient{Dir: t.TempDir()})
+	if slices.ContainsFunc(all, func(f Finding) bool { return f.Name == "features" }) {
+		t.Skip("needs root, to try them in a network namespace")
+	}
+	for name, module := range map[string]string{
+		"gre": "ip_gre", "ip6gre": "ip6_gre", "fou": "fou", "fou6": "fou6", "wireguard": "wireguard", "tunnel filters": "act_gact",
+	} {
+		if f := find(t, all, name); f.Grade != OK && !strings.Contains(f.Cure, module) {
+			t.Errorf("no module %s: %+v", module, f)
+		}
+	}
+	if err := lack(fmt.Errorf("filter: %w", ktunnel.ErrUnfiltered)); err == nil || err.Error() != "not in this kernel, or not loaded" {
+		t.Error(err)
 	}
 }
 

@@ -3,7 +3,6 @@ package doctor
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"runtime"
 	"strings"
@@ -53,11 +52,7 @@ func features() (all []Finding) {
 		feature("multicast routing", "PIM multicast between LANs", "CONFIG_IPV6_PIMSM_V2").wanted(multicastRouting(), "yes"),
 	)
 	all = append(all, superPackets()...)
-	for _, l := range linkKinds {
-		all = append(all, feature(l.name, l.purpose, l.option).wanted(missing(h.LinkAdd(l.link), unix.EOPNOTSUPP), "yes"))
-	}
-	foot := Finding{Area: "kernel", Name: "fou", For: "fou tunnels", Cure: "modprobe fou, or " + fmt.Sprintf(kernelCure, "CONFIG_NET_FOU")}
-	all = append(all, foot.wanted(fou(), "yes"))
+	all = append(all, tunnels(h)...)
 	return append(all, qdiscs(h, feature)...)
 }
 
@@ -83,16 +78,6 @@ func superPackets() []Finding {
 	return []Finding{finding("TCP").wanted(given(d.Support().TCP), "yes"), finding("UDP").wanted(given(d.Support().UDP), "yes")}
 }
 
-// linkKinds are the sorts of interface that some tunnels are made of.
-var linkKinds = []struct {
-	name, purpose, option string
-	link                  vnl.Link
-}{
-	{"gre", "gre tunnels over IPv4", "CONFIG_NET_IPGRE", &vnl.Gretun{LinkAttrs: vnl.LinkAttrs{Name: "re6st-gre"}, Local: net.IPv4(127, 0, 0, 1), Remote: net.IPv4(127, 0, 0, 2)}},
-	{"ip6gre", "gre tunnels over IPv6", "CONFIG_IPV6_GRE", &vnl.Gretun{LinkAttrs: vnl.LinkAttrs{Name: "re6st-gre6"}, Local: net.ParseIP("fd00::1"), Remote: net.ParseIP("fd00::2")}},
-	{"wireguard", "wireguard tunnels", "CONFIG_WIREGUARD", &vnl.Wireguard{LinkAttrs: vnl.LinkAttrs{Name: "re6st-wg"}}},
-}
-
 // missing tells the errors by which the kernel says that it does not know a kind. Any
 // other is about what was asked of that kind, so it is there.
 func missing(err error, unknown ...error) error {
@@ -103,15 +88,6 @@ func missing(err error, unknown ...error) error {
 	}
 	if errors.Is(err, unix.EPERM) {
 		return errors.New("not allowed to this user")
-	}
-	return nil
-}
-
-// fou asks for a port. Unlike the kinds of link its module is not loaded by the kernel.
-func fou() error {
-	err := vnl.FouAdd(vnl.Fou{Family: unix.AF_INET, Port: 7326, EncapType: vnl.FOU_ENCAP_DIRECT, Protocol: unix.IPPROTO_GRE})
-	if err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("not in this kernel, or not loaded: %w", err)
 	}
 	return nil
 }
