@@ -32,7 +32,8 @@ const (
 // forwarder is one process's part in the forwarding of its network namespace. What
 // the settings were is in a record below /run that all such processes share, and that
 // a crash and the next start leave as it is: the last one to end puts it back. A
-// reboot takes away record and settings alike.
+// reboot takes away record and settings alike, and the next start those of namespaces
+// that are gone.
 type forwarder struct {
 	dir   string
 	file  string // the setting that makes the kernel forward
@@ -100,6 +101,10 @@ func (f *forwarder) begin() error {
 	if err := unix.Flock(int(f.users.Fd()), unix.LOCK_SH); err != nil {
 		return err
 	}
+	if err := f.noteSpace(); err != nil {
+		return err
+	}
+	f.sweep()
 	changed := f.record()
 	if on, err := readSysctl(f.file); err != nil || on != "1" {
 		changed = nil // of a namespace that had the number of this one

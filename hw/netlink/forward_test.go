@@ -6,8 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"re6st/hw/netlink"
 	"re6st/hw/netns"
@@ -204,4 +208,53 @@ func TestWhatForwardedBeforeIsLeftForwarding(t *testing.T) {
 	end, _ := f.start()
 	end()
 	f.want("after the end", "1", "1", "0")
+}
+
+func TestFoldersOfNamespacesThatAreGoneAreSwept(t *testing.T) {
+	f := newForwarding(t)
+	own, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named, err := os.Stat(filepath.Join("/run/netns", f.ns.Name()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const gone = "net:[1]" // the kernel's numbers are greater
+	for name, space := range map[string]string{
+		"forward-1": gone, "forward-2": own, "forward-3": fmt.Sprintf("net:[%d]", named.Sys().(*syscall.Stat_t).Ino), "forward-4": gone, "forward4-5": gone,
+	} {
+		dir := filepath.Join(f.dir, name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for file, text := range map[string]string{"namespace": space, "lock": "", "users": "", "changed": "[]"} {
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.Mkdir(filepath.Join(f.dir, "forward-6"), 0o700); err != nil { // of an older version
+		t.Fatal(err)
+	}
+	used, err := os.Open(filepath.Join(f.dir, "forward-4", "users"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer used.Close()
+	if err := unix.Flock(int(used.Fd()), unix.LOCK_SH); err != nil {
+		t.Fatal(err)
+	}
+	end, _ := f.start()
+	end()
+	left, err := filepath.Glob(filepath.Join(f.dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range left {
+		left[i] = filepath.Base(left[i])
+	}
+	if want := []string{"forward-2", "forward-3", "forward-4", "forward-6", "forward4-5"}; !slices.Equal(left, want) {
+		t.Errorf("left are %q, want %q", left, want)
+	}
 }
