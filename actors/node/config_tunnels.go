@@ -70,7 +70,7 @@ func (r *root) kernelTunnels() (*tunnel.Kernel, error) {
 	return &tunnel.Kernel{
 		Open:  func() (tunnel.KernelTunnels, error) { return kernel.Open(owner) },
 		Owner: owner, Made: new(atomic.Uint32), Mark: *c.Mark, Private: [kernel.KeyLen]byte(key.Bytes()), Public: [kernel.KeyLen]byte(key.PublicKey().Bytes()),
-		TakePort: ports.Take, GivePort: ports.Give, MTU: kernel.InterfaceMTU,
+		Port: r.host.conn.LocalAddr().Port(), TakePort: ports.Take, GivePort: ports.Give, MTU: kernel.InterfaceMTU,
 		OpenVPN: r.openvpn(owner),
 		Trust:   func(peer addr.Bits) (kernel.Trust, error) { return r.host.trust(c, r.member.Identity.Prefix, peer) },
 	}, nil

@@ -145,7 +145,7 @@ func (t *tunnel) spec(a ktunnel.Agreement) kernel.Spec {
 	}
 	return kernel.Spec{
 		Kind: a.Kind, Local: a.Local, Remote: a.Remote, Key: a.Key,
-		Private: k.Private, Peer: a.PeerKey, LinkLocal: a.Inside, MTU: a.MTU(), Mark: k.Mark, Trust: trust,
+		Private: k.Private, Peer: a.PeerKey, LinkLocal: a.Inside, MTU: a.MTU(), Mark: k.Mark, Port: k.Port, Trust: trust,
 	}
 }
 

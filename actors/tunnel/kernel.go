@@ -18,6 +18,7 @@ type Kernel struct {
 	Owner string                        // before the interfaces' names
 	Made  *atomic.Uint32                // how many there were: a name does not come back, as sockets may know the old one
 	Mark  uint32                        // of the outer packets
+	Port  uint16                        // of UDP, at which this node takes what comes by links
 	// Private and Public are this process's keys of WireGuard.
 	Private, Public [kernel.KeyLen]byte
 	TakePort        func() (uint16, error)         // for FOU and WireGuard, one for each link

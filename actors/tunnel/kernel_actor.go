@@ -106,6 +106,10 @@ func (k *kernelTunnel) reconcile(ctx *system.Context[kernelMessage]) error {
 	k.wanted.Name = fmt.Sprintf("%s-%x", k.cfg.Owner, k.cfg.Made.Add(1))
 	w := k.wanted.Spec
 	switch err := k.tunnels.Add(w); {
+	case errors.Is(err, kernel.ErrUnfiltered) && (w.Trust == (kernel.Trust{}) || w.Kind == kernel.WireGuard):
+		ctx.Event("kernel tunnel", unfiltered+err.Error())
+		k.wanted.Unfiltered = true
+		return k.reconcile(ctx)
 	case errors.Is(err, kernel.ErrUnfiltered):
 		ctx.Event("kernel tunnel", "packets stay sealed: "+err.Error())
 		*k.wanted = kernelWanted{}
@@ -127,6 +131,9 @@ func (k *kernelTunnel) reconcile(ctx *system.Context[kernelMessage]) error {
 	k.link.Tell(tunnelMade{w.Name, w.Kind, k.index})
 	return nil
 }
+
+// unfiltered is said of a tunnel that is made all the same.
+const unfiltered = "what else comes by a tunnel reaches what listens on this machine: "
 
 // replace has reconcile remove what is there, and make what is wanted now. The link may hear
 // only now that what is there was made.

@@ -45,7 +45,7 @@ func newFakeKernel() *fakeKernel {
 
 func (f *fakeKernel) config() *Kernel {
 	return &Kernel{
-		Open: func() (KernelTunnels, error) { return f, nil }, Owner: "re206", Made: new(atomic.Uint32), Public: [32]byte{1}, Private: [32]byte{2},
+		Open: func() (KernelTunnels, error) { return f, nil }, Owner: "re206", Port: 4000, Made: new(atomic.Uint32), Public: [32]byte{1}, Private: [32]byte{2},
 		TakePort: func() (uint16, error) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
@@ -75,7 +75,7 @@ func (f *fakeKernel) Add(s kernel.Spec) error {
 	if slices.Contains(f.lacks, s.Kind) {
 		return fmt.Errorf("%w: %v", kernel.ErrUnsupported, s.Kind)
 	}
-	if s.Trust != (kernel.Trust{}) && f.open {
+	if f.open && (s.Trust != (kernel.Trust{}) && s.Kind != kernel.WireGuard || s.Port != 0 && !s.Unfiltered) {
 		return fmt.Errorf("%w: no module", kernel.ErrUnfiltered)
 	}
 	f.index++

@@ -175,7 +175,14 @@ func (o *openvpnTunnel) needTAP(w childSpec) error {
 		}
 	}
 	name := fmt.Sprintf("%s-o%x", o.kernel.Owner, o.kernel.Made.Add(1))
-	if err := o.taps.AddTAP(kernel.TAP{Name: name, LinkLocal: w.inside, MTU: w.mtu}); err != nil {
+	tap := kernel.TAP{Name: name, LinkLocal: w.inside, MTU: w.mtu, Port: o.kernel.Port}
+	err := o.taps.AddTAP(tap)
+	if errors.Is(err, kernel.ErrUnfiltered) {
+		o.ctx.Event("openvpn", unfiltered+err.Error())
+		tap.Unfiltered = true
+		err = o.taps.AddTAP(tap)
+	}
+	if err != nil {
 		return err
 	}
 	o.tap = name

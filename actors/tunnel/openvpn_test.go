@@ -31,6 +31,7 @@ type stage struct {
 	next  int
 	lives chan *childLife
 	fails error // what a child ends with at once
+	open  bool  // the kernel has no filters
 
 	mu     sync.Mutex
 	heard  []tunnelMessage
@@ -88,6 +89,9 @@ func (e ear) Handle(_ *system.Context[tunnelMessage], m tunnelMessage) error {
 }
 
 func (s *stage) AddTAP(tap kernel.TAP) error {
+	if s.open == (tap.Port != 0 && !tap.Unfiltered) {
+		return kernel.ErrUnfiltered
+	}
 	s.next++
 	s.taps[tap.Name] = s.next
 	return nil
@@ -131,7 +135,7 @@ func onStage(t *testing.T, fails error, test func(s *stage)) {
 				return s.list
 			},
 		}
-		wanted, made := new(childSpec), &Kernel{Owner: "re206", Made: new(atomic.Uint32)}
+		wanted, made := new(childSpec), &Kernel{Owner: "re206", Port: 4000, Made: new(atomic.Uint32)}
 		s.ref, err = system.Spawn(s.sys, "openvpn", system.Spec[childMessage]{Kind: "openvpn", New: func() system.Handler[childMessage] {
 			return &openvpnTunnel{kernel: made, cfg: cfg, peer: stagePeer, link: link, wanted: wanted}
 		}})
@@ -250,6 +254,16 @@ func TestWithoutTheProgramTheKindLacks(t *testing.T) {
 		s.hears()
 		if len(s.taps) > 0 {
 			t.Errorf("left behind: %v", s.taps)
+		}
+	})
+}
+
+func TestWhereAKernelHasNoFiltersTheTAPIsMadeAllTheSame(t *testing.T) {
+	onStage(t, nil, func(s *stage) {
+		s.open = true
+		s.tell(aChild(ktunnel.OpenVPNTCP))
+		if l := s.life(); l == nil || len(s.taps) != 1 {
+			t.Errorf("%+v, %v", l, s.taps)
 		}
 	})
 }

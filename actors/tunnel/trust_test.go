@@ -255,8 +255,11 @@ func TestWhereAKernelHasNoFiltersPacketsStaySealed(t *testing.T) {
 		if s := a.kernel.only(t); !sealed(a, b) || s.Trust != (kernel.Trust{}) || a.link().Tunnel != "gre" || b.link().Tunnel != "gre" {
 			t.Errorf("%+v leads to %v, %+v to %v", a.link(), a.kernel.leads(), b.link(), b.kernel.leads())
 		}
-		if !b.says("packets stay sealed") {
+		if !b.says("packets stay sealed") || !b.says(unfiltered) {
 			t.Error("no event tells why")
+		}
+		if x, y := a.kernel.only(t), b.kernel.only(t); x.Port != 4000 || x.Unfiltered || !y.Unfiltered {
+			t.Errorf("%+v, %+v", x, y)
 		}
 	})
 }
