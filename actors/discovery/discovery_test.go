@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"re6st/actors/system"
 	"re6st/hw/netlink"
 	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 	"re6st/hw/sock"
 	"re6st/protocols/addr"
 	wire "re6st/protocols/discovery"
@@ -29,12 +29,7 @@ func check(t *testing.T, err error) {
 // spaces are namespaces that go with the test.
 func spaces(t *testing.T, names ...string) []*netns.NS {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("network namespaces need root")
-	}
-	group, err := netns.NewGroup(t.TempDir())
-	check(t, err)
-	t.Cleanup(func() { check(t, group.Close()) })
+	group := netnstest.NewGroup(t)
 	var all []*netns.NS
 	for _, name := range names {
 		ns, err := group.Create(name)

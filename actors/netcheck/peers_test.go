@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 
 	"re6st/actors/netcheck"
 	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 	"re6st/protocols/addr"
 	"re6st/protocols/cert"
 	"re6st/protocols/fabric"
@@ -46,23 +46,13 @@ var (
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("network namespaces take root")
-	}
 	for _, tool := range []string{"ip", "nft"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("the test needs %s, of the Debian packages iproute2 and nftables", tool)
 		}
 	}
-	group, err := netns.NewGroup(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := group.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	group := netnstest.NewGroup(t)
+	var err error
 	s := &site{t: t}
 	for name, ns := range map[string]**netns.NS{"self": &s.self, "router": &s.router, "nodes": &s.nodes} {
 		if *ns, err = group.Create(name); err != nil {

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 	"re6st/hw/nodedir"
 	"re6st/protocols/addr"
 	"re6st/protocols/cert"
@@ -68,18 +69,12 @@ type lan struct {
 
 func newLAN(t *testing.T) *lan {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("network namespaces need root")
-	}
 	if _, err := exec.LookPath("babeld"); err != nil {
 		t.Skip("needs babeld: ", err)
 	}
-	group, err := netns.NewGroup(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	group := netnstest.NewGroup(t)
+	var err error
 	l := &lan{t: t, group: group}
-	t.Cleanup(func() { l.check(group.Close()) })
 	for name, ns := range map[string]**netns.NS{"n1": &l.n1, "n2": &l.n2, "other": &l.other} {
 		*ns, err = group.Create(name)
 		l.check(err)

@@ -14,6 +14,7 @@ import (
 
 	"re6st/actors/monitor"
 	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 	"re6st/protocols/addr"
 	"re6st/protocols/tunnelplan"
 )
@@ -36,18 +37,12 @@ type uplinked struct {
 // and in 12 and 13 for the peers.
 func newUplinked(t *testing.T, wan, count string, bits int) *uplinked {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("network namespaces need root")
-	}
 	if _, err := exec.LookPath("nft"); err != nil {
 		t.Skip("the routers count by nft: ", err)
 	}
-	group, err := netns.NewGroup(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	group := netnstest.NewGroup(t)
+	var err error
 	u := &uplinked{lan: &lan{t: t, group: group, issuer: newIssuer(t)}, peers: map[uint64]string{}}
-	t.Cleanup(func() { u.check(group.Close()) })
 	for name, ns := range map[string]**netns.NS{"n1": &u.n1, "n2": &u.n2, "n3": &u.n3, "g1": &u.routers[0], "g2": &u.routers[1], "sw": &u.sw} {
 		*ns, err = group.Create(name)
 		u.check(err)

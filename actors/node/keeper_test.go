@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"net/netip"
-	"os"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -15,7 +14,7 @@ import (
 	"re6st/actors/system"
 	"re6st/hw/fault"
 	"re6st/hw/netlink"
-	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 	"re6st/hw/tun"
 )
 
@@ -35,12 +34,7 @@ type keptTUN struct {
 
 func newKeptTUN(t *testing.T) *keptTUN {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("a TUN needs root")
-	}
-	g, err := netns.NewGroup(t.TempDir())
-	check(t, err)
-	t.Cleanup(func() { check(t, g.Close()) })
+	g := netnstest.NewGroup(t)
 	ns, err := g.Create("kept")
 	check(t, err)
 	k := &keptTUN{

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,6 +13,7 @@ import (
 
 	"re6st/actors/monitor"
 	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 	"re6st/protocols/fabric"
 )
 
@@ -22,15 +22,9 @@ import (
 // and hear of no error (IPV6_PMTUDISC_DONT). Those that heed no path MTU whatsoever, by
 // IPV6_PMTUDISC_PROBE and above, take the interface's in the place of a route's.
 func TestTheKernelLearnsTheMTUOfADestination(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("network namespaces need root")
-	}
-	group, err := netns.NewGroup(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	group := netnstest.NewGroup(t)
+	var err error
 	l := &lan{t: t, group: group, issuer: newIssuer(t)}
-	t.Cleanup(func() { l.check(group.Close()) })
 	for name, ns := range map[string]**netns.NS{"n1": &l.n1, "n2": &l.n2} {
 		*ns, err = group.Create(name)
 		l.check(err)

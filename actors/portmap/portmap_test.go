@@ -17,6 +17,7 @@ import (
 
 	"re6st/actors/system"
 	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 	"re6st/hw/process"
 )
 
@@ -79,29 +80,15 @@ type gateway struct {
 // newGateway makes them; config and rules, of a chain of input, are the gateway's.
 func newGateway(t *testing.T, config, rules string) *gateway {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("network namespaces need root")
-	}
 	for _, program := range []string{"nft", "miniupnpd"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skipf("the gateway needs nft and miniupnpd, of the packages nftables and miniupnpd-nftables: %v", err)
 		}
 	}
-	dir := filepath.Join(os.TempDir(), "re6st-test")
-	if _, err := netns.Sweep(dir); err != nil {
-		t.Fatal(err)
-	}
-	group, err := netns.NewGroup(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	group := netnstest.NewGroup(t)
+	var err error
 	g := &gateway{t: t, spawner: process.NewSpawner(), dir: t.TempDir(), config: config, rules: rules}
-	t.Cleanup(func() {
-		g.spawner.Close()
-		if err := group.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(g.spawner.Close)
 	g.router, err = group.Create("gateway")
 	g.check(err)
 	g.node, err = group.Create("node")

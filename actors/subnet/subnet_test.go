@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"re6st/actors/system"
 	"re6st/hw/netlink"
 	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -40,12 +40,8 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("network namespaces need root")
-	}
-	group, err := netns.NewGroup(t.TempDir())
-	check(t, err)
-	t.Cleanup(func() { check(t, group.Close()) })
+	group := netnstest.NewGroup(t)
+	var err error
 	w := &world{t: t, events: make(chan Event, 16)}
 	w.ns, err = group.Create("n1")
 	check(t, err)

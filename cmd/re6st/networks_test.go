@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 )
 
 // host is a machine in a namespace, on which programs run as a person would run them.
@@ -83,22 +84,11 @@ type oneOfTwo struct {
 // TestTwoNetworksOnOneHost: everything that a node has of its machine is its network's
 // own: the TUN, the port, the routes and their number, rules, marks and sockets.
 func TestTwoNetworksOnOneHost(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("network namespaces need root")
-	}
 	re6st, err := exec.LookPath("re6st") // testscript's: this binary under that name
 	if err != nil {
 		t.Fatal(err)
 	}
-	group, err := netns.NewGroup(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := group.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	group := netnstest.NewGroup(t)
 	common := newHost(t, group, "common")
 	networks := []*oneOfTwo{
 		{prefix: "2001:db8:a::/48", registry: "192.0.2.1:6326", config: "interface = \"re6st0\"\n"},

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 	"re6st/hw/sock"
 	"re6st/hw/tun"
 	"re6st/protocols/addr"
@@ -20,23 +21,12 @@ import (
 // TestKernelToKernel is two Planes with real TUNs and real sockets in two network
 // namespaces, and the kernels' own ping between them.
 func TestKernelToKernel(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("TUNs and network namespaces need root")
-	}
 	for _, need := range []string{"/dev/net/tun", "/usr/bin/ping"} {
 		if _, err := os.Stat(need); err != nil {
 			t.Skipf("%v", err)
 		}
 	}
-	g, err := netns.NewGroup(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := g.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	g := netnstest.NewGroup(t)
 	one, two := must(g.Create("n1")), must(g.Create("n2"))
 	if err := netns.Veth(one, "up2", two, "up1"); err != nil {
 		t.Fatal(err)

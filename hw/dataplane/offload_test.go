@@ -16,15 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 )
 
 // TestWhatArrivesIsTheSameWithTheKernelsHelpAndWithout is three nodes in a row, of which
 // some have the kernel's help with batches: streams of TCP, datagrams of all sizes, and
 // datagrams that their sender has the kernel cut.
 func TestWhatArrivesIsTheSameWithTheKernelsHelpAndWithout(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("TUNs and network namespaces need root")
-	}
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
 		t.Skipf("%v", err)
 	}
@@ -34,15 +32,7 @@ func TestWhatArrivesIsTheSameWithTheKernelsHelpAndWithout(t *testing.T) {
 }
 
 func carryAll(t *testing.T, help [3]bool) {
-	g, err := netns.NewGroup(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := g.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	g := netnstest.NewGroup(t)
 	one, two, three := must(g.Create("n1")), must(g.Create("n2")), must(g.Create("n3"))
 	if err := errors.Join(netns.Veth(one, "up2", two, "up1"), netns.Veth(two, "up3", three, "up2")); err != nil {
 		t.Fatal(err)

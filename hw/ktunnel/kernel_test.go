@@ -21,6 +21,7 @@ import (
 
 	"re6st/hw/ktunnel"
 	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 	"re6st/protocols/addr"
 	agreement "re6st/protocols/ktunnel"
 )
@@ -48,16 +49,8 @@ type end struct {
 // twoEnds have 192.0.2.1 and .2, 2001:db8::1 and ::2, and an owner each, n1 and n2.
 func twoEnds(t *testing.T) (a, b *end) {
 	t.Helper()
-	dir := filepath.Join(os.TempDir(), "re6st-test")
-	g, err := netns.NewGroup(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := g.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	g := netnstest.NewGroup(t)
+	var err error
 	ends := [2]*end{}
 	for i := range ends {
 		e := &end{t: t}

@@ -4,33 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"re6st/hw/ktunnel"
 	"re6st/hw/netlink"
-	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 )
 
 // tapHost runs f on a thread of a namespace where owner n has tunnels.
 func tapHost(t *testing.T, f func(*ktunnel.Tunnels, *netlink.Conn)) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("network namespaces take root")
-	}
-	g, err := netns.NewGroup(filepath.Join(os.TempDir(), "re6st-test"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := g.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	g := netnstest.NewGroup(t)
 	ns, err := g.Create("n")
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 
 	"re6st/hw/netlink"
 	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 )
 
 // forwardEnv makes this test binary a process that forwards, with that folder, until
@@ -48,18 +49,8 @@ type forwarding struct {
 
 func newForwarding(t *testing.T) *forwarding {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("needs root for a network namespace")
-	}
-	group, err := netns.NewGroup(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := group.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	group := netnstest.NewGroup(t)
+	var err error
 	f := &forwarding{t: t, dir: t.TempDir()}
 	if f.ns, err = group.Create("n1"); err != nil {
 		t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +16,7 @@ import (
 
 	"re6st/hw/netlink"
 	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 )
 
 const (
@@ -41,23 +41,7 @@ type lab struct {
 
 func newLab(t testing.TB) *lab {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("network namespaces need root")
-	}
-	// One folder for all runs, so that the next one sweeps what a timed-out test left.
-	dir := filepath.Join(os.TempDir(), "re6st-test")
-	if _, err := netns.Sweep(dir); err != nil {
-		t.Fatal(err)
-	}
-	g, err := netns.NewGroup(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := g.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	g := netnstest.NewGroup(t)
 	ns, err := g.Create("n1")
 	if err == nil {
 		err = netns.Veth(ns, "v0", ns, "v1")

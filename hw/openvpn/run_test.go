@@ -24,6 +24,7 @@ import (
 
 	kernel "re6st/hw/ktunnel"
 	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 	"re6st/protocols/addr"
 	"re6st/protocols/cert"
 	"re6st/protocols/ktunnel"
@@ -55,21 +56,11 @@ type end struct {
 
 func newWorld(t *testing.T, keys cert.KeyType) *world {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("network namespaces take root")
-	}
 	if _, err := Find(""); err != nil {
 		t.Skip(err)
 	}
-	g, err := netns.NewGroup(filepath.Join(os.TempDir(), "re6st-test"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := g.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	g := netnstest.NewGroup(t)
+	var err error
 	w := &world{t: t, ca: authority(t, keys)}
 	for i := range w.ends {
 		e := &end{w: w, number: i + 1, tap: netip.MustParseAddr(fmt.Sprintf("fe80::%d", i+1))}

@@ -13,7 +13,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
-	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 )
 
 // parentEnv makes this test binary a parent with a child, to be killed.
@@ -137,18 +137,7 @@ func TestCloseEndsTheChildren(t *testing.T) {
 }
 
 func TestChildRunsInTheNamespaceAndTheSpawnerComesHome(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("network namespaces need root")
-	}
-	g, err := netns.NewGroup(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := g.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	g := netnstest.NewGroup(t)
 	ns, err := g.Create("n1")
 	if err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package sock
 import (
 	"errors"
 	"net/netip"
-	"os"
 	"os/exec"
 	"testing"
 	"time"
@@ -11,19 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 )
 
 // spaces are two namespaces that a veth joins, with fe80::a and fe80::b at its ends.
 func newSpaces(t *testing.T) (spaces [2]*netns.NS, links [2]string, addresses [2]netip.Addr) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("network namespaces need root")
-	}
-	group, err := netns.NewGroup(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = group.Close() })
+	group := netnstest.NewGroup(t)
+	var err error
 	for i, name := range []string{"a", "b"} {
 		if spaces[i], err = group.Create(name); err != nil {
 			t.Fatal(err)

@@ -2,24 +2,16 @@ package sock_test
 
 import (
 	"net/netip"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
-	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 	"re6st/hw/sock"
 )
 
 func TestMulticastTellsWhatItsInterfaceIs(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("network namespaces need root")
-	}
-	group, err := netns.NewGroup(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer group.Close()
+	group := netnstest.NewGroup(t)
 	ns, err := group.Create("a")
 	if err != nil {
 		t.Fatal(err)

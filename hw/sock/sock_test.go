@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"re6st/hw/fault"
-	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -109,14 +109,7 @@ func TestTooLongForTheReaderIsDropped(t *testing.T) {
 }
 
 func TestRefusalsAreCountedAndNotFatal(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("a namespace of its own needs root")
-	}
-	g, err := netns.NewGroup(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer g.Close()
+	g := netnstest.NewGroup(t)
 	ns, err := g.Create("sock")
 	if err != nil {
 		t.Fatal(err)

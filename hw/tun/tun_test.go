@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"re6st/hw/fault"
-	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -24,21 +24,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // inNamespace runs f in a network namespace of its own.
 func inNamespace(t *testing.T, f func() error) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("a TUN needs root")
-	}
 	if _, err := os.Stat(devicePath); err != nil {
 		t.Skipf("no TUN driver: %v", err)
 	}
-	g, err := netns.NewGroup(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := g.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	g := netnstest.NewGroup(t)
 	ns, err := g.Create("tun")
 	if err != nil {
 		t.Fatal(err)

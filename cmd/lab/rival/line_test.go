@@ -12,6 +12,7 @@ import (
 
 	"re6st/cmd/lab/rival"
 	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 )
 
 // programs is where `make rivals` puts them.
@@ -32,15 +33,7 @@ func TestATunnelThatIsNotThereIsNamed(t *testing.T) {
 // newLine is namespaces joined in a row.
 func newLine(t *testing.T, links int) (spaces []*netns.NS, wires []rival.Wire) {
 	t.Helper()
-	group, err := netns.NewGroup(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := group.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	group := netnstest.NewGroup(t)
 	for i := range links + 1 {
 		ns, err := group.Create(fmt.Sprint("n", i))
 		if err != nil {
