@@ -10,6 +10,8 @@ import (
 )
 
 func TestTheTimeIsFoundAgain(t *testing.T) {
+	clock.Jump(time.Second) // what is saved does not count where the machine's clock is kept right
+	defer clock.Jump(-time.Second)
 	dir, err := nodedir.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -24,9 +26,6 @@ func TestTheTimeIsFoundAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	now, state := again.Now()
-	if clock.IsSynchronised() {
-		t.Skip("this machine's clock is kept right, so what was saved does not count")
-	}
 	if state != clock.Floor || now.Before(ahead.Add(-time.Second)) {
 		t.Errorf("it is %v, %s; want %v at least", now, state, ahead)
 	}
