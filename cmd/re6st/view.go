@@ -82,7 +82,10 @@ func (v view[T]) show(ctx context.Context, f nodeFlags, w io.Writer, answer T, w
 // watch shows the object until ^C. Once it was there, a node that ends is waited for.
 func (v view[T]) watch(cmd *cobra.Command, f nodeFlags, every time.Duration) error {
 	before, err := v.ask(cmd.Context(), f.client())
-	if err != nil {
+	switch {
+	case cmd.Context().Err() != nil:
+		return nil // ^C
+	case err != nil:
 		return err
 	}
 	at := time.Now()
