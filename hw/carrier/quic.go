@@ -90,7 +90,7 @@ func (c *Conn) acceptQUIC(conn *quic.Conn) {
 		return
 	}
 	n := c.newConnection(e.Path, true)
-	l := &datagrams{conn}
+	l := newDatagrams(conn)
 	n.link = l // before a packet finds it
 	if !c.accept(n) {
 		_ = conn.CloseWithError(0, "")
@@ -112,7 +112,7 @@ func (c *Conn) dialQUIC(ctx context.Context, path fabric.Path) (link, fabric.Loc
 	if err != nil {
 		return nil, path.Local, err
 	}
-	return &datagrams{conn}, path.Local, nil
+	return newDatagrams(conn), path.Local, nil
 }
 
 // chosen is the address of this node from which the kernel would send.
@@ -129,73 +129,3 @@ func (c *Conn) chosen(ctx context.Context, remote netip.AddrPort) fabric.Local {
 	a := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
 	return fabric.Local{Addr: a.WithZone(""), Interface: interfaceOf(a)}
 }
-
-// datagrams is a link by QUIC.
-type datagrams struct{ conn *quic.Conn }
-
-func (d *datagrams) send(batches []*batch) error {
-	for _, b := range batches {
-		for one, rest := []byte(nil), b.data; len(rest) > 0; {
-			one, rest = cutFrame(rest)
-			err := d.conn.SendDatagram(one)
-			var tooLarge *quic.DatagramTooLargeError
-			if err != nil && !errors.As(err, &tooLarge) { // that is lost, as where UDP's is longer than the path: it is probed for
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (d *datagrams) receive(into *batch) error {
-	first, err := d.conn.ReceiveDatagram(d.conn.Context())
-	for one := first; ; {
-		if err != nil {
-			return err
-		}
-		if _, err := fabric.TypeOf(one); err != nil {
-			return errFrame
-		}
-		into.add(one)
-		if !into.takes(len(first)) {
-			return nil
-		}
-		if one, err = d.conn.ReceiveDatagram(&hurry{Context: d.conn.Context()}); errors.Is(err, errNothing) {
-			return nil
-		}
-	}
-}
-
-// errNothing is the end of a hurry.
-var errNothing = errors.New("nothing waits")
-
-// hurry is a context that ends once somebody waits for it: what it is for does what it can at once.
-type hurry struct {
-	context.Context
-	waited bool
-}
-
-// Done is as in context.Context, of one goroutine.
-func (h *hurry) Done() <-chan struct{} {
-	h.waited = true
-	return ended
-}
-
-// Err is as in context.Context.
-func (h *hurry) Err() error {
-	if h.waited {
-		return errNothing
-	}
-	return nil
-}
-
-// Value is none: nobody is to look for the end of what is behind it.
-func (h *hurry) Value(any) any { return nil }
-
-var ended = func() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
-
-func (d *datagrams) close() { _ = d.conn.CloseWithError(0, "") }
