@@ -154,7 +154,9 @@ func (v *liveness) pace(now time.Time) time.Duration {
 // answerTime is after what time a probe that is not answered is worth a second one.
 func (v *liveness) answerTime() time.Duration { return max(v.busy(), v.rtt.smoothed*3/2) }
 
-// busy is how far apart probes are that are not those of an idle link.
+// busy is how far apart probes are that are not those of an idle link. An idle link whose probe is
+// not answered is looked into by ProbeInterval whatever Pace says: that costs bytes in a silence
+// alone, and the next probe of its own may be a minute away.
 func (v *liveness) busy() time.Duration {
 	if v.inUse {
 		return v.wanted.InUse
