@@ -65,6 +65,10 @@ type Config struct {
 	// Marked tells whether the first datagram of a handshake is of this network
 	// (fabric.Marked); nil: all are taken for it.
 	Marked func(datagram []byte) bool
+	// Proven is told of each control frame that came by another carrier than UDP, once it is
+	// opened, by which path and whose it is, by the goroutine that reads the sockets; nil:
+	// nobody is.
+	Proven func(path fabric.Path, peer addr.NodeID)
 }
 
 // Plane is the packet path of one node. Its methods may be called by any
@@ -80,6 +84,7 @@ type Plane struct {
 	inbound atomic.Pointer[inbound.Filter]
 	ipv4    atomic.Pointer[ipv4] // nil: IPv4 is not carried
 	marked  func([]byte) bool
+	proven  func(fabric.Path, addr.NodeID)
 	start   time.Time
 
 	change   sync.Mutex // who replaces a snapshot
@@ -143,7 +148,7 @@ func New(c Config) (*Plane, error) {
 		return nil, fmt.Errorf("%w: the TUN's MTU is %d, at most %d", ErrConfig, c.TUN.MTU(), room)
 	}
 	p := &Plane{
-		self: c.Self, tun: c.TUN, conn: c.Conn, strict: c.Strict, address: c.Address, accept: c.Accept, marked: c.Marked,
+		self: c.Self, tun: c.TUN, conn: c.Conn, strict: c.Strict, address: c.Address, accept: c.Accept, marked: c.Marked, proven: c.Proven,
 		start:   time.Now(),
 		waiting: newWaiting(), reassembly: fabric.NewReassembler(),
 		handshakes: make(chan Handshake, handshakeQueue), transits: make(chan Transit, transitQueue),

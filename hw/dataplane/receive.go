@@ -99,6 +99,9 @@ func (w *worker) controlFrame(packet *sock.Packet) {
 		w.dropAt(r.link, hopReason(err))
 		return
 	}
+	if w.proven != nil && packet.Carrier != fabric.UDP {
+		w.proven(pathOf(packet), r.link.peer)
+	}
 	r.link.received.add(len(packet.Data))
 	touch(&r.link.lastReceived, w.since)
 	r.link.controlReceived.add(len(packet.Data))
