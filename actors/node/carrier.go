@@ -7,6 +7,7 @@ import (
 
 	"re6st/actors/monitor"
 	"re6st/hw/carrier"
+	"re6st/protocols/addr"
 	"re6st/protocols/fabric"
 )
 
@@ -51,6 +52,14 @@ func (h *host) served() (fabric.CarrierSet, uint16) {
 		return 0, 0
 	}
 	return h.carriers.Carriers(), h.carriers.TLSPort()
+}
+
+// provenBy is whom to tell who has proven itself by a connection; nil: nobody.
+func (h *host) provenBy() func(fabric.Path, addr.NodeID) {
+	if h.carriers == nil {
+		return nil
+	}
+	return h.carriers.Proven
 }
 
 // blockCarrier stands for a firewall that drops a carrier, or ends that.

@@ -109,6 +109,7 @@ func (n *parts) openPlane() error {
 	n.plane, err = dataplane.New(dataplane.Config{
 		Self: n.member.Identity.ID, TUN: n.host.tun, Conn: n.host.conn, Classes: table, Accept: n.accept,
 		Address: n.host.ranges[0].Address, Marked: fabric.Marked(n.member.Authority.Fingerprint),
+		Proven: n.host.provenBy(),
 	})
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"re6st/protocols/addr"
 	"re6st/protocols/fabric"
 )
 
@@ -31,7 +32,8 @@ type link interface {
 type connection struct {
 	conn     *Conn
 	keys     []key
-	accepted bool // the peer began it
+	accepted bool        // the peer began it
+	member   addr.NodeID // who has proven itself by it, of those accepted; zero: nobody yet. Conn.mu guards it
 	ctx      context.Context
 	cancel   context.CancelFunc
 	queue    outbound
@@ -294,6 +296,9 @@ func (n *connection) stalled() bool {
 // used is how long it was of use.
 func (n *connection) used() time.Duration { return time.Duration(n.touched.Load()) }
 
+// lastOfUse is when it was of use last.
+func (n *connection) lastOfUse() time.Time { return n.began.Add(n.used()) }
+
 // patience is how long it may be idle.
 func (n *connection) patience() time.Duration { return min(max(IdleFirst, 2*n.used()), IdleAfter) }
 
@@ -327,7 +332,8 @@ func (c *Conn) sweep(now time.Time) {
 	defer c.mu.Unlock()
 	for n := range c.all {
 		age := now.Sub(n.began)
-		if n.accepted && !n.answers.Load() && age >= FirstWithin || age-n.used() >= n.patience() {
+		stranger := n.accepted && (!n.answers.Load() && age >= FirstWithin || n.member.IsZero() && age >= ProvenWithin)
+		if stranger || age-n.used() >= n.patience() {
 			n.cancel()
 		}
 	}

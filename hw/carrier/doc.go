@@ -20,7 +20,8 @@
 // depends on the outer encryption: the certificate is made at the start and thrown away at
 // the end, no name stands in it, and nobody verifies it. A stranger who speaks TLS or QUIC sees
 // a server of HTTP that never answers; the connection ends once it sends what is no datagram
-// of ours, or nothing that is answered for FirstWithin.
+// of ours, or nothing that is answered for FirstWithin, or nothing that proves who it is for
+// ProvenWithin.
 //
 // The path of UDP costs one look at a packet's carrier, and one at a datagram's first byte:
 // no lock and no copy.
@@ -31,4 +32,6 @@
 //     UDP's port has several sockets, what comes by QUIC may come by any of them.
 //  2. Send something that is answered by every path that it means to keep: a connection that
 //     brings nothing for StallAfter after something was sent is taken for dead, and dialled anew.
+//  3. Say by Proven which node what came by a path was sealed by: who began a connection and
+//     has not proven itself loses it.
 package carrier

@@ -14,6 +14,9 @@ const (
 	MaxConnections       = 256
 	MaxAccepted          = 192
 	MaxSourceConnections = 16
+	// MaxMemberConnections is how many of those that others have begun one node has proven
+	// itself by: two uplinks of two families each, by both carriers.
+	MaxMemberConnections = 8
 	// SourceRate and SourceBurst are how often a source may begin one: an IPv4 address
 	// or an IPv6 /64.
 	SourceRate  = 5
@@ -35,8 +38,10 @@ const (
 	// IdleFirst at least: a lost race, or a path that a link has left.
 	DialTimeout = 2500 * time.Millisecond
 	FirstWithin = 5 * time.Second
-	IdleFirst   = 15 * time.Second
-	IdleAfter   = 150 * time.Second
+	// ProvenWithin is for a peer that began one to prove itself by it.
+	ProvenWithin = IdleFirst
+	IdleFirst    = 15 * time.Second
+	IdleAfter    = 150 * time.Second
 	// StallAfter is how long nothing comes by a connection, after something was sent, until
 	// the next datagram has it dialled anew.
 	StallAfter = 1500 * time.Millisecond
@@ -50,6 +55,8 @@ func Limits() []limit.Limit {
 		{Name: "connections by quic and tls", Value: MaxConnections, Unit: "connections", Per: "node", Beyond: "refused", Test: "TestConnectionsAreBounded"},
 		{Name: "connections by quic and tls that others began", Value: MaxAccepted, Unit: "connections", Per: "node", Beyond: "refused", Test: "TestConnectionsThatOthersBeginLeaveRoomToDial"},
 		{Name: "connections by quic and tls, of one source", Value: MaxSourceConnections, Unit: "connections", Per: "IPv4 address or IPv6 /64", Beyond: "refused", Test: "TestConnectionsOfASourceAreBounded"},
+		{Name: "connections by quic and tls that others began, of one node", Value: MaxMemberConnections, Unit: "connections", Per: "node that has proven itself", Beyond: "the one of use the longest ago is closed", Test: "TestConnectionsOfAMemberAreBounded"},
+		{Name: "connection by which nobody proves itself", Value: ProvenWithin.Seconds(), Unit: "s", Per: "connection that others began", Beyond: "closed", Test: "TestAConnectionByWhichNobodyProvesItselfIsClosed"},
 		{Name: "connections begun by one source", Value: SourceRate, Unit: "connections/s", Per: "IPv4 address or IPv6 /64", Beyond: "refused", Test: "TestConnectionsOfASourceAreBounded"},
 		{Name: "sources of connections told apart", Value: maxSources, Unit: "sources", Per: "node", Beyond: "all are forgotten but those with connections", Test: "TestSourcesAreBounded"},
 		{Name: "paths by which nobody is dialled, as who dialled is gone", Value: maxGone, Unit: "paths", Per: "node", Beyond: "all are forgotten", Test: "TestPathsOfThoseWhoAreGoneAreBounded"},
