@@ -112,6 +112,7 @@ func TestBadConfigurationsSayWhere(t *testing.T) {
 		"trusted_underlay = [\"192.0.2.1/24\"]":                                            "such as 192.0.2.0/24",
 		"trusted_underlay = [\"192.0.2.0/24\"]\ninbound = \"established\"":                 "passes it by",
 		"trusted_underlay = [\"192.0.2.0/24\"]\nmark = 0x710000ce":                         "take another",
+		"trusted_underlay = [\"192.0.2.0/24\"]\nmark = 0x310000ce":                         "take another",
 	} {
 		_, err := node.ParseConfig([]byte(text))
 		if !errors.Is(err, node.ErrConfig) || !strings.Contains(err.Error(), want) {

@@ -91,8 +91,8 @@ func (c Config) checkTrust() error {
 		return nil
 	case c.Inbound != inbound.All:
 		return fmt.Errorf("%w: inbound is %q, and what comes by a trusted tunnel passes it by; trust none, or write inbound = \"all\" and use the kernel's filter", ErrConfig, c.Inbound)
-	case *c.Mark == netlink.DirectTable(uint8(c.RouteProtocol)):
-		return fmt.Errorf("%w: mark is %#x, which is the number of the table of trusted tunnels; take another", ErrConfig, *c.Mark)
+	case slices.Contains([]uint32{*c.Mark, netlink.HostTable(*c.Mark)}, netlink.DirectTable(uint8(c.RouteProtocol))):
+		return fmt.Errorf("%w: mark is %#x, by which the table of trusted tunnels would be used for what carries the mesh; take another", ErrConfig, *c.Mark)
 	}
 	return nil
 }

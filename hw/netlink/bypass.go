@@ -52,7 +52,7 @@ func NewBypass(conn *Conn, mark uint32, protocol uint8) (*Bypass, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Bypass{conn: conn, mark: mark, table: table, hosts: hostTable(mark), protocol: protocol}, nil
+	return &Bypass{conn: conn, mark: mark, table: table, hosts: HostTable(mark), protocol: protocol}, nil
 }
 
 // UseHostRoutes has the next Sync make the rules for HostRoutes of the same mark, or take them

@@ -16,7 +16,8 @@ const hostTableBit = 1 << 30
 // lastReserved is the highest number of a table that has a name of its own, as main has.
 const lastReserved = unix.RT_TABLE_LOCAL
 
-func hostTable(mark uint32) uint32 { return mark ^ hostTableBit }
+// HostTable is the table of the HostRoutes for a mark.
+func HostTable(mark uint32) uint32 { return mark ^ hostTableBit }
 
 // HostRoutes are routes to single addresses through routers on this host's links, for packets
 // with a mark only: Bypass.UseHostRoutes has these looked up. Routes of the main table to
@@ -38,10 +39,10 @@ type HostRoute struct {
 
 // NewHostRoutes is for the mark and the protocol number of a Bypass. It changes nothing yet.
 func NewHostRoutes(conn *Conn, mark uint32, protocol uint8) (*HostRoutes, error) {
-	if hostTable(mark) <= lastReserved {
-		return nil, fmt.Errorf("netlink: mark %#x: its routes to single addresses would be in table %d, which is the system's; take another mark", mark, hostTable(mark))
+	if HostTable(mark) <= lastReserved {
+		return nil, fmt.Errorf("netlink: mark %#x: its routes to single addresses would be in table %d, which is the system's; take another mark", mark, HostTable(mark))
 	}
-	table, err := NewTable(conn, hostTable(mark), protocol)
+	table, err := NewTable(conn, HostTable(mark), protocol)
 	if err != nil {
 		return nil, err
 	}
