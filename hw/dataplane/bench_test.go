@@ -61,7 +61,7 @@ func newPath(tb testing.TB) *path {
 	p := &path{inner: packet(host(general, 1), host(general, 3), strings.Repeat("x", 1340))}
 	for i, x := range []*node{a, relay, b} {
 		p.wire[i] = &sink{TUN: x.tun}
-		x.Plane.conn, x.Plane.tun = p.wire[i], p.wire[i]
+		x.conns[0], x.tuns[0] = p.wire[i], p.wire[i]
 	}
 	p.a, p.relay, p.b = a.newWorker(maxBatch), relay.newWorker(maxFrame), b.newWorker(maxFrame)
 	p.a.super = make([]byte, tun.SuperRoom)

@@ -9,8 +9,8 @@
 //	                       |             v              |
 //	            TakeHop <- relay <----- sockets --------+--> handshakes, control
 //
-// One goroutine reads the TUN, one the sockets; each takes a packet all the way,
-// without a lock, and without allocating. Frames of one length for one link that come
+// One goroutine reads each queue of the TUN, one each socket; each takes a packet all the way,
+// by the queue or the socket of its own number, without a lock, and without allocating. Frames of one length for one link that come
 // behind one another are checked together, and are stamped and leave by one call (train.go), as
 // soon as there is nothing more to read. Links, sessions and routes are
 // snapshots that are replaced, never changed. Whatever is rare (a destination
@@ -53,15 +53,24 @@
 //     routes with an MTU are made. A SYN's MSS is clamped to what the way carries whole, at
 //     both ends of it (mss.go).
 //
+// With several queues and sockets (MoreTUNs, MoreConns) several processors forward, and
+// a flow keeps its order: its packets come by one queue (hw/tun), those of a peer by one
+// socket (hw/sock), and what one goroutine takes it sends in turn. So the packets of one peer,
+// of all flows, take one processor at a relay and at the egress; those of others may take another.
+// All is shared but a worker's memory: links, sessions and their replay windows, reassembly,
+// rates, what waits. Counters of a link or session are reserved as frames are stamped and
+// sealed, and reach the peer out of order by no more than is under way at a time: far less than
+// its window (fabric.LinkWindow).
+//
 // Duties of the driver:
 //
-//  1. Open TUN and Conn, call New, then Run in a goroutine; both are closed when
-//     it returns.
+//  1. Open TUN and Conn, and more of either, call New, then Run in a goroutine; all are closed
+//     when it returns.
 //  2. Read Handshakes, Transits, Rendezvous, Wanted and UnknownSessions; they are bounded and
 //     what does not fit is dropped and counted.
 //  3. Take indices for links and sessions from NewIndex, AddLink before
 //     InstallLink, InstallSession before UseSession.
 //  4. SetView with each change of the routing table.
 //  5. Keep Config.Accept and the control functions quick and free of locks: the
-//     packet path calls them.
+//     packet path calls them, several goroutines of it at the same time.
 package dataplane

@@ -47,7 +47,7 @@ func tooBigSaid(t *testing.T, x *node, about []byte) int {
 func TestAnInterfaceThatRefusesLowersTheLinkAtOnce(t *testing.T) {
 	net := hwtest.NewNetwork(1)
 	a, b := newNode(t, net, 1), newNode(t, net, 2)
-	a.Plane.conn = &narrow{a.conn, 1400}
+	a.conns[0] = &narrow{a.conn, 1400}
 	join(a, b)
 	route(a, 2, 2)
 	meet(a, b)

@@ -97,7 +97,7 @@ func (p *Plane) narrowed(to pathTo, by *link) int {
 // whole is the longest inner packet that a link and what is known of the path beyond carry in
 // one piece.
 func (p *Plane) whole(to pathTo, by *link) int {
-	n := p.tun.MTU()
+	n := p.tuns[0].MTU()
 	if limit := int(by.mtu.Load()); limit > 0 {
 		n = min(n, limit-fabric.Overhead)
 	}

@@ -50,6 +50,10 @@ type Config struct {
 	Self addr.NodeID
 	TUN  tun.Device
 	Conn sock.Conn
+	// MoreTUNs are further queues of the TUN, and MoreConns further sockets of Conn's port; none
+	// of either is needed. Each is read by a goroutine of its own, which answers by it too.
+	MoreTUNs  []tun.Device
+	MoreConns []sock.Conn
 	// Classes are the network's; SetClasses changes them.
 	Classes class.Table
 	// Strict is the topology of the classes that have links of their own.
@@ -57,7 +61,7 @@ type Config struct {
 	// Address is the source of ICMPv6 errors: one of the node's own.
 	Address netip.Addr
 	// Accept tells whether a peer may send from an inner source. It is called per
-	// packet, by the goroutine that reads the sockets.
+	// packet, by the goroutines that read the sockets.
 	Accept func(peer addr.NodeID, src netip.Addr) bool
 	// Inbound is what of the mesh's packets may leave it here; nil: all. SetInbound
 	// changes it.
@@ -75,8 +79,8 @@ type Config struct {
 // goroutine; none blocks.
 type Plane struct {
 	self    addr.NodeID
-	tun     tun.Device
-	conn    sock.Conn
+	tuns    []tun.Device // queues of one
+	conns   []sock.Conn  // of one port
 	classes atomic.Pointer[class.Table]
 	strict  map[class.ID]rib.Topology
 	address netip.Addr
@@ -148,7 +152,8 @@ func New(c Config) (*Plane, error) {
 		return nil, fmt.Errorf("%w: the TUN's MTU is %d, at most %d", ErrConfig, c.TUN.MTU(), room)
 	}
 	p := &Plane{
-		self: c.Self, tun: c.TUN, conn: c.Conn, strict: c.Strict, address: c.Address, accept: c.Accept, marked: c.Marked, proven: c.Proven,
+		self: c.Self, tuns: append([]tun.Device{c.TUN}, c.MoreTUNs...), conns: append([]sock.Conn{c.Conn}, c.MoreConns...), strict: c.Strict, address: c.Address, accept: c.Accept, marked: c.Marked,
+		proven:  c.Proven,
 		start:   time.Now(),
 		waiting: newWaiting(), reassembly: fabric.NewReassembler(),
 		handshakes: make(chan Handshake, handshakeQueue), transits: make(chan Transit, transitQueue),
@@ -184,10 +189,14 @@ func (p *Plane) Run(ctx context.Context) error {
 	defer cancel()
 	p.running.Add(1)
 	defer p.running.Done()
-	failed := make(chan error, 2)
+	failed := make(chan error, len(p.tuns)+len(p.conns))
 	var workers sync.WaitGroup
-	workers.Go(func() { failed <- p.readTUN(p.newWorker(maxBatch)) })
-	workers.Go(func() { failed <- p.readConn(p.newWorker(maxFrame)) })
+	for i := range p.tuns {
+		workers.Go(func() { failed <- p.readTUN(p.workerOf(i, maxBatch)) })
+	}
+	for i := range p.conns {
+		workers.Go(func() { failed <- p.readConn(p.workerOf(i, maxFrame)) })
+	}
 	workers.Go(func() { p.keepHouse(ctx, p.newWorker(maxFrame)) })
 	var err error
 	select {
@@ -196,7 +205,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	case err = <-failed:
 	}
 	cancel()
-	closing := errors.Join(p.tun.Close(), p.conn.Close())
+	closing := p.closeAll()
 	workers.Wait()
 	select {
 	case <-p.stop: // Close may have closed both before this began
@@ -210,17 +219,30 @@ func (p *Plane) Run(ctx context.Context) error {
 func (p *Plane) Close() {
 	p.once.Do(func() { close(p.stop) })
 	p.running.Wait()
-	_, _ = p.tun.Close(), p.conn.Close()
+	_ = p.closeAll()
 }
+
+func (p *Plane) closeAll() (err error) {
+	for _, d := range p.tuns {
+		err = errors.Join(err, d.Close())
+	}
+	for _, c := range p.conns {
+		err = errors.Join(err, c.Close())
+	}
+	return err
+}
+
+// Queues are how many queues of the TUN and how many sockets there are, each with a reader.
+func (p *Plane) Queues() (tun, conn int) { return len(p.tuns), len(p.conns) }
 
 func (p *Plane) readTUN(w *worker) error {
 	w.super = make([]byte, tun.SuperRoom)
 	for t := (trouble{}); ; {
-		n, offload, err := p.tun.Read(w.super, true)
+		n, offload, err := w.tun.Read(w.super, true)
 		for err == nil {
 			t = trouble{}
 			w.fromKernel(n, offload)
-			n, offload, err = p.tun.Read(w.super, false)
+			n, offload, err = w.tun.Read(w.super, false)
 		}
 		w.depart()
 		if errors.Is(err, tun.ErrNothing) {
@@ -228,7 +250,7 @@ func (p *Plane) readTUN(w *worker) error {
 		}
 		p.readErrors.Add(1)
 		if err := t.endure(err); err != nil {
-			return fmt.Errorf("dataplane: TUN %s: %w", p.tun.Name(), err)
+			return fmt.Errorf("dataplane: TUN %s: %w", w.tun.Name(), err)
 		}
 	}
 }
@@ -247,7 +269,7 @@ func roomFor(count int) []sock.Packet {
 func (p *Plane) readConn(w *worker) error {
 	packets := roomFor(sock.ReadPackets)
 	for t := (trouble{}); ; {
-		n, err := p.conn.ReadBatch(packets)
+		n, err := w.conn.ReadBatch(packets)
 		if err == nil {
 			t = trouble{}
 			for i := range packets[:n] {

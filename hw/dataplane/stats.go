@@ -140,7 +140,10 @@ func (p *Plane) Stats() Stats {
 	s := Stats{
 		Ingress: p.ingress.load(), Egress: p.egress.load(), Relayed: p.relayed.load(), Split: p.splits.Load(),
 		Waiting: p.waiting.count(), RelayErrors: p.relayErrors.Load(), ICMP: p.icmpSent.Load(), ReadErrors: p.readErrors.Load(),
-		Drops: make(map[Reason]uint64), Conn: p.conn.Stats(),
+		Drops: make(map[Reason]uint64),
+	}
+	for _, c := range p.conns {
+		s.Conn = s.Conn.Plus(c.Stats())
 	}
 	for r := range reasonCount {
 		if n := p.drops[r].Load(); n > 0 {

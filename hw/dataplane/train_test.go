@@ -45,7 +45,7 @@ func (b *batches) frames() (all [][]byte) {
 // catch has a node send into a batches.
 func catch(x *node) *batches {
 	b := &batches{Conn: x.conn}
-	x.Plane.conn = b
+	x.conns[0] = b
 	return b
 }
 

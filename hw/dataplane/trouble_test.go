@@ -32,14 +32,14 @@ func (c *faultyConn) ReadBatch(packets []sock.Packet) (int, error) {
 func newFaultyNode(t *testing.T, net *hwtest.Network, n uint64) *node {
 	table := fault.New(time.Now)
 	x := newNode(t, net, n)
-	x.Plane.tun = tun.WithFaults(x.tun, table)
-	x.Plane.conn = &faultyConn{x.conn, table}
+	x.tuns[0] = tun.WithFaults(x.tun, table)
+	x.conns[0] = &faultyConn{x.conn, table}
 	return x
 }
 
 func (x *node) fails(t *testing.T, call fault.Call, errno syscall.Errno, count uint64, d time.Duration) {
 	t.Helper()
-	if err := x.Plane.conn.(*faultyConn).faults.Fail(fault.Rule{Call: call, Errno: errno, Count: count, For: d}); err != nil {
+	if err := x.conns[0].(*faultyConn).faults.Fail(fault.Rule{Call: call, Errno: errno, Count: count, For: d}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -14,6 +14,8 @@ import (
 // worker is the memory of one goroutine on the packet path.
 type worker struct {
 	*Plane
+	tun     tun.Device
+	conn    sock.Conn
 	buf     []byte // frames being made
 	at      int    // where in buf the next one begins
 	train   train  // frames about to leave
@@ -34,10 +36,15 @@ type worker struct {
 }
 
 // newWorker makes one that can have so many bytes of frames on their way at a time.
-func (p *Plane) newWorker(room int) *worker {
+func (p *Plane) newWorker(room int) *worker { return p.workerOf(0, room) }
+
+// workerOf is newWorker for the reader of a queue or socket, by its number.
+func (p *Plane) workerOf(number, room int) *worker {
+	device := p.tuns[number%len(p.tuns)]
 	return &worker{
-		Plane: p, buf: make([]byte, room), piece: make([]byte, maxFrame), control: make([]byte, 0, maxFrame),
-		joiner: tun.NewJoiner(p.tun, p.gave),
+		Plane: p, tun: device, conn: p.conns[number%len(p.conns)],
+		buf: make([]byte, room), piece: make([]byte, maxFrame), control: make([]byte, 0, maxFrame),
+		joiner: tun.NewJoiner(device, p.gave),
 	}
 }
 
