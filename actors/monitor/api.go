@@ -55,8 +55,15 @@ type Status struct {
 	Clock       string           `json:"clock"`             // synchronised, unsynchronised, or floor: counted from what must have passed
 	Mapping     *Mapping         `json:"mapping,omitempty"` // of this node's port, by its gateway
 	Babel       []BabelInterface `json:"babel,omitempty"`   // on interfaces of the kernel
+	Queues      *Queues          `json:"queues,omitempty"`  // nil: one of each
 	PID         int              `json:"pid"`
 	Build       Build            `json:"build"`
+}
+
+// Queues are how many there are of what packets come by, each with a reader of its own.
+type Queues struct {
+	TUN int `json:"tun"`
+	UDP int `json:"udp"` // sockets of the port
 }
 
 // Certificate is the one that the node shows.

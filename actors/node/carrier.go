@@ -7,6 +7,7 @@ import (
 
 	"re6st/actors/monitor"
 	"re6st/hw/carrier"
+	"re6st/hw/sock"
 	"re6st/protocols/addr"
 	"re6st/protocols/fabric"
 )
@@ -37,12 +38,12 @@ func (c Config) carriers() fabric.CarrierSet {
 func (c Config) ServesTLS() bool { return c.carriers().Has(fabric.TLS) && *c.TLSPort != 0 }
 
 // openCarriers has the socket carry links by all carriers of the configuration.
-func (h *host) openCarriers(c Config, udp carrier.Socket) (err error) {
-	h.carriers, err = carrier.Open(carrier.Config{UDP: udp, Carriers: c.carriers(), TLSPort: *c.TLSPort, Mark: *c.Mark})
+func (h *host) openCarriers(c Config, udp carrier.Socket, more ...sock.Conn) (err error) {
+	h.carriers, err = carrier.Open(carrier.Config{UDP: udp, More: more, Carriers: c.carriers(), TLSPort: *c.TLSPort, Mark: *c.Mark})
 	if err != nil {
 		return err
 	}
-	h.conn = h.carriers
+	h.conn, h.more = h.carriers, h.carriers.Lanes()
 	return nil
 }
 

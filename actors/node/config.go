@@ -20,6 +20,8 @@ import (
 	"re6st/actors/monitor/web"
 	"re6st/actors/subnet"
 	"re6st/actors/tunnel"
+	"re6st/hw/sock"
+	"re6st/hw/tun"
 	"re6st/protocols/addr"
 	"re6st/protocols/inbound"
 	"re6st/protocols/ktunnel"
@@ -38,6 +40,7 @@ const (
 	MaxSources        = 16
 	MaxClientCount    = 64
 	MaxNeighbours     = 64
+	MaxQueues         = min(tun.MaxQueues, sock.MaxShared)
 	maxInterfaceName  = 15
 	maxRestartWindow  = 60_000 // ms
 	maxDebugOriginate = 64
@@ -113,6 +116,9 @@ type Config struct {
 	// Batches has the kernel cut and join what goes and comes many packets at a time, in
 	// the TUN and the socket; true unless said.
 	Batches *bool `toml:"batches"`
+	// Queues is how many queues the TUN has and how many sockets the port, each with a reader, up
+	// to MaxQueues; 0: as queuesFor says.
+	Queues int `toml:"queues"`
 	// Subnets hands parts of the node's prefix to interfaces of this machine.
 	Subnets []SubnetConfig `toml:"subnets"`
 	// ClientCount overrides how many links this node opens; 0: the network's.
@@ -268,6 +274,7 @@ func (c Config) check() error {
 		{"client_count", c.ClientCount, 0, MaxClientCount},
 		{"max_clients", c.MaxClients, 0, MaxClientCount},
 		{"number of neighbours", len(c.Neighbours), 0, MaxNeighbours},
+		{"queues", c.Queues, 0, MaxQueues},
 		{"shortcuts", *c.Shortcuts, 0, tunnelplan.MaxShortcuts},
 		{"shortcut_kbit", c.ShortcutRate, 1, maxShortcutRate},
 		{"route_protocol", c.RouteProtocol, 5, 255},

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
 	"sync/atomic"
 
@@ -35,8 +36,10 @@ const runtimeDir = "/run/re6st"
 // host is what the node has of this machine.
 type host struct {
 	tun      tun.Device
+	moreTUNs []tun.Device // its other queues
 	ifindex  int
-	conn     sock.Conn // all of the carriers
+	conn     sock.Conn   // all of the carriers
+	more     []sock.Conn // the other sockets of its port
 	carriers *carrier.Conn
 	kernel   *netlink.Conn // nil in tests without a kernel
 	tables   *netlink.Conn // of routes: the router's, on its own goroutine
@@ -82,9 +85,12 @@ func openHost(c Config, m *registry.Member, faults *fault.Table, log *slog.Logge
 	device := tun.Config{
 		Name: c.Interface, MTU: c.MTU, Segments: dataplane.Together(cmp.Or(c.MTU, tun.DefaultMTU)), Plain: !*c.Batches, Faults: faults,
 	}
-	if h.tun, err = tun.Open(device); err != nil {
+	count := cmp.Or(c.Queues, queuesFor(runtime.GOMAXPROCS(0)))
+	queues, err := tun.OpenQueues(device, count)
+	if err != nil {
 		return h, err
 	}
+	h.tun, h.moreTUNs = queues[0], queues[1:]
 	link, err := h.kernel.Link(h.tun.Name())
 	if err != nil {
 		return h, err
@@ -110,12 +116,22 @@ func openHost(c Config, m *registry.Member, faults *fault.Table, log *slog.Logge
 	if h.undo, err = netlink.Forward(runtimeDir); err != nil {
 		log.Warn("only this machine is reached, not what lies behind it", "error", err)
 	}
-	conn, err := sock.Listen(sock.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), *c.Port), Mark: *c.Mark, Batches: *c.Batches, Faults: faults})
+	return h, h.openSockets(c, count, faults)
+}
+
+// openSockets opens the port, with so many sockets.
+func (h *host) openSockets(c Config, count int, faults *fault.Table) error {
+	all, err := sock.ListenShared(sock.Config{
+		Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), *c.Port), Mark: *c.Mark, Batches: *c.Batches, Faults: faults,
+	}, count)
 	if err != nil {
-		return h, err
+		return err
 	}
-	h.conn = conn
-	return h, h.openCarriers(c, conn)
+	h.conn = all[0]
+	for _, u := range all[1:] {
+		h.more = append(h.more, u)
+	}
+	return h.openCarriers(c, all[0], h.more...)
 }
 
 // setMark keeps what carries the mesh off the mesh's routes.
@@ -137,12 +153,18 @@ func (h *host) close() error {
 	if h.conn != nil {
 		errs = append(errs, unlessClosed(h.conn.Close()))
 	}
+	for _, c := range h.more {
+		errs = append(errs, unlessClosed(c.Close()))
+	}
 	if h.routes != nil {
 		_, err := h.routes.Reconcile(nil)
 		errs = append(errs, err)
 	}
 	if h.tun != nil {
 		errs = append(errs, unlessClosed(h.tun.Close()))
+	}
+	for _, d := range h.moreTUNs {
+		errs = append(errs, unlessClosed(d.Close()))
 	}
 	if h.bypass != nil {
 		errs = append(errs, h.bypass.Close())

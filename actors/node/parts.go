@@ -107,7 +107,7 @@ func (n *parts) openPlane() error {
 	}
 	n.keys = session.NewKeys()
 	n.plane, err = dataplane.New(dataplane.Config{
-		Self: n.member.Identity.ID, TUN: n.host.tun, Conn: n.host.conn, Classes: table, Accept: n.accept,
+		Self: n.member.Identity.ID, TUN: n.host.tun, MoreTUNs: n.host.moreTUNs, Conn: n.host.conn, MoreConns: n.host.more, Classes: table, Accept: n.accept,
 		Address: n.host.ranges[0].Address, Marked: fabric.Marked(n.member.Authority.Fingerprint),
 		Proven: n.host.provenBy(),
 	})

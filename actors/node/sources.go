@@ -82,6 +82,9 @@ func (n *parts) status() monitor.Status {
 	router, _ := system.Read[neighbor.Snapshot](n.sys, routerPath)
 	s.Origins = n.origins.status(router.Barred)
 	relayed := n.plane.Stats().Relayed
+	if queues, sockets := n.plane.Queues(); max(queues, sockets) > 1 {
+		s.Queues = &monitor.Queues{TUN: queues, UDP: sockets}
+	}
 	s.Relayed = monitor.Traffic{Packets: relayed.Packets, Bytes: relayed.Bytes}
 	if notice := n.origins.notice(); notice != "" {
 		s.Notices = append(s.Notices, notice)

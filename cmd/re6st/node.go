@@ -81,6 +81,8 @@ Keys of the configuration, all optional (TOML):
                   it dials are reached through them by turns
   batches         have the kernel cut and join packets     (true)
                   (GSO, GRO); false where that is broken
+  queues          of the TUN, and sockets of the port: how (0: half of the
+                  many processors forward, up to 16        processors, 1 to 4)
   subnets         parts of the node's prefix for           ([])
                   interfaces of this machine, such as
                   { interface = "br0", length = 80 }, or

@@ -65,8 +65,11 @@ func statusRows(s monitor.Status, _ bool) [][]any {
 		[]any{"registry", registryLine(s)},
 		[]any{"nat", natLine(s)},
 		[]any{"clock", s.Clock},
-		[]any{"software", buildLine(s.Build)},
 	)
+	if q := s.Queues; q != nil {
+		rows = append(rows, []any{"queues", fmt.Sprintf("%d of the TUN, %d sockets of the port", q.TUN, q.UDP)})
+	}
+	rows = append(rows, []any{"software", buildLine(s.Build)})
 	return rows
 }
 
