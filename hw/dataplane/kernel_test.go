@@ -31,7 +31,7 @@ func TestKernelToKernel(t *testing.T) {
 	if err := netns.Veth(one, "up2", two, "up1"); err != nil {
 		t.Fatal(err)
 	}
-	a, b := kernelNode(t, one, 1, true, "up2"), kernelNode(t, two, 2, true, "up1")
+	a, b := kernelNode(t, one, 1, 1, true, "up2"), kernelNode(t, two, 2, 1, true, "up1")
 	join(a, b)
 	meet(a, b)
 	route(a, 2, 2)
@@ -81,13 +81,13 @@ func TestKernelToKernel(t *testing.T) {
 	}
 }
 
-// kernelNode is node n in a namespace, with addresses and routes, an interface to each
-// neighbor (up2 leads to node 2), and the kernel's help with batches or not.
-func kernelNode(t *testing.T, ns *netns.NS, n uint64, offload bool, up ...string) *node {
+// kernelNode is node n in a namespace, with so many queues and sockets, addresses and routes, an
+// interface to each neighbor (up2 leads to node 2), and the kernel's help with batches or not.
+func kernelNode(t *testing.T, ns *netns.NS, n uint64, queues int, offload bool, up ...string) *node {
 	t.Helper()
 	x := &node{n: n, id: nodeID(n), at: endpoint(n), table: rib.NewTable(locators), control: make(chan Control, 100)}
 	err := ns.Do(func() error {
-		dev, err := tun.Open(tun.Config{Name: "mesh", Plain: !offload, Segments: Together(tun.DefaultMTU)})
+		devices, err := tun.OpenQueues(tun.Config{Name: "mesh", Plain: !offload, Segments: Together(tun.DefaultMTU)}, queues)
 		if err != nil {
 			return err
 		}
@@ -110,13 +110,17 @@ func kernelNode(t *testing.T, ns *netns.NS, n uint64, offload bool, up ...string
 				return fmt.Errorf("ip %s: %w: %s", c, err, out)
 			}
 		}
-		conn, err := sock.Listen(sock.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), endpoint(n).Port()), Mark: 1, Batches: offload})
+		sockets, err := sock.ListenShared(sock.Config{Addr: netip.AddrPortFrom(netip.IPv6Unspecified(), endpoint(n).Port()), Mark: 1, Batches: offload}, queues)
 		if err != nil {
 			return err
 		}
+		var more []sock.Conn
+		for _, u := range sockets[1:] {
+			more = append(more, u)
+		}
 		classes := must(class.NewTable([]class.Class{general, safety}))
 		x.Plane, err = New(Config{
-			Self: x.id, TUN: dev, Conn: conn, Classes: classes, Address: host(general, n),
+			Self: x.id, TUN: devices[0], MoreTUNs: devices[1:], Conn: sockets[0], MoreConns: more, Classes: classes, Address: host(general, n),
 			Accept: func(peer addr.NodeID, src netip.Addr) bool {
 				if src.Is4() {
 					return peer == nodeID(uint64(src.As4()[2]))

@@ -27,17 +27,20 @@ func TestWhatArrivesIsTheSameWithTheKernelsHelpAndWithout(t *testing.T) {
 		t.Skipf("%v", err)
 	}
 	for _, help := range [][3]bool{{true, true, true}, {false, false, false}, {true, false, true}, {false, true, true}, {true, true, false}} {
-		t.Run(fmt.Sprint(help), func(t *testing.T) { carryAll(t, help) })
+		t.Run(fmt.Sprint(help), func(t *testing.T) { carryAll(t, help, 1) })
 	}
+	t.Run("several queues", func(t *testing.T) { carryAll(t, [3]bool{true, true, true}, 4) })
+	t.Run("several queues, one by one", func(t *testing.T) { carryAll(t, [3]bool{}, 4) })
 }
 
-func carryAll(t *testing.T, help [3]bool) {
+func carryAll(t *testing.T, help [3]bool, queues int) {
 	g := netnstest.NewGroup(t)
 	one, two, three := must(g.Create("n1")), must(g.Create("n2")), must(g.Create("n3"))
 	if err := errors.Join(netns.Veth(one, "up2", two, "up1"), netns.Veth(two, "up3", three, "up2")); err != nil {
 		t.Fatal(err)
 	}
-	a, relay, b := kernelNode(t, one, 1, help[0], "up2"), kernelNode(t, two, 2, help[1], "up1", "up3"), kernelNode(t, three, 3, help[2], "up2")
+	a, relay := kernelNode(t, one, 1, queues, help[0], "up2"), kernelNode(t, two, 2, queues, help[1], "up1", "up3")
+	b := kernelNode(t, three, 3, queues, help[2], "up2")
 	join(a, relay)
 	join(relay, b)
 	meet(a, b)
