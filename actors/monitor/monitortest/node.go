@@ -65,7 +65,7 @@ func status() monitor.Status {
 		Addresses: []monitor.Address{{Class: "general", Address: netip.IPv6Loopback()}},
 		State:     monitor.Running, Started: ago(26 * time.Hour),
 		Links:     monitor.Links{Opened: 1, ClientCount: 10, Accepted: 1, MaxClients: 20},
-		Reachable: 3, Routes: 4, Params: 7, CRL: 3, PID: 4711,
+		Reachable: 3, Routes: 4, Params: 7, CRL: 3, PID: 4711, Queues: &monitor.Queues{TUN: 2, UDP: 2},
 		Certificate: monitor.Certificate{Serial: "1f", NotBefore: Now.AddDate(0, -1, 0), NotAfter: Now.AddDate(0, 11, 0)},
 		Origins:     monitor.Origins{Policy: "prefer", Claims: 2, Barred: 3},
 		Registry:    monitor.Registry{URL: "http://registry.example:9080", Asked: ago(90 * time.Second)}, NAT: "random",
