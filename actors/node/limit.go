@@ -18,6 +18,7 @@ func Limits() []limit.Limit {
 		{Name: "file with a key", Value: maxKeyFile, Unit: "bytes", Per: "key", Beyond: "the configuration is refused", Test: "TestBadKeyFilesAreSaidWithTheirName"},
 		{Name: "client_count, max_clients", Value: MaxClientCount, Unit: "links", Per: "node", Beyond: "the configuration is refused", Test: test},
 		{Name: "neighbours", Value: MaxNeighbours, Unit: "prefixes, ids or names", Per: "node", Beyond: "the configuration is refused", Test: test},
+		{Name: "queues of the TUN, and sockets of the port", Value: MaxQueues, Unit: "queues", Per: "node", Beyond: "the configuration is refused", Test: "TestQueuesAreBounded"},
 		{Name: "subnets", Value: subnet.MaxSubnets, Unit: "interfaces", Per: "node", Beyond: "the configuration is refused", Test: test},
 		{Name: "interfaces of LANs", Value: discovery.MaxInterfaces, Unit: "interfaces", Per: "node", Beyond: "the configuration is refused", Test: test},
 		{Name: "sources of a gateway", Value: MaxSources, Unit: "prefixes", Per: "node", Beyond: "the configuration is refused", Test: test},
