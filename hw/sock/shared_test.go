@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"re6st/hw/netns"
+	"re6st/hw/netns/netnstest"
 )
 
 func openShared(t *testing.T, c Config, count int) []*UDP {
@@ -146,11 +146,7 @@ func TestAnotherUserDoesNotShareThePort(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("to be another user needs root")
 	}
-	g, err := netns.NewGroup(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer g.Close()
+	g := netnstest.NewGroup(t)
 	ns, err := g.Create("sock")
 	if err != nil {
 		t.Fatal(err)
