@@ -41,13 +41,8 @@ func carryAll(t *testing.T, help [3]bool, queues int) {
 	}
 	a, relay := kernelNode(t, one, 1, queues, help[0], "up2"), kernelNode(t, two, 2, queues, help[1], "up1", "up3")
 	b := kernelNode(t, three, 3, queues, help[2], "up2")
-	join(a, relay)
-	join(relay, b)
+	align(a, relay, b)
 	meet(a, b)
-	route(a, 3, 2)
-	route(relay, 1, 1)
-	route(relay, 3, 3)
-	route(b, 1, 2)
 	withIPv4(a, relay, b)
 	run(t, a, relay, b)
 

@@ -98,13 +98,8 @@ func TestFlowsKeepTheirOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, relay, b := kernelNode(t, one, 1, 4, true, "up2"), kernelNode(t, two, 2, 4, true, "up1", "up3"), kernelNode(t, three, 3, 4, true, "up2")
-	join(a, relay)
-	join(relay, b)
+	align(a, relay, b)
 	meet(a, b)
-	route(a, 3, 2)
-	route(relay, 1, 1)
-	route(relay, 3, 3)
-	route(b, 1, 2)
 	run(t, a, relay, b)
 
 	sink := listenIn(t, three, netip.AddrPortFrom(host(general, 3), 9))

@@ -173,6 +173,12 @@ func route(x *node, n, via uint64) {
 func line(t testing.TB, net *hwtest.Network) (a, relay, b *node) {
 	t.Helper()
 	a, relay, b = newNode(t, net, 1), newNode(t, net, 2), newNode(t, net, 3)
+	align(a, relay, b)
+	return a, relay, b
+}
+
+// align makes a line of the nodes 1, 2 and 3.
+func align(a, relay, b *node) {
 	join(a, relay)
 	join(relay, b)
 	route(a, 3, 2)
@@ -181,7 +187,6 @@ func line(t testing.TB, net *hwtest.Network) (a, relay, b *node) {
 	route(relay, 3, 3)
 	route(b, 1, 2)
 	route(b, 2, 2)
-	return a, relay, b
 }
 
 // metLine is a line of nodes of which the first and the last have a session.
