@@ -347,11 +347,12 @@ func TestAStalledPumpIsReportedAndThenItsActorRestarts(t *testing.T) {
 	defer sub.Close()
 	spawn(t, h, "node", spec(probe{onStart: namedPump}))
 	h.Run()
-	if err := h.InjectPump("node", "reader", system.InjectStall, 2*system.StuckAfter); err != nil {
+	const stall = 24 * time.Hour // longer than all the seconds that pass until it is told of
+	if err := h.InjectPump("node", "reader", system.InjectStall, stall); err != nil {
 		t.Fatal(err)
 	}
 	h.Await("the record of a stuck pump", func() bool {
-		if len(h.Record("node").Stuck) == 0 && h.Clock.Now().Sub(h.Record("node").Since) < 2*system.StuckAfter {
+		if len(h.Record("node").Stuck) == 0 {
 			h.Advance(time.Second) // the pump leaves its work in its own time, and only then the stall begins
 		}
 		return slices.Equal(h.Record("node").Stuck, []string{"reader"})
@@ -362,11 +363,11 @@ func TestAStalledPumpIsReportedAndThenItsActorRestarts(t *testing.T) {
 	}
 	h.Await("the restart", func() bool {
 		if h.Record("node").Restarts == 0 {
-			h.Advance(time.Second)
+			h.Advance(stall)
 		}
 		return h.Record("node").Restarts == 1
 	})
-	if r := h.Record("node"); r.LastFault != "pump reader: injected error after a stall of 10s" || len(r.Stuck) != 0 || len(r.Pumps) != 2 {
+	if r := h.Record("node"); r.LastFault != "pump reader: injected error after a stall of 24h0m0s" || len(r.Stuck) != 0 || len(r.Pumps) != 2 {
 		t.Errorf("record %+v", r)
 	}
 }
