@@ -55,13 +55,13 @@ func (r *working) hurry() {
 }
 
 // expect has an event and the record say that the pump is stuck, and how, unless over is
-// called within StuckAfter; the record until it is called.
+// called within StuckAfter, or the pump has ended by then; the record until it is called.
 func (r *working) expect(how string) (over func()) {
 	c := r.cell
 	done, told := false, false // guarded by c.mu
 	timer := c.sys.cfg.Clock.AfterFunc(StuckAfter, func() {
 		c.mu.Lock()
-		if told = !done; told {
+		if told = !done && !r.gone; told {
 			r.stuck++
 		}
 		c.mu.Unlock()
