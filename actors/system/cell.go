@@ -205,8 +205,10 @@ func (c *cell) gone() {
 		text = "by a fault: " + c.rec.LastFault
 	}
 	c.mu.Unlock()
+	c.sys.part(1)
 	c.sys.bury(c, fatal)
 	c.sys.lifecycle(c, EventStopped, text, nil)
+	c.sys.part(-1)
 }
 
 // mailbox is upstream's, with a guard between it and the actor.

@@ -57,6 +57,7 @@ type System struct {
 	cells    map[string]*cell // by path: the living, and the last maxGraves that a fault stopped
 	graves   []*cell          // the latter, oldest first
 	stopping bool
+	parting  int  // actors that are buried, and whose EventStopped is to follow
 	ending   bool // the actors have ended, and their last pumps are about to
 	err      error
 }
@@ -153,10 +154,10 @@ func (s *System) roots() (roots []*cell) {
 	return roots
 }
 
-// closeIfEmpty closes done once the last root actor of a stopping system is gone, and the
-// last pump. The caller holds mu.
+// closeIfEmpty closes done once the last root actor of a stopping system is gone, which an
+// event has said, and the last pump. The caller holds mu.
 func (s *System) closeIfEmpty(roots []*cell) {
-	if !s.stopping || len(roots) > 0 || s.ending {
+	if !s.stopping || len(roots) > 0 || s.parting > 0 || s.ending {
 		return
 	}
 	s.ending = true
@@ -194,6 +195,13 @@ func (s *System) bury(c *cell, keep bool) {
 		delete(s.cells, s.graves[0].path)
 		s.graves = s.graves[1:]
 	}
+}
+
+// part counts one more actor, or one fewer, that is about to be said to have stopped.
+func (s *System) part(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.parting += n
 }
 
 // sorted returns the known cells in the order of their paths.

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -310,6 +313,32 @@ func TestStopNamesTheActorThatDoesNot(t *testing.T) {
 	stopWithin(t, s)
 	if s.Err() != nil {
 		t.Errorf("Err() = %v after a Stop", s.Err())
+	}
+}
+
+// slowLog is one that has the system end when an actor is about to be said to have stopped, and takes its time.
+type slowLog struct {
+	slog.Handler
+	sys  *system.System
+	said atomic.Bool
+}
+
+func (l *slowLog) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == string(system.EventStopped) {
+		l.sys.Quit()
+		time.Sleep(100 * time.Millisecond)
+		l.said.Store(true)
+	}
+	return nil
+}
+
+func TestTheSystemEndsAfterTheLastWordOfItsActors(t *testing.T) {
+	log := &slowLog{Handler: slog.NewTextHandler(io.Discard, nil)}
+	log.sys = system.New(system.Config{Logger: slog.New(log)})
+	spawn(t, log.sys, "node", spec(probe{})).Stop()
+	stopWithin(t, log.sys)
+	if !log.said.Load() {
+		t.Error("it ended before the actor was said to have stopped")
 	}
 }
 
