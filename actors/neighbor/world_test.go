@@ -84,7 +84,7 @@ func inWorld(t *testing.T, n int, trusted []string, test func(*world)) {
 			r.sys.Quit()
 			<-r.sys.Done()
 		}
-		time.Sleep(2 * time.Second) // protoactor counts dead letters for a second
+		time.Sleep(2 * time.Second) // protoactor counts dead letters for a moment
 	})
 }
 

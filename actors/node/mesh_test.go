@@ -72,7 +72,7 @@ func newMesh(t *testing.T, size int) *mesh {
 		for i := range m.nodes {
 			m.stop(i)
 		}
-		time.Sleep(2 * time.Second) // protoactor counts dead letters for a second
+		time.Sleep(2 * time.Second) // protoactor counts dead letters for a moment
 	})
 	return m
 }

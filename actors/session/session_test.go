@@ -102,7 +102,7 @@ func ends(t *testing.T, test func(a, b *end)) {
 		test(a, b)
 		stopA()
 		stopB()
-		time.Sleep(2 * time.Second) // protoactor counts dead letters for a second
+		time.Sleep(2 * time.Second) // protoactor counts dead letters for a moment
 	})
 }
 

@@ -54,6 +54,7 @@
 //	a Restart that comes after a Stop brings the actor back for good                guard
 //	a parent forgets a child by name, also one spawned anew meanwhile               cell.gone
 //	a panic in a goroutine, or in Stopping, is not contained                        Pump, shell.end
+//	a message to who is gone starts a goroutine of a second                         New
 //	messages are delivered to an actor that stops                                   guard
 //	a message with GetMessages or GetAutoResponse is taken apart                    envelope
 //	ReceiveTimeout and package scheduler race                                       Timer, hw/clock

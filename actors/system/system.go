@@ -78,7 +78,8 @@ func New(cfg Config) *System {
 	}
 	// What protoactor would log of actors, events say better; what it calls errors belongs to parts unused here.
 	mute := func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }
-	s.as = actor.NewActorSystem(actor.WithLoggerFactory(mute))
+	// The time over which it counts dead letters is the life of a goroutine, which may outlive the system.
+	s.as = actor.NewActorSystem(actor.WithLoggerFactory(mute), actor.WithDeadLetterThrottleInterval(time.Nanosecond))
 	flatten(s.as.ProcessRegistry.LocalPIDs)
 	s.root = &root{RootContext: s.as.Root, sys: s}
 	s.root.pid, _ = s.as.ProcessRegistry.Add(s.root, "/") // no actor's path is "/"

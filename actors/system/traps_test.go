@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"re6st/actors/system"
 	"re6st/actors/system/systemtest"
 )
@@ -364,6 +366,23 @@ func TestTrapShutdownLeavesNoGoroutine(t *testing.T) {
 	stopWithin(t, s)
 	if n := running.Load(); n != 0 {
 		t.Errorf("%d pumps still run when Stop has returned", n)
+	}
+}
+
+func TestTrapStopOfAChildThatIsGoneLeavesNoGoroutine(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	h := systemtest.New(t, 0)
+	var child system.Ref[message]
+	ref := spawn(t, h, "node", spec(probe{onStart: func(ctx *system.Context[message]) (err error) {
+		child, err = system.Spawn(ctx, "peer", spec(probe{}))
+		return err
+	}}))
+	h.Run()
+	child.Stop()
+	ref.Stop() // it has not taken note of the child's end when it stops its children
+	h.Run()
+	if err := goleak.Find(before); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -18,7 +18,7 @@ func inTime(t *testing.T, test func(t *testing.T, s *system.System)) {
 		s := system.New(system.Config{Seed: 1})
 		test(t, s)
 		stopWithin(t, s)
-		time.Sleep(2 * time.Second) // protoactor counts dead letters for a second
+		time.Sleep(2 * time.Second) // protoactor counts dead letters for a moment
 	})
 }
 

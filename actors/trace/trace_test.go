@@ -84,7 +84,7 @@ func world(t *testing.T, test func(p *path, sys *system.System, ref system.Ref[M
 		test(p, sys, ref)
 		sys.Quit()
 		<-sys.Done()
-		time.Sleep(2 * time.Second) // protoactor counts dead letters for a second
+		time.Sleep(2 * time.Second) // protoactor counts dead letters for a moment
 	})
 }
 

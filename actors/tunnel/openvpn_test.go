@@ -148,7 +148,7 @@ func onStage(t *testing.T, fails error, test func(s *stage)) {
 		if len(s.taps) > 0 {
 			t.Errorf("left behind: %v", s.taps)
 		}
-		time.Sleep(2 * time.Second) // protoactor counts dead letters for a second
+		time.Sleep(2 * time.Second) // protoactor counts dead letters for a moment
 	})
 }
 

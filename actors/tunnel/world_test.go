@@ -129,7 +129,7 @@ func inWorld(t *testing.T, n int, test func(w *world)) {
 		for _, n := range w.nodes {
 			n.end()
 		}
-		time.Sleep(2 * time.Second) // protoactor counts dead letters for a second
+		time.Sleep(2 * time.Second) // protoactor counts dead letters for a moment
 	})
 }
 
