@@ -20,7 +20,7 @@ const (
 	idleTimeout    = time.Minute
 	// lastAnswers is how long calls at hand may take when the server ends: who had
 	// it fail is to be told so.
-	lastAnswers = 100 * time.Millisecond
+	lastAnswers = time.Second
 )
 
 // Serve answers on l until ctx ends, which is no error, and returns when every
