@@ -2,6 +2,7 @@ package session
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"re6st/actors/system"
@@ -11,6 +12,7 @@ import (
 
 // revokes has an end know, as its node does, that the other one is revoked.
 func (e *end) revokes(peer *end) {
+	synctest.Wait() // the actor may still read them
 	e.credentials.Revoked = func(id *cert.Identity) bool { return id.ID == peer.id() }
 	e.ref.Tell(Revoked{[]addr.NodeID{peer.id()}})
 }
