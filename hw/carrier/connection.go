@@ -151,12 +151,21 @@ func (n *connection) dial() {
 		return
 	}
 	c.mu.Lock()
-	n.mu.Lock()
-	n.link, n.path.Local = l, local
-	n.mu.Unlock()
+	n.cameUp(l, local)
 	c.findBy(n, local.Addr)
 	c.mu.Unlock()
 	n.serve(l)
+}
+
+// cameUp has the connection use what was dialled: what waited for it goes only now, and so is
+// asked for only now.
+func (n *connection) cameUp(l link, local fabric.Local) {
+	if n.asked.Load() != 0 {
+		n.asked.Store(n.since())
+	}
+	n.mu.Lock()
+	n.link, n.path.Local = l, local
+	n.mu.Unlock()
 }
 
 // findBy has packets from its local address find a connection that is up, and no other one
@@ -268,6 +277,8 @@ func (n *connection) put(data []byte, size int) int {
 	if !n.up() {
 		most = MaxDialling
 	}
+	now := n.since()
+	n.asked.CompareAndSwap(0, now) // before it goes: what answers it takes that back
 	count := n.queue.put(data, size, most)
 	if count == 0 {
 		return 0
@@ -275,8 +286,6 @@ func (n *connection) put(data []byte, size int) int {
 	if !n.answers.Load() {
 		n.answers.Store(true)
 	}
-	now := n.since()
-	n.asked.CompareAndSwap(0, now)
 	n.touched.Store(now)
 	return count
 }

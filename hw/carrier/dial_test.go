@@ -3,6 +3,7 @@ package carrier
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"re6st/protocols/fabric"
 )
@@ -32,4 +33,42 @@ func TestAConnectionThatIsUpGoesBeforeOneThatIsBeingDialled(t *testing.T) {
 			t.Errorf("%s: the other one goes on, with %d connections", by, a.Connections(by))
 		}
 	}
+}
+
+// A dial may take longer than an answer.
+func TestWhatWaitedForTheDialIsAskedForOnceItIsUp(t *testing.T) {
+	c := open(t, fabric.AllCarriers)
+	n := c.newConnection(fabric.Path{Carrier: fabric.TLS}, false)
+	defer n.cancel()
+	n.put(datagram(9, 'd'), 9)
+	for _, stalled := range []bool{false, true} {
+		n.began = n.began.Add(-2 * StallAfter)
+		if n.link == nil {
+			n.cameUp(&stuck{}, fabric.Local{})
+		}
+		if n.stalled() != stalled {
+			t.Errorf("taken for dead: %v, want %v", n.stalled(), stalled)
+		}
+	}
+}
+
+// The answer may come before put returns, and must not be waited for from then on.
+func TestWhatIsSentIsAskedForBeforeItGoes(t *testing.T) {
+	c := open(t, fabric.AllCarriers)
+	n := c.newConnection(fabric.Path{Carrier: fabric.TLS}, false)
+	defer n.cancel()
+	n.queue.mu.Lock() // it cannot go yet
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		n.put(datagram(9, 'd'), 9)
+	}()
+	for deadline := time.Now().Add(patience); n.asked.Load() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Error("nothing is asked for")
+			break
+		}
+	}
+	n.queue.mu.Unlock()
+	<-done
 }
