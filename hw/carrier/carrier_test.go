@@ -24,19 +24,24 @@ const patience = 60 * time.Second
 // open opens a Conn on the loopback, with TLS on a free port.
 func open(t testing.TB, carriers fabric.CarrierSet) *Conn {
 	t.Helper()
-	udp, err := sock.Listen(sock.Config{Addr: netip.MustParseAddrPort("[::1]:0"), Batches: true})
-	if err != nil {
-		t.Fatal(err)
+	for deadline := time.Now().Add(patience); ; {
+		udp, err := sock.Listen(sock.Config{Addr: netip.MustParseAddrPort("[::1]:0"), Batches: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := Open(Config{UDP: udp, Carriers: carriers, TLSPort: freePort(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.TLSRefused() == nil {
+			t.Cleanup(func() { _ = c.Close() })
+			return c
+		}
+		_ = c.Close() // another program was quicker to take the port
+		if time.Now().After(deadline) {
+			t.Fatal(c.TLSRefused())
+		}
 	}
-	c, err := Open(Config{UDP: udp, Carriers: carriers, TLSPort: freePort(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.TLSRefused() != nil {
-		t.Fatal(c.TLSRefused())
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	return c
 }
 
 func freePort(t testing.TB) uint16 {
@@ -315,28 +320,35 @@ func TestADialThatFailedIsNotRepeatedAtOnce(t *testing.T) {
 	}()
 	c := open(t, fabric.AllCarriers)
 	path := fabric.Path{Remote: l.Addr().(*net.TCPAddr).AddrPort(), Carrier: fabric.TLS}
-	for round := range 2 {
+	k := key{path.Carrier, path.Remote, path.Local.Addr}
+	dials := 0
+	for round := 0; round < 2; round++ {
+		began := time.Now()
 		n := c.connectionFor(path)
 		if n == nil {
 			t.Fatalf("round %d: it is not dialled", round)
 		}
+		dials++
 		for deadline := time.Now().Add(patience); c.Connections(fabric.TLS) > 0; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("the dial does not fail")
 			}
 		}
 		c.mu.Lock()
-		for k := range c.failed { // as if the clock stood still
+		_, kept := c.failed[k]
+		if kept { // as if the clock stood still
 			c.failed[k] = time.Now().Add(time.Hour)
 		}
 		c.mu.Unlock()
+		if !kept && time.Since(began) >= RedialAfter { // it may be forgotten by now
+			round--
+			continue
+		}
 		if c.connectionFor(path) != nil {
 			t.Fatalf("round %d: it is dialled anew at once", round)
 		}
 		c.mu.Lock()
-		for k := range c.failed {
-			c.failed[k] = time.Now().Add(-RedialAfter)
-		}
+		c.failed[k] = time.Now().Add(-RedialAfter)
 		c.mu.Unlock()
 	}
 	l.Close()
@@ -344,8 +356,8 @@ func TestADialThatFailedIsNotRepeatedAtOnce(t *testing.T) {
 	for range calls {
 		n++
 	}
-	if n != 2 {
-		t.Errorf("%d calls", n)
+	if n > dials {
+		t.Errorf("%d calls by %d dials", n, dials)
 	}
 }
 
@@ -432,7 +444,9 @@ func TestAStreamThatDoesNotMoveBlocksNobody(t *testing.T) {
 		t.Errorf("%d are under way; %+v", sent, c.Stats())
 	}
 	n.asked.Store(1) // long ago
+	c.mu.Lock()
 	n.began = n.began.Add(-2 * StallAfter)
+	c.mu.Unlock()
 	if !n.stalled() {
 		t.Error("it is not taken for dead")
 	}
