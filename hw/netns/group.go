@@ -169,7 +169,8 @@ func ownerLives(dir string) (bool, error) {
 		return false, fmt.Errorf("netns: sweep: %w", err)
 	}
 	defer lock.Close()
-	err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	// Shared, so that two who ask at a time do not take each other for the owner.
+	err = unix.Flock(int(lock.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return true, nil
 	}

@@ -316,6 +316,14 @@ func TestOwnerTellsTheLivingFromTheDead(t *testing.T) {
 		t.Errorf("Owner of our group: %d %v %v", pid, alive, err)
 	}
 	dead := killedOwner(t, parent)
+	another, err := os.Open(filepath.Join(parent, dead, ownerLock)) // who asks at the same time
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer another.Close()
+	if err := unix.Flock(int(another.Fd()), unix.LOCK_SH); err != nil {
+		t.Fatal(err)
+	}
 	if _, alive, err := Owner(filepath.Join(parent, dead)); alive || err != nil {
 		t.Errorf("Owner of the killed: %v %v", alive, err)
 	}
