@@ -92,6 +92,26 @@ func TestNetworkDelaysCutsAndMoves(t *testing.T) {
 	})
 }
 
+func TestDelayKeepsTheOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, ca, cb := pair(t)
+		n.SetDelay(time.Second)
+		const count = 100
+		for i := range count {
+			send(t, ca, b, string(rune('0'+i)))
+		}
+		n.SetDelay(time.Second / 2)
+		send(t, ca, b, "sooner")
+		want := "sooner"
+		for i := range count + 1 {
+			if p := receive(t, cb); string(p.Data) != want {
+				t.Errorf("%q in place of %q", p.Data, want)
+			}
+			want = string(rune('0' + i))
+		}
+	})
+}
+
 func TestLossIsAShare(t *testing.T) {
 	n, ca, cb := pair(t)
 	n.SetLoss(0.5)

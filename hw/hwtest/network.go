@@ -29,6 +29,7 @@ type Network struct {
 	cut   map[[2]netip.Addr]bool
 	loss  float64
 	delay time.Duration
+	late  []arrival // on their way, the next in front
 	tap   func(Datagram)
 	nats  []*nat
 }
@@ -47,7 +48,7 @@ func (n *Network) SetLoss(share float64) {
 	n.loss = share
 }
 
-// SetDelay makes each datagram take so long.
+// SetDelay makes each datagram take so long; none overtakes another that is due as early.
 func (n *Network) SetDelay(d time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -113,14 +114,27 @@ func (n *Network) send(d Datagram) {
 	}
 	d.Data = slices.Clone(d.Data)
 	if n.delay > 0 {
-		time.AfterFunc(n.delay, func() {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			n.deliver(d)
-		})
+		n.delayed(d)
 		return
 	}
 	n.deliver(d)
+}
+
+// delayed has a datagram delivered in its turn: timers that end together run in any order.
+func (n *Network) delayed(d Datagram) {
+	due := time.Now().Add(n.delay)
+	i := len(n.late)
+	for i > 0 && n.late[i-1].at.After(due) {
+		i--
+	}
+	n.late = slices.Insert(n.late, i, arrival{d, due})
+	time.AfterFunc(n.delay, func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		next := n.late[0].Datagram
+		n.late = slices.Delete(n.late, 0, 1)
+		n.deliver(next)
+	})
 }
 
 func (n *Network) deliver(d Datagram) {
@@ -209,8 +223,8 @@ func (c *Conn) WriteBatch(packets []sock.Packet) (int, error) {
 				return sent, net.ErrClosed
 			default:
 			}
+			c.sent.Add(1) // before it is there
 			c.network.send(Datagram{From: *c.addr.Load(), To: p.Addr, TOS: p.TOS, Data: data})
-			c.sent.Add(1)
 			sent++
 		}
 	}
