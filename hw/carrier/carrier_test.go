@@ -425,6 +425,7 @@ func TestAStreamThatDoesNotMoveBlocksNobody(t *testing.T) {
 	to := netip.MustParseAddrPort("192.0.2.1:443")
 	n := c.newConnection(fabric.Path{Remote: to, Carrier: fabric.TLS}, false)
 	n.link = &stuck{make(chan struct{})}
+	n.asked.Store(int64(time.Hour)) // it is not stalled yet, however long this takes
 	c.mu.Lock()
 	c.register(n, key{fabric.TLS, to, netip.Addr{}})
 	c.mu.Unlock()
