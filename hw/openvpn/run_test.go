@@ -235,12 +235,13 @@ func (l *life) all() []Event {
 func awaits[E Event](l *life, fine func(E) bool) E {
 	l.t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		ended := len(l.done) > 0 // after which no event comes
 		for _, e := range l.all() {
 			if e, ok := e.(E); ok && fine(e) {
 				return e
 			}
 		}
-		if len(l.done) > 0 {
+		if ended {
 			break
 		}
 	}
