@@ -223,7 +223,13 @@ func (l *lan) routes(ns *netns.NS, prefix string) string {
 	return l.ip(ns, "-6 -N route show "+prefix)
 }
 
-// until waits for what a route to prefix is to look like; empty: none.
+// gone waits until there is no route to prefix at all.
+func (l *lan) gone(ns *netns.NS, prefix string) {
+	l.t.Helper()
+	l.eventually(ns.Name()+" has no route to "+prefix, func() bool { return l.routes(ns, prefix) == "" })
+}
+
+// until waits for what a route to prefix is to look like; empty: none by a neighbor.
 func (l *lan) until(ns *netns.NS, prefix string, words ...string) {
 	l.t.Helper()
 	l.within(patience, ns, prefix, words...)
@@ -280,9 +286,7 @@ func TestBabeldOnATrustedInterface(t *testing.T) {
 
 	l.until(l.n1, theirs, "via "+l.linkLocal(l.other, "veth0"), "dev veth0", "proto 206")
 	l.until(l.other, ours, "via "+l.linkLocal(l.n1, "veth0"), "dev veth0")
-	if got := l.routes(l.n1, leftover); got != "" {
-		t.Errorf("a crashed run's route is still there: %s", got)
-	}
+	l.gone(l.n1, leftover) // a crashed run's
 	t.Run("the other node reaches it through the fabric", func(t *testing.T) {
 		l.until(l.n2, theirs, "dev re6st0", "proto 206")
 		l.until(l.other, "2001:db8:42:2::/64", "dev veth0")

@@ -49,7 +49,11 @@ func TestAJumpOfTheClockIsToldAndTheTimeSaved(t *testing.T) {
 	}
 	clock.Jump(time.Hour)
 	defer clock.Jump(-time.Hour)
-	if c := <-told; c.by.Round(time.Second) != time.Hour || c.state == clock.Synchronised {
+	c := <-told
+	if c.by == 0 { // the jump came between its look at the time and that at the state
+		c = <-told
+	}
+	if c.by.Round(time.Second) != time.Hour || c.state == clock.Synchronised {
 		t.Errorf("told %+v, want a jump of an hour", c)
 	}
 	if len(saved) != 0 {

@@ -122,7 +122,7 @@ func TestABabeldLANReachesTheOutsideThroughOurGateway(t *testing.T) {
 	})
 	t.Run("it is taken back where the gateway has no way out", func(t *testing.T) {
 		l.ip(l.n3, "-6 route del default")
-		l.until(l.n1, "default")
+		l.gone(l.n1, "default")
 		l.ip(l.n3, "route add default via "+outsideHost+" dev out0")
 		l.until(l.n1, "default", "dev re6st0", "proto 206")
 	})
@@ -130,7 +130,7 @@ func TestABabeldLANReachesTheOutsideThroughOurGateway(t *testing.T) {
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
-		l.until(l.n1, "default")
+		l.gone(l.n1, "default")
 	})
 }
 

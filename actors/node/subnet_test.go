@@ -34,7 +34,7 @@ func TestASubnetBehindANode(t *testing.T) {
 
 	t.Run("it returns with its interface", func(t *testing.T) {
 		l.ip(l.n1, "link set veth0 down") // takes the address along
-		l.eventually("the part has no route", func() bool { return l.routes(l.n1, part) == "" })
+		l.gone(l.n1, part)
 		l.ip(l.n1, "link set veth0 up")
 		l.until(l.n1, part, "dev veth0", "proto 206")
 		l.eventually("its router has its address again", func() bool { return l.answers(l.other, router, "1") })
@@ -47,7 +47,7 @@ func TestASubnetBehindANode(t *testing.T) {
 		l.check(os.WriteFile(filepath.Join(dir, "node.toml"), nil, 0o600))
 		stop := l.start(l.n1, nodeEnv+"="+dir, os.Args[0])
 		l.eventually("the address is gone", func() bool { return !l.has(router) })
-		l.eventually("the part has no route", func() bool { return l.routes(l.n1, part) == "" })
+		l.gone(l.n1, part)
 		l.check(stop())
 		if ra, forwarding := l.sysctl("veth0/accept_ra"), l.sysctl("all/forwarding"); ra != "1" || forwarding != "0" {
 			t.Errorf("after the end accept_ra is %s, forwarding %s", ra, forwarding)
