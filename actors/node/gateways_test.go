@@ -184,7 +184,7 @@ func (u *uplinked) gateways() map[uint64]string {
 // await waits until something is so.
 func (u *uplinked) await(what string, so func() bool) {
 	u.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !so(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !so(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			u.t.Fatalf("not so: %s; the gateways are %v\n%s", what, u.gateways(), u.ip(u.n1, "route show table all proto 206"))
 		}

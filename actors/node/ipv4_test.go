@@ -120,7 +120,7 @@ func (l *lan) transfer(from, to *netns.NS, address string) {
 		client, err = net.DialTimeout("tcp4", server.Addr().String(), patience)
 		return err
 	}))
-	l.check(client.SetDeadline(time.Now().Add(time.Minute)))
+	l.check(client.SetDeadline(time.Now().Add(patience)))
 	_, err := io.CopyN(client, rand.Reader, size)
 	l.check(err)
 	l.check(client.Close())

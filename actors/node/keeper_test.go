@@ -79,7 +79,7 @@ func check(t *testing.T, err error) {
 // two losses, so each is followed by a look.
 func (k *keptTUN) whole(after string) {
 	k.t.Helper()
-	late := time.After(time.Minute)
+	late := time.After(patience)
 	for !k.isWhole() {
 		select {
 		case <-k.mended:
@@ -124,7 +124,7 @@ func TestTheAddressOfIPv4ComesAndGoes(t *testing.T) {
 // has waits until the TUN has these addresses of IPv4, and no other.
 func (k *keptTUN) has(want []netip.Addr, after string) {
 	k.t.Helper()
-	for late := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for late := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		addrs, err := k.conn.Addresses()
 		check(k.t, err)
 		var got []netip.Addr

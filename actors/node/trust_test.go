@@ -13,7 +13,7 @@ func TestTheRulesOfTrustEndWithIt(t *testing.T) {
 	await := func(what string, want int) {
 		t.Helper()
 		rules := func() string { return l.ip(l.n1, "-6 rule show") }
-		for end := time.Now().Add(time.Minute); strings.Count(rules(), "to 2001:db8:42::/48") != want; time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(patience); strings.Count(rules(), "to 2001:db8:42::/48") != want; time.Sleep(20 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("%s: want %d rules: %s", what, want, rules())
 			}
