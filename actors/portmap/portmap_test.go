@@ -48,6 +48,7 @@ func TestMain(m *testing.M) {
 
 // child has the actor at work, prints what changes, and ends with its standard input.
 func child() error {
+	before := goleak.IgnoreCurrent()
 	sys := system.New(system.Config{})
 	_, err := Spawn(sys, Config{
 		Port: testPort, Nonce: [12]byte{1, 2, 3}, Gateway: func() (netip.Addr, error) { return insideGateway.Addr(), nil },
@@ -65,7 +66,11 @@ func child() error {
 		return err
 	}
 	// What is left of goroutines is seen here: the requests by HTTP have ended.
-	return goleak.Find(goleak.IgnoreCurrent())
+	for late := time.Now().Add(patience); ; {
+		if err := goleak.Find(before); err == nil || time.Now().After(late) {
+			return err
+		}
+	}
 }
 
 // gateway is a router with miniupnpd, and a node behind it.
