@@ -231,6 +231,7 @@ func serve(ctx context.Context, s *server, h *http.Server, l net.Listener) error
 		err = nil
 	}
 	h.Close()
+	s.calls.Done()
 	s.calls.Wait()
 	return err
 }

@@ -72,15 +72,17 @@ type server struct {
 	polls *polls
 	hold  time.Duration
 
-	calls sync.WaitGroup // joins the handlers
+	calls sync.WaitGroup // joins the handlers; serve has one too, so that none of theirs comes as the first while it waits
 }
 
 func newServer(s *service, l Limits, log *slog.Logger, emit func(Event)) *server {
-	return &server{
+	made := &server{
 		service: s, log: log, emit: emit,
 		source: newLimiter[netip.Prefix](l.Source), all: newLimiter[struct{}](l.All), member: newLimiter[addr.NodeID](l.Member),
 		polls: newPolls(l.Polls, l.PollsPerSource), hold: cmp.Or(l.Hold, registry.MaxHold),
 	}
+	made.calls.Add(1)
+	return made
 }
 
 // http is a server that speaks TLS 1.3 and HTTP/1.1 only.
