@@ -46,7 +46,7 @@ func openBrowser(t *testing.T, url, in string) *browser {
 	if err != nil {
 		t.Skip("the page is tested in a browser: Debian's package chromium")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(1280, 960))
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(1280, 960), chromedp.WSURLReadTimeout(patience))
 	if in != "" {
 		options = append(options, chromedp.ModifyCmdFunc(func(cmd *exec.Cmd) {
 			ip := exec.Command("ip", append([]string{"netns", "exec", in}, cmd.Args...)...)
@@ -218,16 +218,19 @@ func TestThePageOfANodeShowsIt(t *testing.T) {
 	sys := system.New(system.Config{Clock: clock.NewVirtual(monitortest.Now)})
 	sub := sys.Subscribe(64)
 	defer sub.Close()
-	defer func() {
+	t.Cleanup(func() { // after the browser, which complains of a page that ends
 		if err := sys.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
 	cfg := monitor.Config{System: sys, Sources: monitortest.Sample(), Build: monitortest.Build}
 	if _, err := system.Spawn(sys, "http", monitor.HTTPSpec(cfg, netip.MustParseAddrPort("127.0.0.1:0"))); err != nil {
 		t.Fatal(err)
 	}
 	e := <-sub.C
+	for e.Kind != "http" {
+		e = <-sub.C
+	}
 	b := openBrowser(t, e.Text, "")
 	b.until(t, time.Now(), `document.querySelectorAll('[data-node]').length === 3`) // itself and two links
 	b.until(t, time.Now(), `document.querySelector('#peers').tBodies[0].rows.length === 3`)
