@@ -30,8 +30,20 @@ func openvpnLine(t *testing.T, nodes int, kind string) *mesh {
 		t.Fatal(err)
 	}
 	m := meshUp(t, "--nodes", strconv.Itoa(nodes), "--topology", "line", "--config", config)
-	await(t, "all links go by "+kind, func() bool { return m.allVia(t, kind) })
+	await(t, "all links go by "+kind, func() bool { return m.allVia(t, kind) && m.oneEach(t) })
 	return m
+}
+
+// oneEach tells whether each link of the nodes has a child and a TAP of its own, and none is
+// left of a link that was there before.
+func (m *mesh) oneEach(t *testing.T) bool {
+	t.Helper()
+	for i := range m.Nodes {
+		if n := len(m.tunnels(t, i)); len(m.children(t, i)) != n || len(m.taps(t, i)) != n {
+			return false
+		}
+	}
+	return true
 }
 
 // allVia tells whether each node of a line has links with its neighbors, and all of them go
@@ -159,7 +171,7 @@ func TestALinkOutlivesItsOpenVPN(t *testing.T) {
 			for range 3 { // a link may end where the machine stands still
 				links := m.tunnels(t, 1)
 				m.killChildren(t, 1)
-				await(t, "the links go by new tunnels", func() bool { return m.allVia(t, kind) })
+				await(t, "the links go by new tunnels", func() bool { return m.allVia(t, kind) && m.oneEach(t) })
 				m.sendFull(t, 0, 2)
 				lived := true
 				for node, l := range m.tunnels(t, 1) {
