@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -153,17 +152,6 @@ func (b *browser) shoot(t *testing.T, name string) {
 	}
 }
 
-// freeAddress is one of the loopback that nobody listens at.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 func (m *mesh) lab(t *testing.T, args ...string) {
 	t.Helper()
 	args = append([]string{"lab", args[0], "--lab", m.ID}, args[1:]...)
@@ -173,9 +161,12 @@ func (m *mesh) lab(t *testing.T, args ...string) {
 }
 
 func TestThePageOfALabShowsLinksGoAndReturn(t *testing.T) {
-	at := freeAddress(t)
-	m := meshUp(t, "--nodes", "8", "--topology", "ring", "--http", at)
-	b := openBrowser(t, "http://"+at+"/", "")
+	at, err := unused("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := meshUp(t, "--nodes", "8", "--topology", "ring", "--http", at.String())
+	b := openBrowser(t, "http://"+at.String()+"/", "")
 	b.until(t, time.Now(), `document.querySelectorAll('[data-node].running').length === 8`)
 	b.until(t, time.Now(), `document.querySelectorAll('[data-link]').length >= 8`)
 	b.until(t, time.Now(), `document.querySelector('#contact').textContent === 'live'`)

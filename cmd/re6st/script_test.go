@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"regexp"
 	"testing"
@@ -44,10 +46,24 @@ func condition(name string) (bool, error) {
 }
 
 func freePort(ts *testscript.TestScript, _ bool, args []string) {
-	l, err := net.Listen("tcp", "[::1]:0")
+	at, err := unused("::1")
 	ts.Check(err)
-	ts.Setenv(args[0], fmt.Sprint(l.Addr().(*net.TCPAddr).Port))
-	ts.Check(l.Close())
+	ts.Setenv(args[0], fmt.Sprint(at.Port()))
+}
+
+// unused is an address of this machine with a TCP port that nobody listens at. It lies below
+// those that the kernel hands out: else any program may have it before its user does.
+func unused(address string) (netip.AddrPort, error) {
+	const first, last, tries = 10_000, 32_767, 100
+	var err error
+	for range tries {
+		at := netip.AddrPortFrom(netip.MustParseAddr(address), uint16(first+rand.IntN(last-first+1)))
+		var l net.Listener
+		if l, err = net.Listen("tcp", at.String()); err == nil {
+			return at, l.Close()
+		}
+	}
+	return netip.AddrPort{}, err
 }
 
 // varying is what differs between runs, the longest first.
