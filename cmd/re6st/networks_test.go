@@ -132,7 +132,7 @@ func TestTwoNetworksOnOneHost(t *testing.T) {
 	})
 	t.Run("the end of one leaves the other whole", func(t *testing.T) {
 		b.stop()
-		if !common.reaches(a.address[1], 0) || !a.other.reaches(a.address[0], 0) {
+		if !common.reaches(a.address[1], patience) || !a.other.reaches(a.address[0], patience) {
 			t.Errorf("%s is not whole any more", a.prefix)
 		}
 		if left := common.run("ip", "-6", "-N", "route", "show", "proto", "207"); left != "" {
