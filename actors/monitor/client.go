@@ -58,7 +58,7 @@ func exists(path string) bool {
 }
 
 // Get fills into from one of the GET calls that answer one object. The errors are
-// ErrNotRunning, ErrDenied, ErrRequest or others.
+// ErrNotRunning, ErrCut, ErrDenied, ErrRequest or others.
 func (c *Client) Get(ctx context.Context, call string, into any) error {
 	return c.one(ctx, http.MethodGet, call, nil, into)
 }
@@ -75,9 +75,17 @@ func (c *Client) one(ctx context.Context, method, call string, request, into any
 	}
 	defer body.Close()
 	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(into); err != nil {
-		return fmt.Errorf("answer to %s: %w", call, err)
+		return fmt.Errorf("answer to %s: %w", call, cutShort(err))
 	}
 	return nil
+}
+
+// cutShort is an error of a connection, and ErrCut where the other end went away.
+func cutShort(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return fmt.Errorf("%w: %w", ErrCut, err)
+	}
+	return err
 }
 
 // Lines asks for JSON lines, with a body where request is not nil, and hands each
@@ -121,7 +129,7 @@ func (c *Client) do(ctx context.Context, method, call string, request any) (io.R
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("%w: %s", ErrDenied, c.path)
 	case err != nil:
-		return nil, err
+		return nil, cutShort(err)
 	case answer.StatusCode == http.StatusOK:
 		return answer.Body, nil
 	}

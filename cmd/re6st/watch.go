@@ -41,7 +41,7 @@ func repeat(cmd *cobra.Command, every time.Duration, asJSON bool, ask func(first
 		switch {
 		case cmd.Context().Err() != nil:
 			return nil
-		case errors.Is(err, monitor.ErrNotRunning) && !first:
+		case !first && (errors.Is(err, monitor.ErrNotRunning) || errors.Is(err, monitor.ErrCut)):
 			err = screen.Note(err.Error() + "; waiting for it")
 		case err == nil && asJSON:
 			err = lines.Encode(line)
