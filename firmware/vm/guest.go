@@ -34,6 +34,7 @@ const (
 	portGlob  = "/dev/vport*p1"
 	portWait  = 10 * time.Second // until the kernel has found the port
 	pipeGrace = time.Second      // for output of processes that outlive the command
+	pipeRoom  = 1 << 20          // bytes that wait in a pipe at most (pipe(7))
 	guestPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )
 
@@ -202,11 +203,13 @@ func execute(t task, port io.Writer) (status int, err error) {
 	}
 	var lock sync.Mutex // of the port
 	var copies sync.WaitGroup
+	var pipes []*os.File
 	output := func(kind byte) (*os.File, error) {
 		r, w, err := os.Pipe()
 		if err != nil {
 			return nil, err
 		}
+		pipes = append(pipes, r)
 		copies.Go(func() { relay(r, port, kind, &lock) })
 		return w, nil
 	}
@@ -221,20 +224,24 @@ func execute(t task, port io.Writer) (status int, err error) {
 	status = spawn(t, stdout, stderr)
 	stdout.Close()
 	stderr.Close()
-	ended := make(chan struct{})
-	go func() { copies.Wait(); close(ended) }()
-	select {
-	case <-ended:
-	case <-time.After(pipeGrace):
+	for _, r := range pipes {
+		if err := r.SetReadDeadline(time.Now().Add(pipeGrace)); err != nil {
+			return 0, err
+		}
 	}
-	lock.Lock() // for good: the exit frame is the last
+	copies.Wait() // the exit frame is the last
 	return status, nil
 }
 
-func relay(from io.Reader, port io.Writer, kind byte, lock *sync.Mutex) {
+// relay copies what comes by a pipe until its end, or its deadline: then what is there already.
+func relay(from *os.File, port io.Writer, kind byte, lock *sync.Mutex) {
 	buffer := make([]byte, maxFrame)
-	for {
+	for left := pipeRoom; left > 0; {
 		n, err := from.Read(buffer)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			n, err = readWaiting(from, buffer)
+			left -= n
+		}
 		if n > 0 {
 			lock.Lock()
 			err = errors.Join(err, writeFrame(port, kind, buffer[:n]))
@@ -244,6 +251,20 @@ func relay(from io.Reader, port io.Writer, kind byte, lock *sync.Mutex) {
 			return
 		}
 	}
+}
+
+// readWaiting reads what waits in a pipe, whatever its deadline; io.EOF: nothing does.
+func readWaiting(pipe *os.File, buffer []byte) (n int, err error) {
+	raw, err := pipe.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	e := raw.Control(func(fd uintptr) {
+		if n, err = unix.Read(int(fd), buffer); n <= 0 {
+			n, err = 0, io.EOF
+		}
+	})
+	return n, errors.Join(e, err)
 }
 
 // spawn starts the command and waits for it. A command that cannot be started has the

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -93,6 +94,56 @@ func TestTheFirstFrameIsTheStart(t *testing.T) {
 	}
 	if err := awaitStart(frames(t)); !errors.Is(err, io.EOF) {
 		t.Error("a port that ends:", err)
+	}
+}
+
+// relayed is what relay makes of a pipe that a process holds which outlives the command.
+func relayed(t *testing.T, write func(w *os.File)) string {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	write(w)
+	if err := r.SetReadDeadline(time.Now().Add(-time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	var port, said bytes.Buffer
+	relay(r, &port, frameStdout, new(sync.Mutex))
+	r.Close()
+	if err := writeFrame(&port, frameExit, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := copyFrames(&port, &said, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	return said.String()
+}
+
+func TestTheLastWordsOfACommandAreNotCutOff(t *testing.T) {
+	said := relayed(t, func(w *os.File) {
+		if _, err := w.WriteString("last words"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if said != "last words" {
+		t.Errorf("%q", said)
+	}
+}
+
+func TestWhoSpeaksForEverIsNotWaitedFor(t *testing.T) {
+	ended := make(chan struct{})
+	said := relayed(t, func(w *os.File) {
+		go func() {
+			defer close(ended)
+			for err := error(nil); err == nil; { // until nobody listens
+				_, err = w.Write(make([]byte, maxFrame))
+			}
+		}()
+	})
+	if <-ended; len(said) > pipeRoom+maxFrame {
+		t.Errorf("%d bytes", len(said))
 	}
 }
 
