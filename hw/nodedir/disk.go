@@ -22,6 +22,7 @@ var (
 
 // disk is what the disk did not take, of all copies of one Dir.
 type disk struct {
+	writing sync.Mutex // held while a file changes, so that who comes last is who stays
 	mu      sync.Mutex
 	failing map[string]error // by file, until it is written
 	kept    map[string]file  // of those, what Keep was given last
@@ -35,7 +36,9 @@ type file struct {
 // Keep is Write, but what the disk does not take now is written by Retry: the
 // newest content of each name. It retains content.
 func (d Dir) Keep(name string, content []byte, perm fs.FileMode) error {
-	err := d.Write(name, content, perm)
+	d.disk.writing.Lock()
+	defer d.disk.writing.Unlock()
+	err := d.write(name, content, perm)
 	if err != nil {
 		d.disk.mu.Lock()
 		d.disk.kept[name] = file{content, perm}
@@ -47,16 +50,29 @@ func (d Dir) Keep(name string, content []byte, perm fs.FileMode) error {
 // Retry writes what was kept, and returns the errors of what still is.
 func (d Dir) Retry() error {
 	d.disk.mu.Lock()
-	kept := maps.Clone(d.disk.kept)
+	kept := slices.Sorted(maps.Keys(d.disk.kept))
 	d.disk.mu.Unlock()
 	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(kept)) {
-		errs = append(errs, d.Write(name, kept[name].content, kept[name].perm))
+	for _, name := range kept {
+		errs = append(errs, d.retry(name))
 	}
 	return errors.Join(errs...)
 }
 
-// note remembers how the last Write of a file ended.
+// retry writes what is kept of a file, unless somebody has written it meanwhile.
+func (d Dir) retry(name string) error {
+	d.disk.writing.Lock()
+	defer d.disk.writing.Unlock()
+	d.disk.mu.Lock()
+	f, still := d.disk.kept[name]
+	d.disk.mu.Unlock()
+	if !still {
+		return nil
+	}
+	return d.write(name, f.content, f.perm)
+}
+
+// note remembers how the last change of a file ended.
 func (d Dir) note(name string, err error) {
 	d.disk.mu.Lock()
 	defer d.disk.mu.Unlock()

@@ -5,10 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"re6st/hw/fault"
 	"re6st/hw/nodedir"
 )
 
@@ -130,5 +133,50 @@ func TestAFileThatWasNotWrittenIsAProblemUntilItIs(t *testing.T) {
 	}
 	if err := d.Problem(); err != nil {
 		t.Error(err)
+	}
+}
+
+// failing is a folder of which the next write fails.
+func failing(t *testing.T) nodedir.Dir {
+	t.Helper()
+	faults := fault.New(time.Now)
+	if err := faults.Fail(fault.Rule{Call: fault.NodedirWrite, Errno: unix.ENOSPC, Count: 1}); err != nil {
+		t.Fatal(err)
+	}
+	return create(t).WithFaults(faults)
+}
+
+func TestWhatIsWrittenMeanwhileIsNotReplacedByWhatWasKept(t *testing.T) {
+	for range 50 {
+		d := failing(t)
+		if err := d.Keep("peers", []byte("old"), nodedir.Public); err == nil {
+			t.Fatal("it does not fail")
+		}
+		var both sync.WaitGroup
+		both.Go(func() {
+			if err := d.Retry(); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := d.Keep("peers", []byte("new"), nodedir.Public); err != nil {
+			t.Error(err)
+		}
+		both.Wait()
+		wants(t, d, "peers", "new")
+	}
+}
+
+func TestWhatWasKeptGoesWithItsFile(t *testing.T) {
+	d := failing(t)
+	if err := d.Keep("peers", []byte("x"), nodedir.Public); err == nil {
+		t.Fatal("it does not fail")
+	}
+	for _, err := range []error{d.Remove("peers"), d.Problem(), d.Retry()} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if d.Has("peers") {
+		t.Error("it is there again")
 	}
 }

@@ -100,7 +100,13 @@ func (d Dir) Has(name string) bool {
 
 // Write replaces a file, or leaves the old one untouched and returns an error.
 // After it has returned nil the content survives a power cut.
-func (d Dir) Write(name string, content []byte, perm fs.FileMode) (err error) {
+func (d Dir) Write(name string, content []byte, perm fs.FileMode) error {
+	d.disk.writing.Lock()
+	defer d.disk.writing.Unlock()
+	return d.write(name, content, perm)
+}
+
+func (d Dir) write(name string, content []byte, perm fs.FileMode) (err error) {
 	if name != filepath.Base(name) || name[0] == '.' {
 		return fmt.Errorf("write %q: not a plain file name", name)
 	}
@@ -123,16 +129,20 @@ func (d Dir) Write(name string, content []byte, perm fs.FileMode) (err error) {
 	return d.sync()
 }
 
-// Remove deletes a file for good; that there is none is no error.
+// Remove deletes a file for good, and what is kept of it; that there is none is no error.
 func (d Dir) Remove(name string) error {
+	d.disk.writing.Lock()
+	defer d.disk.writing.Unlock()
 	if err := d.faults.Check(fault.NodedirWrite); err != nil {
 		return err
 	}
-	if err := os.Remove(d.Path(name)); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
+	err := os.Remove(d.Path(name))
+	gone := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !gone {
 		return err
+	}
+	if d.note(name, nil); gone {
+		return nil
 	}
 	return d.sync()
 }
