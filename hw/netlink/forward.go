@@ -27,6 +27,7 @@ const (
 	changesLock = "lock"    // held while settings change
 	usersLock   = "users"   // held, shared, by each process that wants forwarding
 	recordFile  = "changed" // what the settings were
+	newSuffix   = ".new"    // of a record that is being written
 )
 
 // forwarder is one process's part in the forwarding of its network namespace. What
@@ -172,7 +173,7 @@ func (f *forwarder) end() error {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(append(errs, os.RemoveAll(f.dir))...)
+	return errors.Join(append(errs, removeFolder(f.dir))...)
 }
 
 // change has this process alone with the settings until unlock.
@@ -222,10 +223,10 @@ func (f *forwarder) store(changed []sysctl) error {
 		return err
 	}
 	file := filepath.Join(f.dir, recordFile)
-	if err := os.WriteFile(file+".new", raw, 0o600); err != nil {
+	if err := os.WriteFile(file+newSuffix, raw, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(file+".new", file)
+	return os.Rename(file+newSuffix, file)
 }
 
 func readSysctl(file string) (string, error) {

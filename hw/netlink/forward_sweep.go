@@ -1,6 +1,7 @@
 package netlink
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -58,7 +59,23 @@ func removeUnused(dir string) {
 			return
 		}
 	}
-	_ = os.RemoveAll(dir) // the next start tries again
+	_ = removeFolder(dir) // the next start tries again
+}
+
+// removeFolder is for who holds the folder's lock. That goes last: from then on another may
+// have made one of its own there, and this folder is that one's.
+func removeFolder(dir string) error {
+	var errs []error
+	for _, name := range []string{recordFile + newSuffix, recordFile, spaceFile, usersLock, changesLock} {
+		if err := os.Remove(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	err := os.Remove(dir)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTEMPTY) {
+		err = nil
+	}
+	return errors.Join(append(errs, err)...)
 }
 
 // liveSpaces are the network namespaces that processes are in, or that have names. It fails

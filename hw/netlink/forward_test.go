@@ -2,12 +2,15 @@ package netlink_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -248,4 +251,37 @@ func TestFoldersOfNamespacesThatAreGoneAreSwept(t *testing.T) {
 	if want := []string{"forward-2", "forward-3", "forward-4", "forward-6", "forward4-5"}; !slices.Equal(left, want) {
 		t.Errorf("left are %q, want %q", left, want)
 	}
+}
+
+// TestThoseWhoComeAndGoAtOnceAllForward: who comes while the last one goes is not gone with it.
+func TestThoseWhoComeAndGoAtOnceAllForward(t *testing.T) {
+	f := newForwarding(t)
+	var all sync.WaitGroup
+	for range 2 {
+		all.Go(func() {
+			for range 300 {
+				if err := f.ns.Do(f.once); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	f.want("after the end", "0", "1", "0")
+	f.wantNoRecord()
+}
+
+// once forwards for a moment, in the namespace of its thread.
+func (f *forwarding) once() error {
+	undo, err := netlink.Forward(f.dir)
+	if err != nil {
+		return errors.Join(err, undo())
+	}
+	runtime.Gosched()
+	on, err := os.ReadFile("/proc/sys/net/ipv6/conf/all/forwarding")
+	if err == nil && string(on) != "1\n" {
+		err = fmt.Errorf("forwarding is %q", on)
+	}
+	return errors.Join(err, undo())
 }
