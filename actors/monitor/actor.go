@@ -65,6 +65,9 @@ type Config struct {
 	Explain func(ctx context.Context, dest netip.Prefix) ([]Destination, error)
 	// Faults are the system calls to fail on purpose; nil: none can.
 	Faults *fault.Table
+	// Served is called by each incarnation once it takes calls, or cannot: who then says that
+	// the node is at work is not asked in vain. nil: nobody needs to know.
+	Served func()
 }
 
 // Limits of the sockets.
@@ -102,6 +105,9 @@ type handler struct {
 // Start takes the folder and serves both sockets. That another process has it is
 // a fault of the configuration.
 func (h *handler) Start(ctx *system.Context[Message]) error {
+	if h.cfg.Served != nil {
+		defer h.cfg.Served()
+	}
 	var err error
 	if h.lock, err = takeLock(h.cfg.Dir); err != nil {
 		if errors.Is(err, ErrInUse) {

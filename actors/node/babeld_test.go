@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"re6st/actors/monitor"
 	"re6st/hw/netns"
 	"re6st/hw/netns/netnstest"
 	"re6st/hw/nodedir"
@@ -38,6 +39,9 @@ const patience = 2 * time.Minute
 // nodeEnv makes this test binary a node with that folder.
 const nodeEnv = "NODE_TEST_DIR"
 
+// readyFile says what came of a question to the node as soon as it said that it is ready.
+const readyFile = "ready"
+
 // beNode runs a node until SIGTERM, and ends the process.
 func beNode(dir string) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -46,7 +50,12 @@ func beNode(dir string) {
 	config, err := read()
 	if err == nil {
 		logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
-		err = Run(ctx, Options{Dir: dir, Config: config, ReadConfig: read, Logger: logger, Version: "test"})
+		ready := func() {
+			var s monitor.Status
+			err := monitor.NewClient(monitor.SocketIn(dir)).Get(ctx, "status", &s)
+			_ = os.WriteFile(filepath.Join(dir, readyFile), fmt.Append(nil, err), 0o600)
+		}
+		err = Run(ctx, Options{Dir: dir, Config: config, ReadConfig: read, Logger: logger, Version: "test", Ready: ready})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

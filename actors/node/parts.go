@@ -46,7 +46,8 @@ type parts struct {
 	worked      []tunnel.Worked
 	started     time.Time
 	dial        registry.Dial // of the registry; nil: the usual one
-	unwatched   bool          // no control sockets
+	unwatched   bool          // no control sockets, and nobody is told that it is at work
+	ready       sync.Once     // of Options.Ready
 	settings    settings
 	filter      *inbound.Filter      // of the packet path
 	ipv4        atomic.Pointer[ipv4] // in force; nil: none

@@ -37,6 +37,7 @@ type (
 	duplicated     struct{ tunnel.Duplicate }
 	answered       struct{ event registry.EnquirerEvent }
 	routed         struct{ neighbor.Reachable }
+	watched        struct{} // the control sockets take calls, or never will
 )
 
 func (registryWanted) rootMessage() {}
@@ -45,6 +46,7 @@ func (fromPeer) rootMessage()       {}
 func (duplicated) rootMessage()     {}
 func (answered) rootMessage()       {}
 func (routed) rootMessage()         {}
+func (watched) rootMessage()        {}
 
 // registryPatience is how long the registry's answer may take; that of an
 // enquirer that failed never comes.
@@ -94,9 +96,6 @@ func (r *root) Start(ctx *system.Context[message]) error {
 		if err := spawn(); err != nil {
 			return err
 		}
-	}
-	if ctx.Number() == 1 && r.options.Ready != nil {
-		r.options.Ready()
 	}
 	r.startPulse()
 	return nil
@@ -227,9 +226,10 @@ func (r *root) spawnMonitor() error {
 	if err != nil {
 		return err
 	}
+	self := r.ctx.Self()
 	_, err = system.Spawn(r.ctx, "monitor", monitor.Spec(monitor.Config{
 		Dir: r.options.Dir, ControlDir: r.options.Config.ControlDir, ReadOnlyGroup: group, System: r.sys, Sources: r.sources(), Reload: r.reload, Block: r.blockCarrier, Renew: r.renewByCommand,
-		Trace: r.trace, Explain: r.explain, Faults: r.faults,
+		Trace: r.trace, Explain: r.explain, Faults: r.faults, Served: func() { self.Tell(watched{}) },
 	}))
 	return err
 }
@@ -276,6 +276,10 @@ func (r *root) Handle(_ *system.Context[message], m message) error {
 		r.showRenewed(m.member)
 	case mapped:
 		r.remapped(m)
+	case watched:
+		if r.options.Ready != nil {
+			r.ready.Do(r.options.Ready)
+		}
 	case pulse:
 		r.pulse()
 	case reconfigured:

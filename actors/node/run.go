@@ -25,7 +25,7 @@ type Options struct {
 	Config  Config
 	Logger  *slog.Logger
 	Version string // of this program
-	Ready   func() // called once the node is at work
+	Ready   func() // called once the node is at work and can be asked by its control sockets
 
 	// Watchdog is fed while the actors that the node needs are at work.
 	Watchdog Watchdog
