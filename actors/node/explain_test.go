@@ -25,7 +25,8 @@ func (l *lan) explained(dir, dest string, ok func(monitor.Destination) bool) {
 	}
 }
 
-// routeStory is the changes of a destination, in words.
+// routeStory is the changes of a destination, in words: those before the ones that a test is
+// about may be of a busy machine, where a neighbor was silent for a while.
 func routeStory(d monitor.Destination) string {
 	var all []string
 	for _, c := range d.Changes {
@@ -52,12 +53,12 @@ func TestARouteOfBabeldIsExplained(t *testing.T) {
 	l.explained(dir, "fd99:1::99", func(d monitor.Destination) bool {
 		return d.Prefix.String() == theirs && d.Route != nil && len(d.Candidates) == 1 && d.Candidates[0].Neighbor == neighbor &&
 			d.Candidates[0].Verdict == "selected" && d.Candidates[0].Metric == d.Candidates[0].Refmetric+d.Candidates[0].Cost &&
-			routeStory(d) == "none > "+neighbor+": learned"
+			strings.HasSuffix(routeStory(d), "none > "+neighbor+": learned")
 	})
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
 	l.explained(dir, theirs, func(d monitor.Destination) bool {
-		return routeStory(d) == "none > "+neighbor+": learned, "+neighbor+" > none: retracted"
+		return strings.HasSuffix(routeStory(d), "none > "+neighbor+": learned, "+neighbor+" > none: retracted")
 	})
 }
