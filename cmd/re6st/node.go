@@ -171,7 +171,7 @@ func runNode(ctx context.Context, dir string, c node.Config, again func() (node.
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	err := node.Run(ctx, node.Options{
-		Dir: dir, Config: c, Logger: logger, Version: "re6st " + monitor.ReadBuild().Module, Ready: func() { notify(logger, readyState) },
+		Dir: dir, Config: c, Logger: logger, Version: "re6st " + monitor.ReadBuild().Module, Ready: func() { ready(logger) },
 		Watchdog:   node.Watchdog{Interval: process.WatchdogInterval(), Feed: func() { notify(logger, aliveState) }},
 		ReadConfig: again, Reloads: hup, LogLevel: level,
 	})
@@ -179,6 +179,14 @@ func runNode(ctx context.Context, dir string, c node.Config, again func() (node.
 		return fmt.Errorf("%w; run it as root or with CAP_NET_ADMIN", err)
 	}
 	return err
+}
+
+// ready tells the service manager, and gives back what only the start needed.
+func ready(logger *slog.Logger) {
+	notify(logger, readyState)
+	if err := process.ReleaseImage(); err != nil {
+		logger.Debug("the start's memory is kept", "err", err)
+	}
 }
 
 // defaultDir is the node's folder where -d names no other.
