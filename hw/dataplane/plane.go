@@ -132,7 +132,7 @@ type Plane struct {
 	seed    maphash.Seed
 	stop    chan struct{}
 	once    sync.Once
-	running sync.WaitGroup
+	running atomic.Pointer[chan struct{}] // closed when Run returns; nil: it was not called yet
 }
 
 // Handshake is a datagram for the handshake machines.
@@ -187,8 +187,9 @@ func New(c Config) (*Plane, error) {
 func (p *Plane) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	p.running.Add(1)
-	defer p.running.Done()
+	over := make(chan struct{})
+	p.running.Store(&over)
+	defer close(over)
 	failed := make(chan error, len(p.tuns)+len(p.conns))
 	var workers sync.WaitGroup
 	for i := range p.tuns {
@@ -215,10 +216,13 @@ func (p *Plane) Run(ctx context.Context) error {
 	}
 }
 
-// Close ends Run and waits for it. Without a Run it closes the devices.
+// Close ends Run and waits for it. Without a Run it closes the devices, and one that is
+// called later ends at once.
 func (p *Plane) Close() {
 	p.once.Do(func() { close(p.stop) })
-	p.running.Wait()
+	if over := p.running.Load(); over != nil {
+		<-*over
+	}
 	_ = p.closeAll()
 }
 
