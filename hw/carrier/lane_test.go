@@ -54,8 +54,7 @@ func TestQUICComesBySeveralSockets(t *testing.T) {
 		got := reader(t, peer)
 		for _, by := range []fabric.Carrier{fabric.UDP, fabric.QUIC} {
 			want := datagram(1000, byte(i))
-			write(t, peer, at(server, by), want)
-			if p := next(t, got); p.Carrier != by || p.Addr != server.LocalAddr() || string(p.Data) != string(want) {
+			if p := reach(t, peer, at(server, by), want, got); p.Carrier != by || p.Addr != server.LocalAddr() || string(p.Data) != string(want) {
 				t.Errorf("peer %d, %s: %d bytes from %s by %s", i, by, len(p.Data), p.Addr, p.Carrier)
 			}
 		}
