@@ -60,8 +60,8 @@ func (l *Lab) hops(ctx context.Context) (hops, error) {
 	return h, nil
 }
 
-// pathPatience is how long to ask for paths while routes change.
-const pathPatience = 5 * time.Second
+// pathPatience is how long to ask for paths while routes change, and nodes start.
+const pathPatience = 10 * time.Second
 
 // Path asks the nodes by which nodes packets go from one to another now.
 func (l *Lab) Path(ctx context.Context, from, to string) (path []string, err error) {
@@ -76,16 +76,17 @@ func (l *Lab) MaxLinks(ctx context.Context) (links int, err error) {
 }
 
 // routed hands over the routes of all nodes. They answer one after the other: while
-// routes change, what they say need not make paths, and they are asked again.
+// routes change, what they say need not make paths, and one that has just been started does
+// not answer yet. They are asked again.
 func (l *Lab) routed(ctx context.Context, find func(hops) error) error {
 	ctx, cancel := context.WithTimeout(ctx, pathPatience)
 	defer cancel()
 	for {
 		h, err := l.hops(ctx)
-		if err != nil {
-			return err
+		if err == nil {
+			err = find(h)
 		}
-		if err = find(h); err == nil || sleep(ctx, askEvery) != nil {
+		if err == nil || sleep(ctx, askEvery) != nil {
 			return err
 		}
 	}
