@@ -14,8 +14,15 @@ import (
 	"re6st/hw/netns"
 )
 
-// lossy is how long a link is to stand its loss.
-const lossy = 3 * time.Second
+const (
+	// recovery is how soon data is to arrive again after the underlay was made narrower: that is
+	// what is promised, whatever the routers say of it. A machine with too much to do may miss
+	// it: one try of so many is to be in time, and all are to come through.
+	recovery      = 3 * time.Second
+	recoveryTries = 3
+	// lossy is how long a link is to stand its loss.
+	lossy = 3 * time.Second
+)
 
 // router is the name of the namespace between the nodes of a lab.
 func (m *mesh) router() string {
@@ -178,20 +185,33 @@ func TestTrafficGoesOnWhereTheUnderlayBecomesNarrower(t *testing.T) {
 				t.Fatal("nothing arrives to begin with")
 			}
 			m.sayNothing(t, x.quiet)
-			for _, mtu := range []int{x.mtu, 1500} {
-				m.setMTU(t, last, mtu)
-				d, ok := f.arrives(t, patience) // which a black hole outlives, told of or not
-				t.Logf("MTU %d: data again after %v", mtu, d.Round(time.Millisecond))
-				if !ok {
-					t.Errorf("MTU %d: no data in %v", mtu, patience)
+			for range recoveryTries {
+				inTime := m.narrows(t, f, last, x.mtu) <= recovery
+				m.narrows(t, f, last, 1500)
+				if inTime {
+					return
 				}
-				// What arrived may have passed before, and have waited at a node that stood still.
-				await(t, "the link is said to carry no more than it does", func() bool {
-					return m.tunnels(t, last-1)[m.id(t, last)].MTU <= mtu-28
-				})
 			}
+			t.Errorf("data again within %v in none of %d tries", recovery, recoveryTries)
 		})
 	}
+}
+
+// narrows makes the underlay of the last node so wide, and tells how long it takes until data
+// arrives again.
+func (m *mesh) narrows(t *testing.T, f *flow, last, mtu int) time.Duration {
+	t.Helper()
+	m.setMTU(t, last, mtu)
+	d, ok := f.arrives(t, patience)
+	t.Logf("MTU %d: data again after %v", mtu, d.Round(time.Millisecond))
+	if !ok {
+		t.Fatalf("MTU %d: no data in %v", mtu, patience)
+	}
+	// What arrived may have passed before, and have waited at a node that stood still.
+	await(t, "the link is said to carry no more than it does", func() bool {
+		return m.tunnels(t, last-1)[m.id(t, last)].MTU <= mtu-28
+	})
+	return d
 }
 
 // address4 is what a node has of the network's IPv4.
