@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -323,6 +322,8 @@ type slowLog struct {
 	said atomic.Bool
 }
 
+func (l *slowLog) Enabled(context.Context, slog.Level) bool { return true }
+
 func (l *slowLog) Handle(_ context.Context, r slog.Record) error {
 	if r.Message == string(system.EventStopped) {
 		l.sys.Quit()
@@ -333,7 +334,7 @@ func (l *slowLog) Handle(_ context.Context, r slog.Record) error {
 }
 
 func TestTheSystemEndsAfterTheLastWordOfItsActors(t *testing.T) {
-	log := &slowLog{Handler: slog.NewTextHandler(io.Discard, nil)}
+	log := &slowLog{Handler: slog.DiscardHandler}
 	log.sys = system.New(system.Config{Logger: slog.New(log)})
 	spawn(t, log.sys, "node", spec(probe{})).Stop()
 	stopWithin(t, log.sys)
